@@ -38,7 +38,9 @@ from occlupose.codecs.multi_person import KERNELS, TargetMaps
 from occlupose.datasets.bottomup import make_batch
 from occlupose.datasets.formats import synth_scenes
 from occlupose.datasets.image_samples import ImageSample
-from occlupose.evaluation import people3d as evaluation
+from occlupose.evaluation.evaluator import Evaluation, one_by_one
+from occlupose.evaluation.mupots import MuPoTSEvaluator, load_samples
+from occlupose.evaluation.predictions import ImagePredictions
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.grouping import OURS, PAPER, GroupingRules
 from occlupose.methods.hupor.labels import relabel
@@ -48,6 +50,7 @@ from occlupose.methods.hupor.predict import HUPOROutput, HUPORPredictor
 from occlupose.methods.hupor.recipe import SMALL, HUPORRecipe
 from occlupose.methods.hupor.refine import RefineRecipe, train_refine
 from occlupose.methods.hupor.train import collect_pairs, train_hupor
+from occlupose.metrics.mupots import MPI15_PROTOCOL
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 
@@ -139,7 +142,7 @@ class Bench:
         self.runs = runs
         self.samples = synth_scenes.load(train)
         self.test_samples = synth_scenes.load(test)
-        self.truths, self.protocol = evaluation.load_samples("synth", test)
+        self.truths = load_samples("synth", test)
 
     @cached_property
     def detector(self) -> Path:
@@ -194,12 +197,13 @@ class Bench:
                 for sample, truth in zip(self.test_samples, self.truths, strict=True)
             ]
             found = {truth.name: each for truth, each in zip(self.truths, people, strict=True)}
-            predictions = evaluation.ImagePredictions(MPI15, found)
+            predictor = ImagePredictions(MPI15, found)
         else:
-            predictions = evaluation.predict(self.truths, hupor)
-        report = evaluation.score(self.truths, predictions, self.protocol)
-        all_people = report.pooled()
-        matched = report.pooled(matched=True)
+            predictor = one_by_one(lambda sample: hupor(sample.read(), sample.camera))
+        evaluator = MuPoTSEvaluator("synth", MPI15_PROTOCOL, MPI15)
+        Evaluation(self.truths, predictor, evaluator).run()
+        all_people = evaluator.report.pooled()
+        matched = evaluator.report.pooled(matched=True)
         return [*(100 * all_people[column] for column in ("PCK", "PCK_abs", "PCK_occ")), matched["MPJPE"]]
 
 

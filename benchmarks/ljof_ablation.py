@@ -36,7 +36,7 @@ from occlupose.codecs.crops import Crop
 from occlupose.datasets.discovery import find_dataset
 from occlupose.datasets.formats.coco import Annotations, load
 from occlupose.datasets.topdown import TopDownAugmentation
-from occlupose.evaluation.keypoints import ground_truth_boxes, predict_in_boxes
+from occlupose.evaluation.keypoints import all_results, ground_truth_boxes, predict_in_boxes
 from occlupose.frontends.estimator import EstimatorNetwork
 from occlupose.methods.ljof.recipe import LJOFRecipe, StructureTerm, published
 from occlupose.methods.ljof.schedules import Constant, Exponential, Linear, Step
@@ -157,13 +157,12 @@ def first(estimator: str) -> Run:
 def score(weights: Path, test: Path) -> tuple[float, float, float]:
     """AP, AP of occluded joints, AR."""
     data = people(test)
-    found = oks.to_coco_results(
-        predict_in_boxes(ground_truth_boxes(data), EstimatorNetwork(weights), data.skeleton), data.ground_truth
-    )
+    predictions = predict_in_boxes(ground_truth_boxes(data), EstimatorNetwork(weights), data.skeleton)
+    found = oks.to_coco_results(all_results(predictions), data.ground_truth)
     by = oks.OKSProtocol(data.ground_truth.dataset, "ground truth")
     parts = oks.make_strata(data.ground_truth)
-    whole = oks.evaluate(parts["all"], found, by, stratum="all")
-    occluded = oks.evaluate(parts["hidden joints"], found, by, stratum="hidden joints")
+    whole = oks.evaluate(parts["all"], found, by)
+    occluded = oks.evaluate(parts["hidden joints"], found, by)
     return whole["AP"], occluded["AP"], whole["AR"]
 
 

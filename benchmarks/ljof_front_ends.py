@@ -16,9 +16,9 @@ from rich.console import Console
 
 from occlupose.datasets.discovery import find_dataset
 from occlupose.datasets.formats.coco import load
-from occlupose.evaluation.keypoints import ground_truth_boxes, predict_in_boxes, predict_in_images
+from occlupose.evaluation.keypoints import all_results, ground_truth_boxes, predict_in_boxes, predict_in_images
 from occlupose.frontends import build_frontend, load_crop_network
-from occlupose.metrics.oks import KeypointResult, OKSProtocol, evaluate_strata
+from occlupose.metrics.oks import OKSProtocol, evaluate_strata
 
 DATASETS = ("coco", "crowdpose", "ochuman")
 COLUMNS = ("dataset", "people", "frontend", "boxes", "ap", "ap50", "ap_visible_joints", "ap_occluded_joints", "ar")
@@ -38,18 +38,19 @@ def main(weights: Path, formats: Path) -> None:
     for dataset in DATASETS:
         paths = find_dataset(formats / dataset, "test")
         data = load(paths.annotations, paths.images)
-        runs: list[tuple[str, str, list[KeypointResult]]] = [
-            ("blazepose", "detector", predict_in_images(data.ground_truth, paths.images, build_frontend("blazepose"))),
-            (ours, "detector", predict_in_images(data.ground_truth, paths.images, build_frontend(weights, flip=True))),
-            (
-                ours,
-                "ground truth",
-                predict_in_boxes(ground_truth_boxes(data), load_crop_network(weights, flip=True), data.skeleton),
+        images = list(data.ground_truth.images.values())
+        network = load_crop_network(weights, flip=True)
+        frontends = (("blazepose", build_frontend("blazepose")), (ours, build_frontend(weights, flip=True)))
+        runs = [
+            *(
+                (name, "detector", all_results(predict_in_images(images, paths.images, frontend, data.skeleton)))
+                for name, frontend in frontends
             ),
+            (ours, "ground truth", all_results(predict_in_boxes(ground_truth_boxes(data), network, data.skeleton))),
         ]
         for name, boxes, results in runs:
             by = OKSProtocol(data.ground_truth.dataset, "detected" if boxes == "detector" else "ground truth")
-            parts = {each.stratum: each for each in evaluate_strata(data.ground_truth, results, by)}
+            parts = evaluate_strata(data.ground_truth, results, by)
             figures = [
                 parts["all"]["AP"],
                 parts["all"]["AP50"],

@@ -264,7 +264,7 @@ def measure_video(system: System, folder: Path, videos: Path) -> dict[str, float
 def find(system: System, truth: coco.GroundTruth, folder: Path) -> list[KeypointResult]:
     """The people that a system finds by itself in the photographs of a folder."""
     if isinstance(system, str):
-        return keypoints.predict_in_images(truth, folder, build_frontend(system))
+        return _in_images(truth, folder, build_frontend(system))
     found = system("photographs", [[str(folder / image.name)] for image in truth.images.values()])
     return _mediapipe_results(found, list(truth.images), truth)
 
@@ -281,7 +281,12 @@ def predict_in_true_boxes(system: System, annotated: coco.Annotations, folder: P
     boxes = {
         numbers[image.id]: FrameBoxes(image.boxes, image.score) for image in keypoints.ground_truth_boxes(annotated)
     }
-    return keypoints.predict_in_images(truth, folder, build_frontend(system, boxes=boxes))
+    return _in_images(truth, folder, build_frontend(system, boxes=boxes))
+
+
+def _in_images(truth: coco.GroundTruth, folder: Path, frontend: Frontend) -> list[KeypointResult]:
+    images = truth.images.values()
+    return keypoints.all_results(keypoints.predict_in_images(images, folder, frontend, truth.skeleton))
 
 
 def _takes_boxes(frontend: str) -> bool:

@@ -66,10 +66,12 @@ class Tree(NamedTuple):
         """
         from occlupose import cli
 
+        command = words.split()
         spelled = [str(argument) for argument in arguments]
         if self.now:
-            spelled = [part for argument in spelled for part in _translated(words.split(), argument)]
-        sys.argv = ["occlupose", *words.split(), *spelled]
+            command, spelled = _with_dataset(command, spelled)
+            spelled = [part for argument in spelled for part in _translated(command, argument)]
+        sys.argv = ["occlupose", *command, *spelled]
         print(*sys.argv, file=sys.stderr)
         try:
             code = cli.main()
@@ -77,6 +79,14 @@ class Tree(NamedTuple):
             code = end.code
         if code:
             raise SystemExit(f"exit code {code}")
+
+
+def _with_dataset(command: list[str], arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Commands of `eval` are now named after the dataset, which was an option or an argument."""
+    if command not in (["eval", "oanet"], ["eval", "hupor"]):
+        return command, arguments
+    place = int(arguments[0] == "--dataset")
+    return ["eval", arguments[place]], arguments[place + 1 :]
 
 
 def _translated(command: list[str], argument: str) -> list[str]:
@@ -414,6 +424,8 @@ def _clips_2d(inputs: Path, mocap: Path | None) -> None:
 def _predictions(inputs: Path) -> None:
     """Predictions near the truth, a joint here and there far from it."""
     from occlupose.evaluation.people3d import People, Predictions
+
+    from occlupose.datasets import mupots, scenes, threedpw
     from occlupose.skeletons import MPI15, MUPOTS17
 
     random = np.random.default_rng(1)

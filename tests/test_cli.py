@@ -28,7 +28,7 @@ from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.cli import people, terminal
 from occlupose.codecs.crops import Crop
-from occlupose.evaluation.lifting import load_sequences
+from occlupose.evaluation.mpjpe import load_sequences
 from occlupose.frontends.hourglass import save
 from occlupose.media import VideoWriter, open_media, read_image, write_image
 from occlupose.methods.oanet import labels
@@ -937,7 +937,7 @@ def test_names_that_are_too_long_for_a_line_of_progress():
         "train oanet",
         "label",
         "eval",
-        "eval oanet",
+        "eval h36m",
     ],
 )
 def test_help_teaches(command, named):
@@ -975,8 +975,8 @@ def test_help_teaches(command, named):
             ".amc with its .asf",
             "--preview FILE",
         ],
-        "eval": ["oanet", "keypoints", "Score"],
-        "eval oanet": ["Human3.6M", "HumanEva-I", "--predictions FILE", "--detections NAME"],
+        "eval": ["h36m", "keypoints", "Score"],
+        "eval h36m": ["Human3.6M", "--predictions FILE", "--detections NAME", "train lifter or train oanet"],
     }[named]
     flat = re.sub(r"[│\s]+", " ", outcome.out)
     assert [word for word in words if word not in flat] == []

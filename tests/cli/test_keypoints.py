@@ -522,7 +522,7 @@ def test_trainings_that_cannot_be(command, tmp_path, options, words):
         ),
         (
             lambda folder: ["--frontend", "blazepose", "--box-source", "ground-truth"],
-            ["blazepose uses its own detector", "another --frontend"],
+            ["blazepose: detects people by itself and takes no boxes; give movenet"],
         ),
         (lambda folder: ["--boxes", "found"], ["boxes found: no such file", "--box-source detector"]),
         (lambda folder: ["--boxes", "ground-truth"], ["no such file", "--box-source ground-truth"]),

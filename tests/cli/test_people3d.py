@@ -10,7 +10,7 @@ from commands import assert_refused
 from mupots_files import sequence_3dpw, write_mupots, write_scenes
 from occlupose.datasets.formats import mupots, synth_scenes, threedpw
 from occlupose.detections import Detections
-from occlupose.evaluation.people3d import ImagePredictions
+from occlupose.evaluation.predictions import ImagePredictions
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
 from occlupose.methods.hupor.weights import TrainedHUPOR
 from occlupose.methods.hupor.weights import save as save_weights
@@ -40,9 +40,7 @@ def data(tmp_path):
 )
 def test_mupots_predictions_by_each_protocol(command, tmp_path, data, options, protocol):
     file = save(tmp_path / "p.npz", mupots.load(data), MUPOTS17)
-    outcome = command(
-        "eval", "hupor", "mupots", "--data", data, "--predictions", file, "-o", tmp_path / "s.csv", *options
-    )
+    outcome = command("eval", "mupots", "--data", data, "--predictions", file, "-o", tmp_path / "s.csv", *options)
     assert (outcome.code, outcome.err) == (0, ""), outcome
     assert f"mupots, {protocol}: 6 images, 18 people, 18 of them matched; 18 predictions" in outcome.out
     assert outcome.out.endswith(f"{tmp_path / 's.csv'}: written\n") and "true bone lengths" in outcome.out
@@ -56,9 +54,9 @@ def test_mupots_predictions_by_each_protocol(command, tmp_path, data, options, p
 
 def test_sequences_and_predictions_that_lack_them(command, tmp_path, data):
     file = save(tmp_path / "p.npz", mupots.load(data, ["TS7"]), MUPOTS17)
-    some = command("eval", "hupor", "mupots", "--data", data, "--predictions", file, "--sequences", "TS7")
+    some = command("eval", "mupots", "--data", data, "--predictions", file, "--sequences", "TS7")
     assert some.code == 0 and "3 images, 9 people" in some.out
-    outcome = command("eval", "hupor", "mupots", "--data", data, "--predictions", file)
+    outcome = command("eval", "mupots", "--data", data, "--predictions", file)
     assert_refused(outcome, "p.npz: lacks 3 of 6 images, first TS1/img_000000.jpg")
 
 
@@ -67,15 +65,15 @@ def test_3dpw(command, tmp_path):
     folder.mkdir()
     np.savez(folder / "downtown_stairs_00.npz", **sequence_3dpw(np.random.default_rng(0)))
     file = save(tmp_path / "p.npz", threedpw.load(folder), MPI15, factor=1.1)
-    outcome = command("eval", "hupor", "3dpw", "--data", folder, "--predictions", file)
+    outcome = command("eval", "3dpw", "--data", folder, "--predictions", file)
     assert (
         outcome.code == 0
         and "3dpw, mpi15: 3 images, 6 people, 6 of them matched" in outcome.out
         and "bone lengths" not in outcome.out
     )
     assert_refused(
-        command("eval", "hupor", "3dpw", "--data", folder, "--protocol", "official"),
-        "protocol official: is for mupots, not for 3dpw",
+        command("eval", "3dpw", "--data", folder, "--protocol", "official"),
+        "--protocol: not an option of eval 3dpw; ",
     )
 
 
@@ -90,7 +88,6 @@ def test_our_own_scenes(command, tmp_path):
     ImagePredictions(MPI15, people).save(tmp_path / "p.npz")
     outcome = command(
         "eval",
-        "hupor",
         "synth",
         "--data",
         tmp_path / "synth",
@@ -114,7 +111,7 @@ def test_what_a_network_finds_is_kept_and_scored_again(command, tmp_path):
         TrainedHUPOR(HUPORNetwork(HUPORDesign(64, 64, 1, tiny, reasoner_stages=1, reasoner_size=tiny))),
         tmp_path / "w.safetensors",
     )
-    start = ("eval", "hupor", "synth", "--data", tmp_path / "synth", "-o", tmp_path / "s.csv")
+    start = ("eval", "synth", "--data", tmp_path / "synth", "-o", tmp_path / "s.csv")
     first = command(*start, "--weights", tmp_path / "w.safetensors", "--save-predictions", tmp_path / "p.npz", "--flip")
     assert (first.code, first.err) == (0, "") and f"{tmp_path / 'p.npz'}: predictions written" in first.out
     figures = [row | {"predictions": ""} for row in csv.DictReader((tmp_path / "s.csv").open(newline=""))]
@@ -127,14 +124,14 @@ def test_what_a_network_finds_is_kept_and_scored_again(command, tmp_path):
 
 def test_what_is_refused(command, tmp_path, data):
     file = save(tmp_path / "p.npz", mupots.load(data), MUPOTS17)
-    start = ("eval", "hupor", "mupots", "--data", data)
+    start = ("eval", "mupots", "--data", data)
     for other in (["--weights", file], ["--save-predictions", tmp_path / "q.npz"], ["--flip"]):
         assert_refused(command(*start, "--predictions", file, *other), f"leave out {other[0]}")
     assert_refused(command(*start, "--predictions", file, "-o", tmp_path), "is a folder")
     assert_refused(command(*start, "--predictions", file, "-o", file / "s.csv"), "cannot be written to")
     assert_refused(command(*start, "--predictions", tmp_path / "none.npz"), "none.npz: cannot be read")
     assert_refused(
-        command("eval", "hupor", "mupots", "--data", tmp_path / "nowhere", "--predictions", file),
+        command("eval", "mupots", "--data", tmp_path / "nowhere", "--predictions", file),
         "nowhere: no such folder",
     )
-    assert_refused(command("eval", "hupor", "synth", "--data", data, "--predictions", file), "no scene in it")
+    assert_refused(command("eval", "synth", "--data", data, "--predictions", file), "no scene in it")

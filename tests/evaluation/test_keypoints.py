@@ -1,6 +1,3 @@
-import csv
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -8,15 +5,13 @@ from coco_files import boxes, document, write_images, write_json
 from occlupose.codecs.crops import Crop
 from occlupose.datasets.formats.coco import load, match_boxes
 from occlupose.detections import Detections
-from occlupose.errors import OccluposeError
 from occlupose.evaluation.keypoints import (
+    all_results,
     convert_keypoints,
     detected_boxes,
     ground_truth_boxes,
     predict_in_boxes,
     predict_in_images,
-    tables,
-    write_csv,
 )
 from occlupose.metrics import oks
 from occlupose.skeletons import BLAZEPOSE33, COCO17, CROWDPOSE14
@@ -61,21 +56,23 @@ def data(tmp_path):
 def test_who_knows_the_truth_scores_one(data, grid):
     in_boxes = ground_truth_boxes(data)
     assert sum(len(each.boxes) for each in in_boxes) == len(data.people)
-    done = []
     predictor = TruePredictor(data, in_boxes, Crop(48, 64, grid=grid))
-    results = predict_in_boxes(in_boxes, predictor, COCO17, progress=done.append)
-    assert sum(done) == sum(predictor.batches) == len(results) == len(data.people)
+    predictions = list(predict_in_boxes(in_boxes, predictor, COCO17))
+    assert [each for each, _ in predictions] == in_boxes
+    assert all({result.image for result in results} == {each.id} for each, results in predictions)
+    results = all_results(predictions)
+    assert sum(predictor.batches) == len(results) == len(data.people)
     assert len(predictor.batches) == 2  # people of sixteen images at once
     scores = oks.evaluate_strata(data.ground_truth, results, oks.OKSProtocol("coco", "ground truth"))
-    assert scores[0]["AP"] == scores[0]["AR"] == 1
-    assert all(each["AR"] == 1 for each in scores if each.people)
+    assert scores["all"]["AP"] == scores["all"]["AR"] == 1
+    assert all(each["AR"] == 1 for each in scores.values() if each.people)
 
 
 def test_predictions_in_detected_boxes(data, tmp_path):
     found = match_boxes(tmp_path / "boxes.json", data.ground_truth)
     in_boxes, missing = detected_boxes(data.ground_truth, found, tmp_path)
     assert missing == []
-    results = predict_in_boxes(in_boxes, TruePredictor(data, in_boxes, Crop(48, 64)), COCO17)
+    results = all_results(predict_in_boxes(in_boxes, TruePredictor(data, in_boxes, Crop(48, 64)), COCO17))
     assert {result.box_score for result in results} == {0.9}
     assert oks.evaluate(data.ground_truth, results, oks.OKSProtocol("coco", "detected"))["AP"] > 0.95
     assert detected_boxes(data.ground_truth, found, tmp_path, min_score=0.95) == ([], [])
@@ -88,7 +85,8 @@ def test_missing_or_unreadable_images_are_named_and_their_people_missed(data, tm
     bad.write_bytes(bad.read_bytes()[:200])
     reasons = []
     rest = [each for each in in_boxes if each.image.path != bad]
-    results = predict_in_boxes(in_boxes, TruePredictor(data, rest, Crop(48, 64)), COCO17, unreadable=reasons.append)
+    seer = TruePredictor(data, rest, Crop(48, 64))
+    results = all_results(predict_in_boxes(in_boxes, seer, COCO17, unreadable=reasons.append))
     assert len(reasons) == 1 and bad.name in reasons[0]
     assert {result.image for result in results} == {each.id for each in rest}
     assert oks.evaluate(data.ground_truth, results, oks.OKSProtocol("coco", "ground truth"))["AR"] < 1
@@ -129,24 +127,15 @@ class Blind:
 
 def test_a_front_end_runs_on_every_image_also_those_without_people(data, tmp_path):
     frontend = Blind()
-    done = []
     reasons = []
-    results = predict_in_images(data.ground_truth, tmp_path, frontend, progress=done.append, unreadable=reasons.append)
-    assert len(results) == sum(done) == frontend.resets == 30 > len({person.image_id for person in data.people})
+    images = data.ground_truth.images.values()
+
+    def predict():
+        return list(predict_in_images(images, tmp_path, frontend, COCO17, unreadable=reasons.append))
+
+    predictions = predict()
+    assert [image for image, _ in predictions] == list(images) and all(len(results) == 1 for _, results in predictions)
+    assert frontend.resets == 30 > len({person.image_id for person in data.people})
     (tmp_path / data.ground_truth.images[1].name).unlink()
-    assert len(predict_in_images(data.ground_truth, tmp_path, frontend, unreadable=reasons.append)) == 29
+    assert len(predict()) == 29
     assert len(reasons) == 1 and data.ground_truth.images[1].name in reasons[0]
-
-
-def test_figures_go_to_a_table_and_a_file(data, tmp_path):
-    in_boxes = ground_truth_boxes(data)
-    results = predict_in_boxes(in_boxes, TruePredictor(data, in_boxes, Crop(48, 64)), COCO17)
-    scores = oks.evaluate_strata(data.ground_truth, results, oks.OKSProtocol("coco", "ground truth"))
-    whole, strata = tables(scores)
-    assert whole.title == "coco, ground truth boxes" and strata.row_count == len(scores)
-    write_csv(scores, tmp_path / "scores.csv", frontend="seer", box_source="ground truth")
-    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
-    assert [row["stratum"] for row in rows] == [each.stratum for each in scores]
-    assert rows[0]["AP"] == "1.000000" and rows[0]["boxes"] == "ground truth" and rows[0]["frontend"] == "seer"
-    with pytest.raises(OccluposeError, match="could not be written"):
-        write_csv(scores, Path("/proc/nowhere/scores.csv"), frontend="seer", box_source="ground truth")

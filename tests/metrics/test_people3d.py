@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from mupots_files import WIDE, mpi15_of, people_standing
 from mupots_reference import reference_scores
-from occlupose.metrics.people3d import (
-    COLUMNS,
+from occlupose.metrics.mupots import (
     GNTCN,
     JOINT_GROUPS,
     MPI15_PROTOCOL,
@@ -17,17 +16,8 @@ from occlupose.metrics.people3d import (
     PROTOCOLS,
     SCORED_JOINTS,
     SMAP15,
-    MuPoTSReport,
-    ScoredImage,
-    average_precision,
-    compare_depth_order,
-    image_errors,
-    match_pixels,
-    match_procrustes,
-    match_roots,
-    rescale_bones,
 )
-from occlupose.metrics.pose3d import procrustes
+from occlupose.metrics.people3d import COLUMNS, MuPoTSReport, ScoredImage, average_precision, image_errors
 from occlupose.skeletons import MPI15, MUPOTS17
 
 ALL = list(PROTOCOLS.values())
@@ -54,7 +44,10 @@ def people(count=3, seed=0):
 
 
 def report(protocol, *frames):
-    return MuPoTSReport.score(frames, protocol)
+    result = MuPoTSReport(protocol)
+    for each in frames:
+        result.add(each)
+    return result
 
 
 def stretched(xyz, factor):
@@ -188,7 +181,7 @@ def test_no_people_and_no_predictions(protocol):
     assert (empty.images, empty.predictions, empty.pooled().people) == (2, 2, 0)
     missed = report(protocol, frame(protocol, xyz, none))
     assert missed.pooled()["PCK"] == 0 and math.isnan(missed.pooled(True)["PCK"]) and missed.root_ap == 0
-    assert math.isnan(MuPoTSReport([], protocol).pooled()["PCK"]) and math.isnan(MuPoTSReport([], protocol).root_ap)
+    assert math.isnan(MuPoTSReport(protocol).pooled()["PCK"]) and math.isnan(MuPoTSReport(protocol).root_ap)
 
 
 # ---------------------------------------------------------------------------------- the edges
@@ -218,17 +211,6 @@ def test_the_edge_of_150_mm(protocol, millimetres, plain, inclusive):
             assert scores["PCK_vis"] == pytest.approx((13 + edge) / 14) and math.isnan(scores["PCK_occ"])
 
 
-@pytest.mark.parametrize(("pixels", "near"), [(39.9, True), (40.0, False), (-39.9, True), (-40.0, False)])
-@pytest.mark.parametrize("axis", [0, 1])
-def test_the_edge_of_40_px(pixels, near, axis):
-    xy = np.arange(26.0).reshape(1, 13, 2) * 100
-    other = xy.copy()
-    other[..., axis] += pixels
-    other[..., 1 - axis] -= 39
-    assert (match_pixels(xy, other)[0] == 0) == near
-    assert match_pixels(xy, other + 500)[0] == -1
-
-
 def test_the_top_of_the_head_and_the_pelvis_do_not_count_for_matching():
     xyz = people(1)
     away = WIDE.project(xyz) + 200
@@ -243,76 +225,6 @@ def test_the_top_of_the_head_and_the_pelvis_do_not_count_for_matching():
         xy = away.copy()
         xy[:, MUPOTS17.index(joint)] -= 200
         assert image_errors(frame(OFFICIAL, xyz, xyz, xy=xy), OFFICIAL).matched[0] == matched, joint
-
-
-def test_people_choose_one_after_the_other():
-    """The first takes the prediction that the second would fit better; the second gets what is left."""
-    xy = np.zeros((2, 13, 2))
-    xy[1] += 30
-    predicted = np.stack([xy[0] + 25, xy[0] + 300])
-    predicted[1, :2] = xy[1, :2]
-    assert match_pixels(xy, predicted).tolist() == [0, 1]
-    assert match_pixels(xy[::-1], predicted).tolist() == [0, 1]
-    assert match_pixels(xy, predicted[::-1]).tolist() == [1, 0]
-    assert match_pixels(xy, predicted[:1]).tolist() == [0, -1]
-    assert match_pixels(xy, xy[:1].repeat(2, 0)).tolist() == [0, 1]  # of equals the first
-    assert match_pixels(xy, np.full((1, 13, 2), np.nan)).tolist() == [-1, -1]
-
-
-def test_python_ports_match_by_shape_and_may_match_twice():
-    xyz = people(2)
-    turned = xyz[:1] @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]) * 2 + 7
-    assert match_procrustes(xyz[:1], turned).tolist() == [0]
-    assert match_procrustes(
-        np.stack([xyz[0], xyz[0] + 3]), np.stack([xyz[1] * 0 + np.eye(17, 3), turned[0]])
-    ).tolist() == [
-        1,
-        1,
-    ]
-    assert match_procrustes(xyz, xyz[:0]).tolist() == [-1, -1] and match_procrustes(xyz[:0], xyz).tolist() == []
-    far = xyz[:1].copy()
-    far[0] = np.random.default_rng(0).normal(0, 1, (17, 3))
-    error = 1000 * np.linalg.norm(procrustes(far, xyz[:1]) - xyz[:1], axis=-1).mean()
-    assert match_procrustes(xyz[:1], far, error + 0.1).tolist() == [0] and match_procrustes(
-        xyz[:1], far, error - 0.1
-    ).tolist() == [-1]
-    assert match_procrustes(xyz[:1], np.full((1, 17, 3), np.nan)).tolist() == [-1]
-
-
-@pytest.mark.parametrize(
-    ("truth", "predicted", "right"),
-    [
-        ([3.0, 5.0], [3.0, 3.1], 2),
-        ([3.0, 5.0], [3.1, 3.0], 1),
-        ([3.0, 3.2], [3.2, 3.0], 2),
-        ([3.0, 3.2], [3.4, 3.0], 1),
-        ([3.0, 3.4], [3.2, 3.0], 1),
-        ([3.0, 5.0], [3.0, np.nan], 0),
-        ([4.0, 4.0], [4.0, 4.0], 2),
-        ([4.0, 4.0], [4.0, 4.5], 1),
-    ],
-)
-def test_depth_order(truth, predicted, right):
-    assert compare_depth_order(np.array(truth), np.array(predicted)).tolist() == [right]
-
-
-def test_depth_order_leaves_out_people_of_unknown_depth():
-    assert compare_depth_order(np.array([3.0, np.nan, 4.0]), np.array([1.0, 2.0, 3.0])).tolist() == [2]
-    assert compare_depth_order(np.array([3.0]), np.array([1.0])).tolist() == []
-
-
-@pytest.mark.parametrize(("millimetres", "hit"), [(249, True), (251, False)])
-def test_the_edge_of_the_root(millimetres, hit):
-    assert match_roots(np.array([[0.0, 0, 5]]), np.array([[0.0, 0, 5 + millimetres / 1000]])).tolist() == [hit]
-
-
-def test_a_root_is_found_once_by_the_best():
-    truth = np.array([[0.0, 0, 5], [0.1, 0, 5], [np.nan] * 3])
-    predicted = np.array([[0.0, 0, 5], [0.0, 0, 5.01], [0.05, 0, 5], [np.nan] * 3])
-    assert match_roots(truth, predicted).tolist() == [True, True, False, False]
-    assert (
-        match_roots(truth[:0], predicted).tolist() == [False] * 4 and match_roots(truth, predicted[:0]).tolist() == []
-    )
 
 
 def test_average_precision_by_hand():
@@ -377,12 +289,6 @@ def test_without_labels_there_is_no_occlusion():
     assert math.isnan(scores["PCK_occ"]) and math.isnan(scores["PCK_vis"]) and math.isnan(scores["MPJPE_occ"])
 
 
-def test_a_bone_without_a_length_loses_its_joint():
-    truth = np.array([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
-    result = rescale_bones(np.array([[[0.0, 0, 0], [0, 0, 0], [0, 3, 0]]]), truth, [(1, 0), (2, 1)])
-    assert np.isnan(result[0, 1:]).all() and (result[0, 0] == 0).all()
-
-
 # ------------------------------------------------------------------- where the variants differ
 
 
@@ -414,23 +320,6 @@ def test_thresholds_of_the_auc():
         assert scores["AUC"] == pytest.approx((thresholds > 102.5).mean())
 
 
-def test_python_ports_hang_joints_on_the_parents_of_others():
-    assert GNTCN.bones[:4] == (("spine", "neck"), ("neck", "spine"), ("head_top", "neck"), ("head", "right_shoulder"))
-    assert dict(GNTCN.bones)["left_ankle"] == "pelvis" and dict(OFFICIAL.bones)["left_ankle"] == "left_knee"
-    assert OFFICIAL.bones[:4] == (("spine", "pelvis"), ("neck", "spine"), ("head_top", "neck"), ("head", "neck"))
-    assert (
-        SMAP15.bones[:3] == (("neck", "pelvis"), ("head_top", "neck"), ("right_shoulder", "neck"))
-        and len(SMAP15.bones) == 14
-    )
-    assert (OFFICIAL.universal, SMAP15.universal, GNTCN.universal, MPI15_PROTOCOL.universal) == (
-        True,
-        True,
-        False,
-        False,
-    )
-    assert [protocol.rescales for protocol in ALL] == [True, True, True, False]
-
-
 def test_matched_by_pixels_or_by_shape():
     xyz = people(1)
     far = WIDE.project(xyz) + 500
@@ -458,12 +347,6 @@ def test_all_sequences_count_the_same_in_their_mean():
         and found.pooled(sequences=["b"])["PCK"] == 0
     )
     assert found.pooled(sequences=["a", "b"]).people == 4 and found.over_sequences().people == 4
-
-
-def test_progress_is_reported_for_each_image():
-    calls = []
-    MuPoTSReport.score([frame(MPI15_PROTOCOL, people())] * 3, MPI15_PROTOCOL, calls.append)
-    assert calls == [1, 1, 1]
 
 
 def test_mpi15_people_in_the_order_of_mpi15():
@@ -526,22 +409,3 @@ def test_figures_keep_their_bounds(seed, truths, predictions, protocol):
     if truths:
         assert 0 <= found.root_ap <= 1
         assert protocol is GNTCN or all_people["AUC"] <= all_people["PCK"]
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6), st.floats(0.3, 3), st.sampled_from([OFFICIAL, SMAP15]))
-def test_rescaled_bones_are_as_long_as_the_true_ones_and_point_as_before(seed, factor, protocol):
-    generator = np.random.default_rng(seed)
-    truth = people_standing(generator, 2)[:, : len(protocol.skeleton)]
-    predicted = people_standing(generator, 2)[:, : len(protocol.skeleton)]
-    index = protocol.skeleton.index
-    bones = [(index(joint)[0], index(parent)[0]) for joint, parent in protocol.bones]
-    result = rescale_bones(factor * predicted, truth, bones)
-    for joint, parent in bones:
-        new = result[:, joint] - result[:, parent]
-        old = predicted[:, joint] - predicted[:, parent]
-        true = truth[:, joint] - truth[:, parent]
-        np.testing.assert_allclose(np.linalg.norm(new, axis=-1), np.linalg.norm(true, axis=-1), rtol=1e-9)
-        np.testing.assert_allclose(np.cross(new, old), 0, atol=1e-9)
-        assert ((new * old).sum(-1) > 0).all()
-    np.testing.assert_array_equal(result[:, protocol.root], factor * predicted[:, protocol.root])

@@ -63,7 +63,7 @@ def label(
     from rich.progress import track
 
     from occlupose.cameras import Camera
-    from occlupose.evaluation.lifting import load_sequences
+    from occlupose.evaluation.mpjpe import load_sequences
     from occlupose.media import check_image_path
     from occlupose.methods.oanet import labels
     from occlupose.skeletons import by_name

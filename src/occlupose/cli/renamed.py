@@ -4,11 +4,14 @@ from occlupose.errors import OccluposeError
 
 RENAMED_COMMANDS: dict[str, tuple[str, ...]] = {
     "eval keypoints": ("eval coco", "eval crowdpose", "eval ochuman"),
+    "eval oanet": ("eval h36m", "eval humaneva"),
+    "eval hupor": ("eval mupots", "eval 3dpw", "eval h36m-images", "eval synth"),
 }
 """Old name -> the new ones."""
 
 RENAMED_OPTIONS: dict[str, str] = {
-    "eval hupor --variant": "--protocol",
+    "eval --dataset": "the dataset as the command",
+    "eval mupots --variant": "--protocol",
     "label --rules": "--occlusion-rules",
     "label --strip": "--preview",
     "train --start": "--init-from",

@@ -140,7 +140,7 @@ def train_oanet(
     from occlupose.methods.oanet import train
 
     weights = train.train_oanet(mocap, output, recipe, video=video, resume=resume, device=device)
-    print(f"{weights}: weights and card written; score them with occlupose eval oanet --weights {weights}")
+    print(f"{weights}: weights and card written; score them with occlupose eval h36m --weights {weights}")
 
 
 def train_ljof(

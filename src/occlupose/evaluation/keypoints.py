@@ -1,28 +1,23 @@
-"""Evaluates 2D keypoints in images by the protocols of COCO, CrowdPose and OCHuman, and by occlusion.
+"""Predicts 2D keypoints in images: in ground-truth boxes, in a detector's boxes, or with a front end's own detector."""
 
-Keypoints are predicted in ground-truth boxes, in a detector's boxes, or by a front end with its own detector.
-"""
-
-import csv
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from rich.table import Table
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
-from occlupose.datasets.formats.coco import Annotations, DetectedBoxes, GroundTruth
+from occlupose.datasets.formats.coco import Annotations, DetectedBoxes, GroundTruth, ImageInfo
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic
 from occlupose.frontends import Frontend
 from occlupose.frontends.crops import CropNetwork
 from occlupose.media import Frame
-from occlupose.metrics.oks import KeypointResult, OKSScores
+from occlupose.metrics.oks import KeypointResult
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton, convert
 from occlupose.threads import compute_ahead
@@ -92,27 +87,22 @@ def predict_in_boxes(
     network: CropNetwork,
     skeleton: Skeleton,
     *,
-    progress: Callable[[int], None] = lambda people: None,
     unreadable: Callable[[str], None] = lambda reason: None,
-) -> list[KeypointResult]:
-    """The keypoints of a network in each box. People of several images go through the network together.
+) -> Iterator[tuple[ImageBoxes, list[KeypointResult]]]:
+    """The images with the keypoints of a network in each box. People of several images go through it together.
 
     Arguments:
         skeleton: of the ground truth. Joints that the network does not have are placed at the box centre with a score
             of 0.
-        progress: called with the number of people after each batch.
-        unreadable: called with the reason for each image that cannot be read, whose people are not predicted.
+        unreadable: called with the reason for each image that cannot be read, which is left out.
     """
-    results: list[KeypointResult] = []
     parts = (images[first : first + IMAGES_PER_STEP] for first in range(0, len(images), IMAGES_PER_STEP))
     tasks = (partial(_crop_people, part, network.crop, unreadable) for part in parts)
     for readable, matrices, crops in compute_ahead("images", tasks):
         if len(crops):
             xy, score = network(crops)
-            xy = transform_points(invert(matrices), xy)
-            results += _results(readable, network, xy, score, skeleton)
-        progress(sum(len(each.boxes) for each in readable))
-    return results
+            results = _results(readable, network, transform_points(invert(matrices), xy), score, skeleton)
+            yield from ((image, list(islice(results, len(image.boxes)))) for image in readable)
 
 
 def _crop_people(
@@ -152,6 +142,11 @@ def _results(
     return (KeypointResult(*one) for one in zip(ids, xy, score, box_score.tolist(), areas.tolist(), strict=True))
 
 
+def all_results(predictions: Iterable[tuple[object, list[KeypointResult]]]) -> list[KeypointResult]:
+    """The keypoints of all images, without the images."""
+    return [result for _, results in predictions for result in results]
+
+
 def convert_keypoints(
     xy: Float[np.ndarray, "person joint 2"],
     score: Float[np.ndarray, "person joint"],
@@ -166,27 +161,25 @@ def convert_keypoints(
 
 
 def predict_in_images(
-    truth: GroundTruth,
-    images: Path,
+    images: Iterable[ImageInfo],
+    folder: Path,
     frontend: Frontend,
+    skeleton: Skeleton,
     *,
-    progress: Callable[[int], None] = lambda images: None,
     unreadable: Callable[[str], None] = lambda reason: None,
-) -> list[KeypointResult]:
-    """The keypoints that a front end finds with its own detector, in each image independently.
+) -> Iterator[tuple[ImageInfo, list[KeypointResult]]]:
+    """The images with the keypoints that a front end finds with its own detector, in each image independently.
 
     Arguments:
-        images: folder of the images.
-        progress: called with 1 after each image.
-        unreadable: called with the reason for each image that is missing or cannot be read.
+        folder: of the images.
+        skeleton: of the ground truth.
+        unreadable: called with the reason for each image that is missing or cannot be read, which is left out.
     """
-    index = ImageIndex(images)
-    results = []
-    for number, (image_id, annotated) in enumerate(truth.images.items()):
-        progress(1)
+    index = ImageIndex(folder)
+    for number, annotated in enumerate(images):
         image = index.find(annotated.name)
         if image is None:
-            unreadable(f"{annotated.name}: not in {images}")
+            unreadable(f"{annotated.name}: not in {folder}")
             continue
         try:
             frame = Frame(number, 0.0, image.read(annotated.size))
@@ -196,47 +189,6 @@ def predict_in_images(
         frontend.reset()
         people = frontend(frame)
         centre = (people.boxes[:, :2] + people.boxes[:, 2:]) / 2
-        xy, score = convert_keypoints(people.xy, people.score, frontend.skeleton, truth.skeleton, centre)
-        results += [KeypointResult(image_id, *one) for one in zip(xy, score, people.box_score.tolist(), strict=True)]
-    return results
-
-
-def tables(scores: Sequence[OKSScores]) -> list[Table]:
-    """Metrics in percent for the terminal: by the protocol, and by occlusion; a dash where there are no people."""
-    protocol = scores[0].protocol
-    overall = Table(title=protocol.name)
-    by_occlusion = Table("stratum", "people", title=f"{protocol.name}: by occlusion")
-    for column in protocol.columns:
-        overall.add_column(column, justify="right")
-    shown = [column for column in ("AP", "AP50", "AP75", "AR") if column in protocol.columns]
-    for column in shown:
-        by_occlusion.add_column(column, justify="right")
-    overall.add_row(*(_percent(scores[0][column]) for column in protocol.columns))
-    for each in scores:
-        by_occlusion.add_row(each.stratum, str(each.people), *(_percent(each[column]) for column in shown))
-    return [overall, by_occlusion]
-
-
-def _percent(value: float) -> str:
-    return "-" if np.isnan(value) else f"{100 * value:.1f}"
-
-
-def write_csv(scores: Sequence[OKSScores], path: Path, *, frontend: str, box_source: str) -> None:
-    """Writes metrics from 0 to 1, a row for each stratum; empty where there are no people.
-
-    Arguments:
-        frontend: name of the front end or network.
-        box_source: ground-truth, detector (the front end's own), or the name of the file of boxes or of a detector.
-
-    Raises:
-        OccluposeError: the file could not be written.
-    """
-    columns = scores[0].protocol.columns
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["dataset", "boxes", "frontend", "box_source", "stratum", "people", "predictions", *columns])
-        for each in scores:
-            protocol = each.protocol
-            context = [protocol.dataset, protocol.boxes, frontend, box_source]
-            values = ["" if np.isnan(each[column]) else f"{each[column]:.6f}" for column in columns]
-            writer.writerow([*context, each.stratum, each.people, each.predictions, *values])
+        xy, score = convert_keypoints(people.xy, people.score, frontend.skeleton, skeleton, centre)
+        rows = zip(xy, score, people.box_score.tolist(), strict=True)
+        yield annotated, [KeypointResult(annotated.id, *row) for row in rows]

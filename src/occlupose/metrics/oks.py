@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float, Int
 
 from occlupose.datasets.formats.coco import GroundTruth
 from occlupose.errors import OccluposeError
+from occlupose.metrics.scores import Scores
 from occlupose.occlusion.blocks import LIMB_JOINTS
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import CROWDPOSE14
@@ -111,28 +112,6 @@ class KeypointResult:
         """Box score times the mean of the keypoint scores above MIN_JOINT_SCORE; 0 if there are none."""
         confident = self.score[self.score > MIN_JOINT_SCORE]
         return float(self.box_score * confident.mean()) if len(confident) else 0.0
-
-
-@dataclass(frozen=True)
-class OKSScores:
-    """Metrics of one evaluation.
-
-    Attributes:
-        protocol: by which they were computed.
-        stratum: part of the ground truth; "all" is the protocol's own.
-        values: by the protocol's columns, 0..1; NaN where there are no people.
-        people: number of people in the ground truth.
-        predictions: number of predictions evaluated.
-    """
-
-    protocol: OKSProtocol
-    stratum: str
-    values: dict[str, float]
-    people: int
-    predictions: int
-
-    def __getitem__(self, column: str) -> float:
-        return self.values[column]
 
 
 def oks(
@@ -242,9 +221,7 @@ def evaluate(
     truth: GroundTruth,
     results: Sequence[KeypointResult | Mapping[str, Any]],
     protocol: OKSProtocol,
-    *,
-    stratum: str = "all",
-) -> OKSScores:
+) -> Scores:
     """Average precision and recall of predictions.
 
     Arguments:
@@ -253,7 +230,6 @@ def evaluate(
         results: predictions, which go through `to_coco_results`; or entries of COCO's results format (image_id,
             category_id, keypoints, score), which are used as they are.
         protocol: how to score.
-        stratum: name of the scores.
 
     Raises:
         OccluposeError: the protocol is another dataset's; the skeleton has no sigmas; a prediction is of an image
@@ -283,13 +259,13 @@ def evaluate(
             chosen = {id for id, index in indexed.items() if index is not None and low <= index < high}
             values[name] = _stats(truth, images, people, checked, protocol, chosen)[0]
     scored = int(((truth.num_keypoints > 0) & ~truth.is_crowd).sum())
-    return OKSScores(protocol, stratum, values, scored, len(checked))
+    return Scores(values, scored, len(checked))
 
 
 def evaluate_strata(
     truth: GroundTruth, results: Sequence[KeypointResult | Mapping[str, Any]], protocol: OKSProtocol
-) -> list[OKSScores]:
-    """`evaluate` on each of `make_strata`, "all" first.
+) -> dict[str, Scores]:
+    """`evaluate` on each of `make_strata`, by their names; "all" first.
 
     Raises:
         OccluposeError: as `evaluate`.
@@ -298,7 +274,7 @@ def evaluate_strata(
     if predictions and len(predictions) == len(results):
         _check(truth, predictions)
         results = to_coco_results(predictions, truth)
-    return [evaluate(part, results, protocol, stratum=name) for name, part in make_strata(truth).items()]
+    return {name: evaluate(part, results, protocol) for name, part in make_strata(truth).items()}
 
 
 def _sigmas(truth: GroundTruth) -> Float[np.ndarray, "joint"]:

@@ -11,19 +11,10 @@ from occlupose import cli
 from occlupose.datasets.formats import h36m, humaneva
 from occlupose.datasets.formats.pose_folder import load_sequences as folder_takes
 from occlupose.errors import OccluposeError
-from occlupose.evaluation.lifting import (
-    SequencePredictions,
-    find_states,
-    input_2d,
-    lifter_predictor,
-    load_sequences,
-    missing,
-    notes,
-    oanet_predictor,
-    predict,
-    score,
-    tables,
-)
+from occlupose.evaluation.evaluator import Evaluation, one_by_one
+from occlupose.evaluation.lifting import lifter_predictor, oanet_predictor
+from occlupose.evaluation.mpjpe import MPJPEEvaluator, input_2d, load_sequences, missing
+from occlupose.evaluation.predictions import SequencePredictions
 from occlupose.methods.oanet.lifting import load_lifter
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.weights import TrainedOANet, save
@@ -53,10 +44,10 @@ def human_eva(tmp_path_factory):
 
 @pytest.fixture
 def evaluate(monkeypatch, capsys):
-    """Runs `occlupose eval oanet ...`; gives the exit code and what was printed."""
+    """Runs `occlupose eval ...`; gives the exit code and what was printed."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["occlupose", "eval", "oanet", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["occlupose", "eval", *map(str, arguments)])
         monkeypatch.setenv("COLUMNS", "120")
         try:
             code = cli.main()
@@ -65,6 +56,13 @@ def evaluate(monkeypatch, capsys):
         return (code or 0, *capsys.readouterr())
 
     return call
+
+
+def score(sequences, predictions, dataset="h36m"):
+    """The report and the table."""
+    evaluator = MPJPEEvaluator(dataset, sequences, predictions.skeleton)
+    table = Evaluation(sequences, predictions, evaluator).run()
+    return evaluator.report, table
 
 
 def figures(path):
@@ -94,7 +92,7 @@ def test_perfect_predictions_have_no_error(human36m, human_eva, tmp_path, evalua
         }  # in the camera frame, not about the root
         SequencePredictions(sequences[0].poses.skeleton, perfect).save(tmp_path / "p.npz")
         code, out, err = evaluate(
-            "--dataset", dataset, "--data", folder, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
+            dataset, "--data", folder, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
         )
         assert code == 0 and err == "" and "mean of actions" in out
         found = figures(tmp_path / "r.csv")
@@ -110,9 +108,7 @@ def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
         off[sequence.name] = root_relative(sequence.poses.xyz[:, 0])
         off[sequence.name][:, wrist] += np.array([0, 0.03, 0.04]) * (1 if sequence.action == "Eating" else 3)
     np.savez(tmp_path / "p.npz", skeleton="h36m17", **off)
-    code, out, _ = evaluate(
-        "--dataset", "h36m", "--data", human36m, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
-    )
+    code, out, _ = evaluate("h36m", "--data", human36m, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
     found = figures(tmp_path / "r.csv")
     assert code == 0
     assert found["action", "Eating", "all"][0] == pytest.approx(50 / 17, abs=1e-2)
@@ -133,9 +129,7 @@ def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_
     sequences = humaneva.load_sequences(human_eva)
     grown = {sequence.name: 1.1 * root_relative(sequence.poses.xyz[:, 0]) for sequence in sequences}
     SequencePredictions(HUMANEVA15, grown).save(tmp_path / "p.npz")
-    evaluate(
-        "--dataset", "humaneva", "--data", human_eva, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
-    )
+    evaluate("humaneva", "--data", human_eva, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
     found = figures(tmp_path / "r.csv")
     names = {name for of, name, _ in found if of == "action"}
     assert names == {f"{action} S{n}" for action in ("Walk", "Jog") for n in (1, 2, 3)} | {
@@ -166,7 +160,7 @@ def test_missing_parts_of_a_protocol_are_reported(human36m, human_eva, tmp_path)
 
 @pytest.mark.parametrize("detections", ["ground-truth", "exact"])
 def test_the_shipped_lifter_is_scored_and_its_predictions_score_the_same(human36m, tmp_path, evaluate, detections):
-    data = ("--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--detections", detections)
+    data = ("h36m", "--data", human36m, "--subjects", "S9", "--detections", detections)
     code, out, err = evaluate(*data, "--save-predictions", tmp_path / "p.npz", "-o", tmp_path / "a.csv")
     assert code == 0 and "12 sequences, 208 frames" in out and err == "", err
     again = evaluate(*data, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "b.csv")
@@ -184,7 +178,6 @@ def test_the_shipped_lifter_is_scored_and_its_predictions_score_the_same(human36
 
 def test_the_shipped_lifter_is_scored_on_humaneva_without_the_joint_it_lacks(human_eva, tmp_path, evaluate):
     code, out, err = evaluate(
-        "--dataset",
         "humaneva",
         "--data",
         human_eva,
@@ -210,14 +203,15 @@ def test_the_shipped_lifter_is_scored_on_humaneva_without_the_joint_it_lacks(hum
 def test_any_predictor_can_be_plugged_in(human36m):
     sequences = h36m.load_sequences(human36m, ("S11",), detections="exact")
     seen = []
-    done = []
 
-    def nobody_moves(poses):
-        seen.append(poses)
-        return np.zeros((len(poses), 17, 3))
+    def nobody_moves(sequence):
+        seen.append(input_2d(sequence))
+        return np.zeros((len(sequence.poses), 17, 3))
 
-    report, _ = score(sequences, predict(sequences, nobody_moves, done.append))
-    assert done == [10] * 4 and [poses.camera for poses in seen] == [sequence.poses.camera for sequence in sequences]
+    evaluator = MPJPEEvaluator("h36m", sequences, H36M17)
+    Evaluation(sequences, one_by_one(nobody_moves), evaluator).run()
+    report = evaluator.report
+    assert [poses.camera for poses in seen] == [sequence.poses.camera for sequence in sequences]
     assert all(
         poses == sequence.poses.observed and poses.xyz is None for poses, sequence in zip(seen, sequences, strict=True)
     )
@@ -233,7 +227,7 @@ def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, e
     torch.manual_seed(0)
     save(TrainedOANet(OANetNetwork(8), 16, 0.3), weights := tmp_path / "oanet.safetensors")
     code, out, err = evaluate(
-        "--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv"
+        "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv"
     )
     assert code == 0 and err == "" and "12 sequences" in out
     # before training all joints lie in the root: the error is the mean distance from it
@@ -265,8 +259,8 @@ def test_networks_get_the_same_input_in_inference_as_in_training(human36m, least
 
 def test_the_cylinder_man_says_what_is_occluded_where_detections_do_not(human36m):
     sequences = h36m.load_sequences(human36m, ("S9",), detections="exact")
-    source, of_takes = find_states(sequences)
-    assert source.startswith("self-occlusion of the true poses")
+    evaluator = MPJPEEvaluator("h36m", sequences, H36M17)
+    of_takes = [evaluator.states(sequence) for sequence in sequences]
     for sequence, state in zip(sequences, of_takes, strict=True):
         behind = self_occluded(
             torch.from_numpy(in_camera(H36M["S9"][sequence.name.split("/")[1]], camera_of(sequence))), H36M17
@@ -299,7 +293,7 @@ def test_states_of_detections_decide_and_divide_the_errors(human36m, tmp_path, e
         off[sequence.name][:, H36M17.joints.index("left_wrist")] += (0.1, 0, 0)
         off[sequence.name][:, H36M17.joints.index("head_top")] += (0, 0.9, 0)
     np.savez(tmp_path / "p.npz", skeleton="h36m17", **off)
-    data = ("--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--detections", tmp_path / "mine")
+    data = ("h36m", "--data", human36m, "--subjects", "S9", "--detections", tmp_path / "mine")
     code, out, _ = evaluate(*data, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
     found = figures(tmp_path / "r.csv")
     assert code == 0 and "visible or occluded: the detections' states" in out
@@ -320,111 +314,40 @@ def test_what_is_not_predicted_is_not_scored(human36m, tmp_path):
     for xyz in some.values():
         xyz[:, knee] = np.nan
     SequencePredictions(H36M17, some).save(tmp_path / "p.npz")
-    report, _ = score(sequences, SequencePredictions.load(tmp_path / "p.npz", sequences))
+    report, table = score(sequences, SequencePredictions.load(tmp_path / "p.npz", sequences))
     assert (
         not report.scored("left_knee")
         and report.scored("right_knee")
         and report.mean()[0] == pytest.approx(0, abs=1e-5)
     )
     assert (
-        notes("h36m", sequences, report)[2]
+        table.notes[3]
         == "not scored, without a prediction or ground truth: 5.9% of the joints, among them every left_knee"
     )
     some[sequences[0].name][:, knee] = 0
-    assert notes("h36m", sequences, score(sequences, SequencePredictions(H36M17, some))[0])[2].endswith(
-        "ground truth: 4.4% of the joints"
-    )
+    assert score(sequences, SequencePredictions(H36M17, some))[1].notes[3].endswith("ground truth: 4.4% of the joints")
     some |= {sequence.name: sequence.poses.xyz[:, 0] for sequence in sequences}
-    assert len(notes("h36m", sequences, score(sequences, SequencePredictions(H36M17, some))[0])) == 2
-
-
-def test_predictions_come_back_as_they_were(human36m, tmp_path):
-    sequences = h36m.load_sequences(human36m)
-    some = SequencePredictions(
-        H36M17,
-        {sequence.name: np.random.default_rng(0).normal(size=(len(sequence.poses), 17, 3)) for sequence in sequences},
-    )
-    some.save(tmp_path / "new" / "p.npz")
-    back = SequencePredictions.load(tmp_path / "new" / "p.npz", sequences)
-    assert back.skeleton == H36M17 and back.xyz.keys() == some.xyz.keys()
-    assert all(np.array_equal(back.xyz[name], some.xyz[name]) for name in some.xyz)
-    assert SequencePredictions.load(tmp_path / "new" / "p.npz", sequences[:2]).xyz.keys() == {
-        sequence.name for sequence in sequences[:2]
-    }
-    (tmp_path / "file").touch()
-    with pytest.raises(OccluposeError, match="could not be written"):
-        some.save(tmp_path / "file" / "p.npz")
-
-
-def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
-    sequences = h36m.load_sequences(human36m, ("S11",))
-    path = tmp_path / "p.npz"
-    good = {sequence.name: sequence.poses.xyz[:, 0] for sequence in sequences}
-    first = sequences[0].name
-    cases = [
-        (
-            {"skeleton": "h36m17"} | dict(list(good.items())[1:]),
-            f"lacks 1 of 4 sequences, first {first}; predict every sequence",
-        ),
-        ({"skeleton": "h36m17"}, f"lacks 4 of 4 sequences, first {first}"),
-        (good, "no skeleton in it; "),
-        ({"skeleton": "h36m"} | good, "h36m: not a known skeleton; known are coco17, h36m17"),
-        (
-            {"skeleton": "h36m17"} | good | {first: good[first][:-1]},
-            rf"{first}: shape \(9, 17, 3\); it must be \(10, 17, 3\)",
-        ),
-        ({"skeleton": "coco17"} | good | {first: good[first][:, :15]}, rf"{first}: shape \(10, 15, 3\); .*coco17"),
-        (
-            {"skeleton": "humaneva15"} | good,
-            rf"{first}: shape \(10, 17, 3\); it must be \(10, 15, 3\) for .* humaneva15",
-        ),
-        ({"skeleton": "h36m17"} | good | {first: np.full((10, 17, 3), "a")}, rf"{first}: shape"),
-        ({"skeleton": "h36m17"} | good | {first: np.full((10, 17, 3), np.inf)}, f"{first}: infinite positions; "),
-        ({"skeleton": "h36m17"} | good | {first: np.array([{}])}, "not a complete .npz of plain arrays; "),
-    ]
-    for content, message in cases:
-        np.savez(path, **content)
-        with pytest.raises(OccluposeError, match=message) as refusal:
-            SequencePredictions.load(path, sequences)
-        assert str(refusal.value).startswith(f"{path}: ") and "\n" not in str(refusal.value)
-    np.savez_compressed(path, skeleton="h36m17", **good)
-    whole = path.read_bytes()
-    np.save(tmp_path / "a.npy", np.zeros(3))
-    for damaged in (
-        b"",
-        b"hello",
-        whole[:200],
-        whole[:-30],
-        whole[:300] + bytes(300) + whole[600:],
-        (tmp_path / "a.npy").read_bytes(),
-    ):
-        path.write_bytes(damaged)
-        with pytest.raises(OccluposeError, match=r"p\.npz: "):
-            SequencePredictions.load(path, sequences)
-    with pytest.raises(
-        OccluposeError, match=r"b\.npz: cannot be read \(no such file or directory\); give an \.npz of predictions"
-    ):
-        SequencePredictions.load(tmp_path / "b.npz", sequences)
+    assert len(score(sequences, SequencePredictions(H36M17, some))[1].notes) == 3
 
 
 def test_takes_without_a_truth_cannot_be_scored_but_are_lifted(tmp_path):
     make_poses(stand(0, 5, 12)).save(tmp_path / "a.npz")
     sequences = folder_takes(tmp_path)
-    predicted = predict(sequences, lifter_predictor(load_lifter()))
-    assert predicted.xyz["a"].shape == (12, 17, 3) and np.isfinite(predicted.xyz["a"]).all()
+    lifted = lifter_predictor(load_lifter())(input_2d(sequences[0]))
+    assert lifted.shape == (12, 17, 3) and np.isfinite(lifted).all()
     with pytest.raises(OccluposeError, match="a: 2D only; give sequences with 3D ground truth"):
-        score(sequences, predicted)
+        MPJPEEvaluator("h36m", sequences, H36M17)
 
 
 def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
-    data = ("--dataset", "h36m", "--data", human36m)
+    data = ("h36m", "--data", human36m)
     (tmp_path / "file").touch()
     for arguments, message in [
-        (("--dataset", "h36m", "--data", human_eva), "metadata.xml: no such file; it is in the code release"),
-        (("--dataset", "humaneva", "--data", human36m), "data_3d_humaneva15.npz: no such file; get HumanEva-I from"),
-        (("--dataset", "h36m", "--data", tmp_path / "nowhere"), "nowhere/metadata.xml: no such file"),
+        (("h36m", "--data", human_eva), "metadata.xml: no such file; it is in the code release"),
+        (("humaneva", "--data", human36m), "data_3d_humaneva15.npz: no such file; get HumanEva-I from"),
+        (("h36m", "--data", tmp_path / "nowhere"), "nowhere/metadata.xml: no such file"),
         (
-            ("--dataset", "h36m", "--data", human36m, "--weights", human36m / "data_3d_h36m.npz"),
+            ("h36m", "--data", human36m, "--weights", human36m / "data_3d_h36m.npz"),
             "not readable as weights; give a file that `occlupose train lifter` or `train oanet` wrote",
         ),
         ((*data, "--subjects", "S1"), "no S1 in it, but S9, S11; "),
@@ -447,15 +370,15 @@ def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
-def test_tables_have_all_rows_and_empty_cells_for_missing_values(human36m):
+def test_tables_have_all_rows_also_for_missing_values(human36m):
     sequences = load_sequences("h36m", human36m, ("S11",), "ground-truth")
-    report, _ = score(
+    _, table = score(
         sequences,
         SequencePredictions(
             H36M17, {sequence.name: np.full_like(sequence.poses.xyz[:, 0], np.nan) for sequence in sequences}
         ),
     )
-    by_action, by_state, by_joint = tables(report)
-    assert list(by_action.columns[0].cells) == ["Eating", "mean of actions", "mean of frames"]
-    assert list(by_joint.columns[0].cells) == list(H36M17.joints)
-    assert len(by_state.rows) == 6 and {cell for column in by_joint.columns[1:] for cell in column.cells} == {""}
+    by_action, by_state, by_joint = table.views
+    assert [labels for labels, _ in by_action.rows] == [("Eating",), ("mean of actions",), ("mean of frames",)]
+    assert [labels for labels, _ in by_joint.rows] == [(joint,) for joint in H36M17.joints]
+    assert len(by_state.rows) == 6 and all(np.isnan(value) for _, values in by_joint.rows for value in values.values())
