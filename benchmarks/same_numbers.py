@@ -423,13 +423,11 @@ def _clips_2d(inputs: Path, mocap: Path | None) -> None:
 
 def _predictions(inputs: Path) -> None:
     """Predictions near the truth, a joint here and there far from it."""
-    from occlupose.evaluation.people3d import People, Predictions
-
-    from occlupose.datasets import mupots, scenes, threedpw
     from occlupose.skeletons import MPI15, MUPOTS17
 
     random = np.random.default_rng(1)
-    mupots = import_module("occlupose.datasets.mupots")  # of the earlier commit, like the next two
+    people3d = import_module("occlupose.evaluation.people3d")  # of the earlier commit, like the next three
+    mupots = import_module("occlupose.datasets.mupots")
     scenes = import_module("occlupose.datasets.scenes")
     threedpw = import_module("occlupose.datasets.threedpw")
 
@@ -444,13 +442,15 @@ def _predictions(inputs: Path) -> None:
         people = {}
         for frame in found:
             score = random.random(frame.xy.shape[:2])
-            people[frame.name] = People(frame.xy, near(frame.xyz), score, np.where(score > 0.3, 2, 1).astype(np.uint8))
-        Predictions(skeleton, people).save(inputs / f"{name}.npz")
+            people[frame.name] = people3d.People(
+                frame.xy, near(frame.xyz), score, np.where(score > 0.3, 2, 1).astype(np.uint8)
+            )
+        people3d.Predictions(skeleton, people).save(inputs / f"{name}.npz")
     people = {}
     for crowd in scenes.load(inputs / "synth"):
         xyz = near(crowd.camera.back_project(crowd.xy, crowd.z))
-        people[crowd.picture.name] = People(crowd.xy, xyz, random.random(crowd.state.shape), crowd.state)
-    Predictions(MPI15, people).save(inputs / "synth.npz")
+        people[crowd.picture.name] = people3d.People(crowd.xy, xyz, random.random(crowd.state.shape), crowd.state)
+    people3d.Predictions(MPI15, people).save(inputs / "synth.npz")
 
 
 def _weights(tree: Tree) -> None:
