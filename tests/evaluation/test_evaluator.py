@@ -6,7 +6,7 @@ from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
 from occlupose.evaluation.evaluator import Evaluation, one_by_one
 from occlupose.evaluation.predictions import ImagePredictions
-from occlupose.evaluation.table import Column, Table, View
+from occlupose.evaluation.table import Column, Table
 from occlupose.skeletons import MPI15
 
 
@@ -24,7 +24,7 @@ class Crowd:
     def result(self):
         rows = [(("all",), {"mean": self.people / self.images})]
         columns = [Column("mean", "people in an image")]
-        return Table(("images",), columns, rows, [View(("images",), columns, rows)], [f"{self.images} images"])
+        return Table(("images",), columns, rows, notes=[f"{self.images} images"])
 
 
 def samples(*names):

@@ -6,15 +6,21 @@ import pytest
 from rich.console import Console
 
 from occlupose.errors import OccluposeError
-from occlupose.evaluation.table import Column, Table, View
+from occlupose.evaluation.table import Column, Table
 
 SHARE = Column("share", factor=100)
 LENGTH = Column("length", "length mm", "length_mm", digits=2)
 ROWS = [(("a", 3), {"share": 0.12345, "length": 7.0}), (("b", 0), {"share": nan, "length": nan})]
-TABLE = Table(("name", "people"), [SHARE, LENGTH], ROWS, [View(("who",), [LENGTH], [(("a",), ROWS[0][1])])], ["a note"])
+TABLE = Table(
+    ("name", "people"),
+    [SHARE, LENGTH],
+    ROWS,
+    views=[Table(("who",), [LENGTH], [(("a",), ROWS[0][1])])],
+    notes=["a note"],
+)
 
 
-def text(view: View) -> list[list[str]]:
+def text(view: Table) -> list[list[str]]:
     """The cells of a printed table, row by row."""
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(view)
@@ -23,7 +29,7 @@ def text(view: View) -> list[list[str]]:
 
 
 def test_a_view_has_one_decimal_and_a_dash_where_there_is_nothing():
-    assert text(View(("name", "people"), [SHARE, LENGTH], ROWS)) == [
+    assert text(Table(("name", "people"), [SHARE, LENGTH], ROWS)) == [
         ["name", "people", "share", "length mm"],
         ["a", "3", "12.3", "7.0"],
         ["b", "0", "-", "-"],

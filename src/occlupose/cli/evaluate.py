@@ -23,7 +23,7 @@ BoxSource = Literal["ground-truth", "detector"]
 
 @dataclass(frozen=True)
 class KeypointOptions:
-    """Options of eval coco, eval crowdpose and eval ochuman.
+    """Dataset, front end and output.
 
     Attributes:
         data: Folder of the dataset as its authors distribute it; for eval coco also of occlupose synth.
@@ -66,9 +66,6 @@ def evaluate_coco(keypoints: OmitArgPrefixes[KeypointOptions]) -> None:
 
         occlupose eval coco --data coco -o scores.csv
         occlupose eval coco --data coco --frontend pose.safetensors --boxes b.json
-
-    Args:
-        keypoints: Dataset, front end and output.
     """
     _evaluate_keypoints("coco", keypoints)
 
@@ -76,11 +73,8 @@ def evaluate_coco(keypoints: OmitArgPrefixes[KeypointOptions]) -> None:
 def evaluate_crowdpose(keypoints: OmitArgPrefixes[KeypointOptions]) -> None:
     """Score 2D keypoints by CrowdPose's protocol: average precision, overall, by crowding and by occlusion.
 
-        occlupose eval crowdpose --data crowdpose -o scores.csv
-        occlupose eval crowdpose --data crowdpose --frontend a.onnx --boxes b.json
-
-    Args:
-        keypoints: Dataset, front end and output.
+    occlupose eval crowdpose --data crowdpose -o scores.csv
+    occlupose eval crowdpose --data crowdpose --frontend a.onnx --boxes b.json
     """
     _evaluate_keypoints("crowdpose", keypoints)
 
@@ -88,11 +82,8 @@ def evaluate_crowdpose(keypoints: OmitArgPrefixes[KeypointOptions]) -> None:
 def evaluate_ochuman(keypoints: OmitArgPrefixes[KeypointOptions]) -> None:
     """Score 2D keypoints by OCHuman's protocol: average precision, overall and by occlusion.
 
-        occlupose eval ochuman --data ochuman -o scores.csv
-        occlupose eval ochuman --data ochuman --box-source ground-truth
-
-    Args:
-        keypoints: Dataset, front end and output.
+    occlupose eval ochuman --data ochuman -o scores.csv
+    occlupose eval ochuman --data ochuman --box-source ground-truth
     """
     _evaluate_keypoints("ochuman", keypoints)
 
@@ -134,7 +125,7 @@ class Options3D:
 
 @dataclass(frozen=True)
 class SequenceOptions(Options3D):
-    """Options of eval h36m and eval humaneva."""
+    """Dataset, lifter and output."""
 
     subjects: Annotated[
         tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of the protocol)")
@@ -150,7 +141,7 @@ class SequenceOptions(Options3D):
 
 @dataclass(frozen=True)
 class ImageOptions(Options3D):
-    """Options of eval mupots, eval 3dpw, eval h36m-images and eval synth."""
+    """Dataset, network and output."""
 
     flip: bool = False
     """Test-time augmentation by horizontal flip: slightly better, twice the time."""
@@ -167,9 +158,6 @@ def evaluate_h36m(lifting: OmitArgPrefixes[SequenceOptions]) -> None:
 
         occlupose eval h36m --data h36m -o metrics.csv
         occlupose eval h36m --data h36m --detections cpn_ft_h36m_dbb
-
-    Args:
-        lifting: Dataset, lifter and output.
     """
     _evaluate_sequences("h36m", lifting)
 
@@ -179,9 +167,6 @@ def evaluate_humaneva(lifting: OmitArgPrefixes[SequenceOptions]) -> None:
     separately.
 
         occlupose eval humaneva --data humaneva --every 5
-
-    Args:
-        lifting: Dataset, lifter and output.
     """
     _evaluate_sequences("humaneva", lifting)
 
@@ -204,7 +189,6 @@ def evaluate_mupots(
         occlupose eval mupots --data MultiPersonTestSet --protocol smap15
 
     Args:
-        people: Dataset, network and output.
         protocol: Evaluation of MuPoTS-3D: official, by its authors; smap15, by SMAP and HUPOR on 15 joints; gntcn, of
             some Python ports, only for comparison with their papers.
         sequences: Sequences to score, e.g. TS1 TS2.
@@ -218,7 +202,6 @@ def evaluate_3dpw(people: OmitArgPrefixes[ImageOptions], sequences: Sequences = 
         occlupose eval 3dpw --data 3dpw -o metrics.csv
 
     Args:
-        people: Dataset, network and output.
         sequences: Sequences to score, e.g. downtown_stairs.
     """
     _evaluate_images("3dpw", people, sequences=sequences)
@@ -227,10 +210,7 @@ def evaluate_3dpw(people: OmitArgPrefixes[ImageOptions], sequences: Sequences = 
 def evaluate_h36m_images(people: OmitArgPrefixes[ImageOptions]) -> None:
     """Score absolute 3D poses in single images of Human3.6M.
 
-        occlupose eval h36m-images --data h36m_images -o metrics.csv
-
-    Args:
-        people: Dataset, network and output.
+    occlupose eval h36m-images --data h36m_images -o metrics.csv
     """
     _evaluate_images("h36m-images", people)
 
@@ -241,9 +221,6 @@ def evaluate_synth(people: OmitArgPrefixes[ImageOptions]) -> None:
     For 2D keypoints on it see eval coco.
 
         occlupose eval synth --data people -o metrics.csv
-
-    Args:
-        people: Dataset, network and output.
     """
     _evaluate_images("synth", people)
 

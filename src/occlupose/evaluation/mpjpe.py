@@ -15,7 +15,7 @@ from occlupose.errors import OccluposeError
 from occlupose.evaluation.evaluator import Evaluation, one_by_one
 from occlupose.evaluation.lifting import load_predictor
 from occlupose.evaluation.predictions import SequencePredictions
-from occlupose.evaluation.table import Column, Table, View
+from occlupose.evaluation.table import Column, Table
 from occlupose.metrics.pose3d import METRICS, MPJPEReport, all_errors
 from occlupose.occlusion.cylinders import self_occluded
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
@@ -91,17 +91,17 @@ class MPJPEEvaluator:
         """The errors in millimetres. Rows by joint are means of frames."""
         rows = list(self._rows())
 
-        def all_joints(group: str) -> View:
+        def all_joints(group: str) -> Table:
             chosen = [((name,), values) for (of, name, joints), values in rows if (of, joints) == (group, "all")]
-            return View((group,), COLUMNS, chosen)
+            return Table((group,), COLUMNS, chosen)
 
         means = [
             ((f"{joints} ({self._share(joints)}), {name}",), values)
             for (_, name, joints), values in rows
             if name in (MEAN_OF_ACTIONS, FRAME_MEAN)
         ]
-        views = [all_joints("action"), View(("joints",), COLUMNS, means), all_joints("joint")]
-        return Table(("group", "name", "joints"), COLUMNS, rows, views, self._notes())
+        views = [all_joints("action"), Table(("joints",), COLUMNS, means), all_joints("joint")]
+        return Table(("group", "name", "joints"), COLUMNS, rows, views=views, notes=self._notes())
 
     def _rows(self) -> Iterator[tuple[tuple[str, str, str], dict[str, float]]]:
         """What a row groups by ("action" or "joint"), the name, which joints, and the errors."""

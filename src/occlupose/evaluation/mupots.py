@@ -15,13 +15,11 @@ from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.evaluator import Evaluation, one_by_one
 from occlupose.evaluation.predictions import ImagePredictions
-from occlupose.evaluation.table import Column, Row, Table, View
+from occlupose.evaluation.table import Column, Row, Table
 from occlupose.methods.hupor.predict import load
-from occlupose.metrics.matching import MATCH_RADIUS
-from occlupose.metrics.mupots import JOINT_GROUPS, MPI15_PROTOCOL, PROTOCOLS, SCORED_JOINTS, MuPoTSProtocol
-from occlupose.metrics.people3d import LENGTHS, SHARES, MuPoTSReport, ScoredImage
+from occlupose.metrics.mupots import JOINT_GROUPS, PROTOCOLS, SCORED_JOINTS, MuPoTSProtocol
+from occlupose.metrics.people3d import LENGTHS, SHARES, MuPoTSReport
 from occlupose.metrics.scores import Scores
-from occlupose.poses import OCCLUDED
 from occlupose.skeletons import MPI15, MUPOTS17, Skeleton, convert
 
 Dataset = Literal["mupots", "3dpw", "h36m-images", "synth"]
@@ -31,9 +29,6 @@ SPLITS = ("test", "val")
 
 H36M_EVERY = 64
 """Human3.6M (subjects 9 and 11): every n-th frame is scored, as is usual for single images."""
-
-MATCH_RADIUS_SHARE = 1 / 24
-"""Share of an image's longer side within which a joint counts for a match in the protocol `mpi15` (ours)."""
 
 LABELS = ("dataset", "protocol", "rescaled_bones", "predictions", "scored_people", "subset", "people")
 
@@ -81,27 +76,8 @@ class MuPoTSEvaluator:
 
     def add(self, sample: ImageSample, prediction: Detections) -> None:
         """Scores the people in one image."""
-        skeleton = self.protocol.skeleton
-        predicted = prediction.to(skeleton)
-        joints = sample.skeleton.index(*skeleton.joints)
-        assert sample.xyz is not None, "a scored sample has 3D joints"
-        assert predicted.xyz is not None, "scored predictions are 3D"
-        camera = sample.camera
-        radius = MATCH_RADIUS
-        if self.protocol is MPI15_PROTOCOL and camera is not None:
-            radius = MATCH_RADIUS_SHARE * max(camera.width, camera.height)
-        scored = ScoredImage(
-            xyz=sample.xyz[:, joints],
-            xy=sample.xy[:, joints],
-            predicted_xyz=predicted.xyz,
-            predicted_xy=predicted.xy,
-            score=predicted.score[:, self.protocol.scored].mean(-1),
-            occluded=sample.state[:, joints] == OCCLUDED if sample.occlusion_annotated else None,
-            sequence=sample.sequence,
-            radius=radius,
-        )
-        self.report.add(scored)
-        self._camera_assumed |= camera is not None and camera.assumed
+        self.report.add(sample, prediction)
+        self._camera_assumed |= sample.camera is not None and sample.camera.assumed
 
     def result(self) -> Table:
         """The metrics: shares 0..1, lengths in mm."""
@@ -126,14 +102,14 @@ class MuPoTSEvaluator:
         shares = [column for column in _SHARES if column.name != "AUC_abs"]
         heads = ("subset", "people")
         views = [
-            View(heads, shares, means, f"{name}: correct joints, and pairs of people in the correct depth order, %"),
-            View(heads, _LENGTHS, choose(True, (MATCHED,)), f"{name}: mean errors, mm"),
-            View(heads, _GROUPS, means, f"{name}: PCK by joint, %"),
+            Table(heads, shares, means, f"{name}: correct joints, and pairs of people in the correct depth order, %"),
+            Table(heads, _LENGTHS, choose(True, (MATCHED,)), f"{name}: mean errors, mm"),
+            Table(heads, _GROUPS, means, f"{name}: PCK by joint, %"),
         ]
         if by_sequence:
             some = [column for column in COLUMNS if column.name in _BY_SEQUENCE]
-            views.append(View(heads, some, by_sequence, f"{name}: by sequence, %, and errors in mm"))
-        return Table(LABELS, COLUMNS, rows, views, self._notes())
+            views.append(Table(heads, some, by_sequence, f"{name}: by sequence, %, and errors in mm"))
+        return Table(LABELS, COLUMNS, rows, views=views, notes=self._notes())
 
     def _scores(self) -> Iterator[tuple[str, str, Scores]]:
         """Of each row: which people ("all" or "matched"), the subset (a mean or a sequence), and the metrics."""

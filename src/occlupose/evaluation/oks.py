@@ -11,7 +11,7 @@ from occlupose.datasets.formats.coco import Annotations
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.evaluator import Evaluation
 from occlupose.evaluation.keypoints import detected_boxes, ground_truth_boxes, predict_in_boxes, predict_in_images
-from occlupose.evaluation.table import Column, Table, View
+from occlupose.evaluation.table import Column, Table
 from occlupose.frontends import (
     DEFAULT,
     NAMES,
@@ -80,7 +80,7 @@ class OKSEvaluator:
         protocol = self.protocol
         columns = [Column(name, factor=100) for name in protocol.columns]
         context = (protocol.dataset, protocol.boxes, Path(self.frontend).name, self.box_source)
-        by_occlusion = View(
+        by_occlusion = Table(
             ("stratum", "people"),
             [column for column in columns if column.name in BY_OCCLUSION],
             [((name, scores.people), scores.values) for name, scores in strata.items()],
@@ -90,8 +90,8 @@ class OKSEvaluator:
             LABELS,
             columns,
             [((*context, name, each.people, each.predictions), each.values) for name, each in strata.items()],
-            [View((), columns, [((), strata["all"].values)], protocol.name), by_occlusion],
-            self._notes(strata["all"]),
+            views=[Table((), columns, [((), strata["all"].values)], protocol.name), by_occlusion],
+            notes=self._notes(strata["all"]),
         )
 
     def _notes(self, scores: Scores) -> list[str]:

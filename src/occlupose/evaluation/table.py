@@ -12,7 +12,7 @@ from rich.console import Console
 from occlupose.files import atomic
 
 Row = tuple[Sequence[object], Mapping[str, float]]
-"""The labels of a row, and its metrics by name."""
+"""The labels of a row, and its metrics by name; NaN where there is nothing to score."""
 
 
 @dataclass(frozen=True)
@@ -35,49 +35,39 @@ class Column:
 
 
 @dataclass(frozen=True)
-class View:
-    """A table to print: some rows and columns of all."""
-
-    labels: Sequence[str]
-    columns: Sequence[Column]
-    rows: Sequence[Row]
-    title: str | None = None
-
-    def __rich__(self) -> rich.table.Table:
-        """For rich's `print`; a dash where there is nothing to score."""
-        table = rich.table.Table(*self.labels, title=self.title)
-        for column in self.columns:
-            table.add_column(column.header or column.name, justify="right")
-        for labels, values in self.rows:
-            cells = ((values[column.name], column.factor) for column in self.columns)
-            table.add_row(
-                *map(str, labels), *("-" if isnan(value) else f"{factor * value:.1f}" for value, factor in cells)
-            )
-        return table
-
-
-@dataclass(frozen=True)
 class Table:
-    """All metrics of an evaluation.
+    """Metrics of an evaluation.
 
     Attributes:
         labels: headers of the rows' labels.
         columns: the metrics.
-        rows: everything that was scored.
-        views: what is printed of it.
+        rows: what was scored.
+        title: in print.
+        views: smaller tables, which are printed instead of this one.
         notes: lines that say what was scored and how, and what is missing.
     """
 
     labels: Sequence[str]
     columns: Sequence[Column]
     rows: Sequence[Row]
-    views: Sequence[View]
-    notes: Sequence[str]
+    title: str | None = None
+    views: Sequence["Table"] = ()
+    notes: Sequence[str] = ()
+
+    def __rich__(self) -> rich.table.Table:
+        """For rich's `print`: all rows, with a dash where there is nothing to score."""
+        table = rich.table.Table(*self.labels, title=self.title)
+        for column in self.columns:
+            table.add_column(column.header or column.name, justify="right")
+        for labels, values in self.rows:
+            figures = [column.factor * values[column.name] for column in self.columns]
+            table.add_row(*map(str, labels), *("-" if isnan(figure) else f"{figure:.1f}" for figure in figures))
+        return table
 
     def print(self) -> None:
-        """Prints views and notes."""
+        """Prints the views, or the table itself if it has none, and the notes."""
         console = Console()
-        for view in self.views:
+        for view in self.views or [self]:
             console.print(view)
         for note in self.notes:
             print(note)

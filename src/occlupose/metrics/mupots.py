@@ -27,6 +27,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from occlupose.cameras import Camera
+from occlupose.metrics.matching import MATCH_RADIUS
 from occlupose.skeletons import MPI15, MUPOTS17, Skeleton
 
 MISSING_ERROR = 160.0
@@ -89,6 +91,7 @@ class MuPoTSProtocol:
         bones: (joint, parent) in the order of rescaling to the true bone lengths; empty if predictions are not
             rescaled.
         matching: "pixels" or "procrustes".
+        radius_share: share of an image's longer side within which a joint counts for a match by pixels; 0: 40 px.
         depth_only: whether only the depth of a predicted root is scored.
         max_threshold: last threshold of the AUC, mm; the first is 0 and the step 5 mm.
         inclusive: whether an error of exactly 150 mm is correct in `PCK_occ` and `PCK_vis`; elsewhere it never is.
@@ -101,6 +104,7 @@ class MuPoTSProtocol:
     universal: bool = False
     bones: Bones = ()
     matching: Literal["pixels", "procrustes"] = "pixels"
+    radius_share: float = 0.0
     depth_only: bool = False
     max_threshold: float = 150.0
     inclusive: bool = False
@@ -120,6 +124,11 @@ class MuPoTSProtocol:
     def root(self) -> int:
         """Number of the pelvis."""
         return self.skeleton.index("pelvis")[0]
+
+    def match_radius(self, camera: Camera | None) -> float:
+        """Pixels within which a joint counts for a match."""
+        share = self.radius_share
+        return share * max(camera.width, camera.height) if share and camera is not None else MATCH_RADIUS
 
     @property
     def thresholds(self) -> Float[np.ndarray, "threshold"]:
@@ -148,5 +157,5 @@ GNTCN = MuPoTSProtocol(
     inclusive=True,
     missing_error=MISSING_ERROR,
 )
-MPI15_PROTOCOL = MuPoTSProtocol("mpi15", MPI15)
+MPI15_PROTOCOL = MuPoTSProtocol("mpi15", MPI15, radius_share=1 / 24)
 PROTOCOLS = {protocol.name: protocol for protocol in (OFFICIAL, SMAP15, GNTCN, MPI15_PROTOCOL)}

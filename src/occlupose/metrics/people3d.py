@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from occlupose.datasets.image_samples import ImageSample
+from occlupose.detections import Detections
 from occlupose.metrics.matching import (
-    MATCH_RADIUS,
     compare_depth_order,
     match_pixels,
     match_procrustes,
@@ -23,6 +24,7 @@ from occlupose.metrics.matching import (
 from occlupose.metrics.mupots import JOINT_GROUPS, MATCHING_JOINTS, SCORED_JOINTS, MuPoTSProtocol
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.metrics.scores import Scores
+from occlupose.poses import OCCLUDED
 
 PCK_THRESHOLD = 150.0
 """Error, mm, below which a joint is correct (MPI-INF-3DHP)."""
@@ -40,29 +42,6 @@ alignment.
 COLUMNS = (*SHARES, *LENGTHS, "predicted")
 """All metrics of a set of people; `predicted` is the share of the joints of matched people that are predicted at all.
 """
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredImage:
-    """Ground truth and predictions of one image, in the protocol's skeleton. Unknown joints are NaN.
-
-    Attributes:
-        xyz, xy: ground truth, metres in the camera frame and pixels.
-        predicted_xyz, predicted_xy: predictions, in any order.
-        score: of each predicted person.
-        occluded: which true joints are occluded; None where this is not annotated.
-        sequence: that the image belongs to.
-        radius: pixels within which a joint counts for a match.
-    """
-
-    xyz: Float[np.ndarray, "person joint 3"]
-    xy: Float[np.ndarray, "person joint 2"]
-    predicted_xyz: Float[np.ndarray, "prediction joint 3"]
-    predicted_xy: Float[np.ndarray, "prediction joint 2"]
-    score: Float[np.ndarray, "prediction"]
-    occluded: Bool[np.ndarray, "person joint"] | None = None
-    sequence: str = ""
-    radius: float = MATCH_RADIUS
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,15 +74,21 @@ class ImageErrors:
     root_correct: Bool[np.ndarray, "prediction"]
 
 
-def image_errors(image: ScoredImage, protocol: MuPoTSProtocol) -> ImageErrors:
-    """All errors of one image."""
-    truth = np.asarray(image.xyz, np.float64)
+def image_errors(sample: ImageSample, people: Detections, protocol: MuPoTSProtocol) -> ImageErrors:
+    """All errors of the people predicted in one image; truth and predictions are 3D."""
+    skeleton = protocol.skeleton
+    people = people.to(skeleton)
+    own = sample.skeleton.index(*skeleton.joints)
     root = protocol.root
     scored = protocol.scored
-    predictions = np.asarray(image.predicted_xyz, np.float64)
+    score = people.score[:, scored].mean(-1)
+    assert sample.xyz is not None, "a scored sample has 3D joints"
+    truth = np.asarray(sample.xyz[:, own], np.float64)
+    predictions = np.asarray(people.xyz, np.float64)
     if protocol.matching == "pixels":
-        joints = protocol.skeleton.index(*MATCHING_JOINTS)
-        matches = match_pixels(image.xy[:, joints], image.predicted_xy[:, joints], image.radius)
+        joints = skeleton.index(*MATCHING_JOINTS)
+        radius = protocol.match_radius(sample.camera)
+        matches = match_pixels(sample.xy[:, own][:, joints], people.xy[:, joints], radius)
     else:
         matches = match_procrustes(truth, predictions)
     matched = matches >= 0
@@ -111,18 +96,17 @@ def image_errors(image: ScoredImage, protocol: MuPoTSProtocol) -> ImageErrors:
     predicted[matched] = predictions[matches[matched]]
     unscaled = predicted.copy()
     if protocol.rescales:
-        index = protocol.skeleton.index
-        bones = [(index(joint)[0], index(parent)[0]) for joint, parent in protocol.bones]
+        bones = [(skeleton.index(joint)[0], skeleton.index(parent)[0]) for joint, parent in protocol.bones]
         predicted = rescale_bones(predicted, truth, bones)
     relative = predicted - predicted[:, root : root + 1]
     true_relative = truth - truth[:, root : root + 1]
     if protocol.depth_only:
         with np.errstate(divide="ignore", invalid="ignore"):
             predicted = relative + truth[:, root : root + 1] * (unscaled[:, root, 2] / truth[:, root, 2])[:, None, None]
-    occluded = np.full(truth.shape[:2], -1) if image.occluded is None else image.occluded.astype(int)
-    order = np.argsort(-image.score, kind="stable")
+    occluded = np.where(sample.occlusion_annotated, sample.state[:, own] == OCCLUDED, -1)
+    order = np.argsort(-score, kind="stable")
     return ImageErrors(
-        sequence=image.sequence,
+        sequence=sample.sequence,
         matched=matched,
         relative=_millimetres(relative[:, scored], true_relative[:, scored]),
         absolute=_millimetres(predicted[:, scored], truth[:, scored]),
@@ -130,7 +114,7 @@ def image_errors(image: ScoredImage, protocol: MuPoTSProtocol) -> ImageErrors:
         occluded=occluded[:, scored],
         pairs=compare_depth_order(truth[:, root, 2], unscaled[:, root, 2]),
         roots=int(np.isfinite(truth[:, root]).all(-1).sum()),
-        score=image.score[order],
+        score=score[order],
         root_correct=match_roots(truth[:, root], predictions[order, root]),
     )
 
@@ -172,9 +156,9 @@ class MuPoTSReport:
         self.protocol = protocol
         self._errors: list[ImageErrors] = []
 
-    def add(self, image: ScoredImage) -> None:
-        """Adds one image."""
-        self._errors.append(image_errors(image, self.protocol))
+    def add(self, sample: ImageSample, people: Detections) -> None:
+        """Adds the people predicted in one image."""
+        self._errors.append(image_errors(sample, people, self.protocol))
 
     @property
     def sequences(self) -> list[str]:
