@@ -35,7 +35,7 @@ from results import describe
 from rich.console import Console
 
 from occlupose.codecs.multi_person import KERNELS, TargetMaps
-from occlupose.datasets.bottomup import make_batch
+from occlupose.datasets.augmentation import make_bottomup_batch
 from occlupose.datasets.formats import synth_scenes
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.evaluation.evaluator import Evaluation, one_by_one
@@ -112,7 +112,7 @@ FINEST = len(KERNELS) - 1
 @torch.inference_mode()
 def output_of_true_maps(hupor: HUPORPredictor, sample: ImageSample) -> HUPOROutput:
     """The networks' output for an image with a perfect detector."""
-    batch = make_batch([sample], None, hupor.networks.design.letterbox)
+    batch = make_bottomup_batch([sample], None, hupor.networks.design.letterbox)
     networks = hupor.networks
     truth = TargetMaps(networks.codec, batch.people)
     codec = networks.codec

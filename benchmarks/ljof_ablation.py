@@ -33,9 +33,10 @@ from results import describe
 from rich.console import Console
 
 from occlupose.codecs.crops import Crop
+from occlupose.datasets.annotations import Annotations
+from occlupose.datasets.augmentation import TopDownAugmentation
 from occlupose.datasets.discovery import find_dataset
-from occlupose.datasets.formats.coco import Annotations, load
-from occlupose.datasets.topdown import TopDownAugmentation
+from occlupose.datasets.formats.coco import load
 from occlupose.evaluation.keypoints import all_results, ground_truth_boxes, predict_in_boxes
 from occlupose.frontends.estimator import EstimatorNetwork
 from occlupose.methods.ljof.recipe import LJOFRecipe, StructureTerm, published

@@ -15,7 +15,7 @@ import tyro
 from ljof_ablation import BLOCKS, LONG, LONG_SEED, SMALLER, Run, people, trained
 from results import write
 
-from occlupose.datasets.topdown import make_batch
+from occlupose.datasets.augmentation import make_topdown_batch
 from occlupose.frontends.estimator import EstimatorNetwork
 from occlupose.poses import OCCLUDED, VISIBLE
 
@@ -41,7 +41,7 @@ def main(train: Path, test: Path, runs: Path) -> None:
     for variant in LONG:
         network = EstimatorNetwork(trained(Run(SMALLER, variant, LONG_SEED), train, runs))
         crop = network.crop
-        batch = make_batch(chosen, images, crop, data.skeleton)
+        batch = make_topdown_batch(chosen, images, crop, data.skeleton)
         blocked, covered = BLOCKS.cover_images(batch.images, batch.xy, batch.state, data.skeleton, block_numbers)
         for name, crops in (("as they are", batch.images), ("with blocks", blocked)):
             xy, _ = network(crops)

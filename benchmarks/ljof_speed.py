@@ -29,8 +29,9 @@ from results import write
 from rich.console import Console
 from torch import Generator, nn
 
+from occlupose.datasets.annotations import Annotations
 from occlupose.datasets.discovery import find_dataset
-from occlupose.datasets.formats.coco import Annotations, load
+from occlupose.datasets.formats.coco import load
 from occlupose.frontends.estimator import prepare_network
 from occlupose.methods.ljof.recipe import LJOFRecipe, published
 from occlupose.methods.ljof.train import LJOFBatch, LJOFSampler, LJOFTraining

@@ -45,6 +45,7 @@ from tables import markdown_table
 
 from occlupose.cameras import Camera
 from occlupose.datasets import discovery
+from occlupose.datasets.annotations import Annotations, GroundTruth, PersonAnnotation
 from occlupose.datasets.formats import coco
 from occlupose.errors import OccluposeError
 from occlupose.evaluation import keypoints
@@ -261,7 +262,7 @@ def measure_video(system: System, folder: Path, videos: Path) -> dict[str, float
 # ------------------------------------------------------------------------------------------------------- photographs
 
 
-def find(system: System, truth: coco.GroundTruth, folder: Path) -> list[KeypointResult]:
+def find(system: System, truth: GroundTruth, folder: Path) -> list[KeypointResult]:
     """The people that a system finds by itself in the photographs of a folder."""
     if isinstance(system, str):
         return _in_images(truth, folder, build_frontend(system))
@@ -269,7 +270,7 @@ def find(system: System, truth: coco.GroundTruth, folder: Path) -> list[Keypoint
     return _mediapipe_results(found, list(truth.images), truth)
 
 
-def predict_in_true_boxes(system: System, annotated: coco.Annotations, folder: Path) -> list[KeypointResult]:
+def predict_in_true_boxes(system: System, annotated: Annotations, folder: Path) -> list[KeypointResult]:
     """At most one prediction for each person."""
     truth = annotated.ground_truth
     if isinstance(system, MediaPipe):
@@ -284,7 +285,7 @@ def predict_in_true_boxes(system: System, annotated: coco.Annotations, folder: P
     return _in_images(truth, folder, build_frontend(system, boxes=boxes))
 
 
-def _in_images(truth: coco.GroundTruth, folder: Path, frontend: Frontend) -> list[KeypointResult]:
+def _in_images(truth: GroundTruth, folder: Path, frontend: Frontend) -> list[KeypointResult]:
     images = truth.images.values()
     return keypoints.all_results(keypoints.predict_in_images(images, folder, frontend, truth.skeleton))
 
@@ -298,14 +299,14 @@ def _takes_boxes(frontend: str) -> bool:
 
 
 def _mediapipe_results(
-    found: dict[str, np.ndarray], images: Sequence[int | None], truth: coco.GroundTruth
+    found: dict[str, np.ndarray], images: Sequence[int | None], truth: GroundTruth
 ) -> list[KeypointResult]:
     joints = BLAZEPOSE33.index(*truth.skeleton.joints)
     rows = zip(found["number"].tolist(), found["xy"][:, joints], found["visibility"][:, joints], strict=True)
     return [KeypointResult(images[number], xy, score) for number, xy, score in rows]
 
 
-def _find_in_crops(frontend: Frontend, annotated: coco.Annotations) -> Iterator[KeypointResult]:
+def _find_in_crops(frontend: Frontend, annotated: Annotations) -> Iterator[KeypointResult]:
     skeleton = annotated.skeleton
     for person in annotated.people:
         left, top, right, bottom = _padded(person)
@@ -318,7 +319,7 @@ def _find_in_crops(frontend: Frontend, annotated: coco.Annotations) -> Iterator[
             yield KeypointResult(person.image_id, xy, score)
 
 
-def _padded(person: coco.PersonAnnotation) -> list[int]:
+def _padded(person: PersonAnnotation) -> list[int]:
     """Left, top, right, bottom of 1.25 times the box, whole pixels inside of the image."""
     assert person.size is not None
     low = person.box[:2]
@@ -330,8 +331,8 @@ def _padded(person: coco.PersonAnnotation) -> list[int]:
 
 
 def draw(
-    truth: coco.GroundTruth, entries: Sequence[dict[str, Any]], images: Int[np.ndarray, " image"]
-) -> tuple[coco.GroundTruth, list[dict[str, Any]]]:
+    truth: GroundTruth, entries: Sequence[dict[str, Any]], images: Int[np.ndarray, " image"]
+) -> tuple[GroundTruth, list[dict[str, Any]]]:
     """Ground truth and predictions of these images, which may repeat.
 
     Arguments:
@@ -356,7 +357,7 @@ def draw(
 
 
 def score_photographs(
-    results: list[KeypointResult], truth: coco.GroundTruth, protocol: OKSProtocol, draws: int
+    results: list[KeypointResult], truth: GroundTruth, protocol: OKSProtocol, draws: int
 ) -> dict[str, float]:
     """Average precision of all joints and of hidden ones, with the interval, by "stratum, metric"."""
     entries = to_coco_results(results, truth)

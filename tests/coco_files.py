@@ -5,6 +5,7 @@ synth`.
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,32 @@ def boxes(content: dict[str, Any]) -> list[dict[str, Any]]:
     """A detector's results that find everybody."""
     people = (person for person in content["annotations"] if not person["iscrowd"])
     return [{"image_id": each["image_id"], "category_id": 1, "bbox": each["bbox"], "score": 0.9} for each in people]
+
+
+def annotation(joints: int = 17, **changes: Any) -> dict[str, Any]:
+    """A person all of whose joints are visible."""
+    keypoints = [number for joint in range(joints) for number in (joint, 2 * joint, 2)]
+    return {
+        "id": 7,
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [2, 3, 20, 40],
+        "iscrowd": 0,
+        "keypoints": keypoints,
+    } | changes
+
+
+def write_people(
+    folder: Path, *annotations: dict[str, Any], joints: Sequence[str] = COCO17.joints, **changes: Any
+) -> Path:
+    """A file with these people, all in one black image."""
+    write_image(folder / "a.png", np.zeros((48, 32, 3), np.uint8))
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 48}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(joints)}],
+        "annotations": list(annotations),
+    }
+    return write_json(folder / "people.json", content | changes)
 
 
 def write_coco(folder: Path, seed: int = 0) -> Path:

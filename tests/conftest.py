@@ -18,6 +18,16 @@ settings.load_profile("same")
 
 
 @pytest.fixture
+def formats() -> Path:
+    """A folder with a few real images and annotations, coco/, crowdpose/ and ochuman/; they may not be
+    redistributed.
+    """
+    if "OCCLUPOSE_FORMATS" not in os.environ:
+        pytest.skip("OCCLUPOSE_FORMATS names no folder with real files")
+    return Path(os.environ["OCCLUPOSE_FORMATS"])
+
+
+@pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., object]:

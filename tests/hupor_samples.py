@@ -8,7 +8,7 @@ import numpy as np
 from hupor_maps import FOCAL, project, random_people
 from occlupose.cameras import Camera
 from occlupose.codecs.multi_person import MultiPersonMaps
-from occlupose.datasets.bottomup import BottomUpAugmentation
+from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.media import write_image

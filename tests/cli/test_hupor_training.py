@@ -13,7 +13,7 @@ from coco_files import write_coco, write_json
 from commands import assert_refused, names
 from image_dataset_files import muco, records, write_scenes
 from interrupted_runs import kill_after, run_to_the_end
-from occlupose.datasets.image_datasets import load
+from occlupose.datasets.discovery import load_dataset
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
 from occlupose.networks.mspn import StageSize
@@ -170,7 +170,7 @@ def test_a_run_is_not_overwritten_and_is_resumed_only_as_it_began(command, synth
 
 def test_an_unreadable_image_is_named_or_stops_the_training(command, tmp_path):
     coco = write_coco(tmp_path / "coco")
-    image = load(coco).samples[0].image
+    image = load_dataset(coco).samples[0].image
     assert image is not None
     spoilt = image.path
     spoilt.write_bytes(spoilt.read_bytes()[:60])
@@ -190,7 +190,7 @@ def test_images_of_muco_and_coco_make_up_half_of_each_batch(command, tmp_path):
     image_dataset_files.write_images(tmp_path / "muco", [image["file_name"] for image in content["images"]])
     write_json(tmp_path / "muco" / "MuCo-3DHP.json", content)
     coco = write_coco(tmp_path / "coco")
-    samples = {name: load(tmp_path / name).samples for name in ("muco", "coco")}
+    samples = {name: load_dataset(tmp_path / name).samples for name in ("muco", "coco")}
     count = sum(map(len, samples.values()))
     logs = {}
     for name, folders in (("both", (tmp_path / "muco", coco)), ("coco", (coco,))):

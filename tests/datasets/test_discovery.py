@@ -1,12 +1,12 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import coco_files as files
-from occlupose.datasets.discovery import find_dataset
-from occlupose.datasets.formats.coco import load, match_boxes
+from coco_files import write_coco, write_crowdpose, write_json
+from image_dataset_files import muco, records, smap_body, smap_image, write_h36m, write_scenes
+from occlupose.datasets.discovery import find_dataset, load_dataset
+from occlupose.datasets.formats.coco import load
+from occlupose.datasets.formats.coco_results import match_boxes
 from occlupose.errors import OccluposeError
 
 
@@ -175,10 +175,8 @@ def test_what_cannot_be_found(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "boxes"), [("coco", 1), ("crowdpose", 1), ("ochuman", 0)])
-def test_real_files(name, boxes):
-    if "OCCLUPOSE_FORMATS" not in os.environ:
-        pytest.skip("OCCLUPOSE_FORMATS names no folder with real files")
-    folder = Path(os.environ["OCCLUPOSE_FORMATS"]) / name
+def test_real_files(formats, name, boxes):
+    folder = formats / name
     place = find_dataset(folder, "test")
     assert (place.dataset, place.annotations, place.images) == (name, folder / f"test_{name}.json", folder)
     assert len(place.detections) == boxes
@@ -186,3 +184,87 @@ def test_real_files(name, boxes):
     for path in place.detections:
         found = match_boxes(path, data.ground_truth)
         assert found.boxes and all(box.box[2] > box.box[0] for box in found.boxes[next(iter(found.boxes))])
+
+
+def made(folder, kind):
+    """A folder of a dataset, and how many people there are to learn from."""
+    random = np.random.default_rng(0)
+    if kind == "synth":
+        scenes = records(2)
+        write_scenes(folder, scenes, shard=1)
+        return sum(int((record.state > 0).any(1).sum()) for record in scenes)
+    if kind == "muco":
+        content, _ = muco(random)
+        write_json(folder / "MuCo-3DHP.json", content)
+        return 3
+    if kind == "smap":
+        body = smap_body(np.array([[0.1, 0, 4.0]] * 15), 2)
+        write_json(
+            folder / "annotations/MuCo.json", {"root": [smap_image([body] * 2), smap_image([body], validation=1)]}
+        )
+        return 2
+    if kind == "h36m":
+        write_h36m(folder, random)
+        return 2
+    (write_coco if kind == "coco" else write_crowdpose)(folder)
+    return None
+
+
+@pytest.mark.parametrize("kind", ["synth", "muco", "smap", "h36m", "coco", "crowdpose"])
+def test_a_folder_is_recognised(tmp_path, kind):
+    count = made(tmp_path / "set", kind)
+    found = load_dataset(tmp_path / "set")
+    assert found.format == {"crowdpose": "coco"}.get(kind, kind)
+    assert sum(map(len, found.samples)) == count if count else len(found.samples) > 1
+    assert len(load_dataset(tmp_path / "set").samples) == len(found.samples)
+    assert all(one.has_depth == (found.format != "coco") for one in found.samples)
+
+
+def test_a_file_is_recognised(tmp_path):
+    for kind, name in (
+        ("muco", "MuCo-3DHP.json"),
+        ("smap", "annotations/MuCo.json"),
+        ("coco", "annotations/person_keypoints_val2017.json"),
+    ):
+        made(tmp_path / kind, kind)
+        found = load_dataset(tmp_path / kind / name)
+        assert found.format == kind and found.path == tmp_path / kind / name
+    assert sum(map(len, load_dataset(tmp_path / "smap/annotations/MuCo.json").samples)) == 3  # a file is read whole
+    other = tmp_path / "coco/annotations/person_keypoints_train2017.json"
+    assert len(load_dataset(other, images=tmp_path / "coco/train2017").samples) == len(
+        load_dataset(tmp_path / "coco").samples
+    )
+    made(tmp_path / "synth", "synth")
+    assert len(load_dataset(tmp_path / "synth/shards/000000.tar").samples) == 1
+
+
+def test_splits_of_our_own_scenes(tmp_path):
+    for split, count in (("train", 2), ("val", 1)):
+        write_scenes(tmp_path / split, records(count))
+    assert [len(load_dataset(tmp_path, split).samples) for split in ("train", "val")] == [2, 1]
+
+
+def test_what_is_not_found_is_reported(tmp_path):
+    with pytest.raises(OccluposeError, match=r"none: no such file or folder; give scenes of occlupose synth.*COCO"):
+        load_dataset(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        OccluposeError, match=r"empty: no known dataset in it; supported are scenes.*Human36M.*MuCo.*SMAP.*COCO"
+    ):
+        load_dataset(tmp_path / "empty")
+    for content in ({"a": 1}, [1, 2]):
+        with pytest.raises(OccluposeError, match=r"other.json: not scenes"):
+            load_dataset(write_json(tmp_path / "other.json", content))
+    made(tmp_path / "two", "smap")
+    made(tmp_path / "two", "muco")
+    with pytest.raises(OccluposeError, match=r"2 files are possible: MuCo-3DHP.json, annotations/MuCo.json"):
+        load_dataset(tmp_path / "two")
+
+
+def test_strict_refuses_what_is_wrong(tmp_path):
+    content, _ = muco(np.random.default_rng(0))
+    content["annotations"][0]["keypoints_cam"][14][2] = -1.0
+    path = write_json(tmp_path / "MuCo-3DHP.json", content)
+    assert sum(load_dataset(path).report.counts.values()) == 1
+    with pytest.raises(OccluposeError, match="annotation 0; correct the file"):
+        load_dataset(path, strict=True)

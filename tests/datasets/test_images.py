@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import coco_files as files
-from occlupose.datasets.images import ImageIndex, ImageRef, index_shard
+from occlupose.datasets.images import ImageCache, ImageIndex, ImageRef, index_shard
 from occlupose.errors import OccluposeError
+from occlupose.media import write_image
 
 
 @pytest.fixture
@@ -120,3 +121,27 @@ def test_folders_have_their_images_in_order_those_below_too(tmp_path):
         ImageIndex(tmp_path).find("a/c.png") == ImageRef(tmp_path / "a" / "c.png")
         and ImageIndex(tmp_path).find("c.png") is None
     )
+
+
+def test_a_cache_reads_what_it_has_room_for_once(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (160, 256, 3), dtype=np.uint8)
+    first = ImageRef(tmp_path / "a.png")
+    second = ImageRef(tmp_path / "b.png")
+    for reference in (first, second):
+        write_image(reference.path, image)
+    cache = ImageCache(image.nbytes * 4 // 3)  # all levels of one image
+    for reference in (first, second):
+        np.testing.assert_array_equal(cache.read(reference, (256, 160)).level(0), image)
+        reference.path.unlink()
+    pyramid = cache.read(first, (256, 160))
+    np.testing.assert_array_equal(pyramid.level(0), image)
+    assert pyramid.level(3).shape == (20, 32, 3)
+    assert cache.get(first) is pyramid and cache.get(second) is None
+    with pytest.raises(OccluposeError, match=r"b\.png"):
+        cache.read(second, (256, 160))
+
+
+def test_an_image_of_another_size_than_annotated_is_refused(tmp_path):
+    write_image(tmp_path / "a.png", np.zeros((160, 200, 3), np.uint8))
+    with pytest.raises(OccluposeError, match=r"a\.png: is 200x160, but 256x160 in its annotations"):
+        ImageCache().read(ImageRef(tmp_path / "a.png"), (256, 160))

@@ -3,7 +3,8 @@ import pytest
 
 from coco_files import boxes, document, write_images, write_json
 from occlupose.codecs.crops import Crop
-from occlupose.datasets.formats.coco import load, match_boxes
+from occlupose.datasets.formats.coco import load
+from occlupose.datasets.formats.coco_results import match_boxes
 from occlupose.detections import Detections
 from occlupose.evaluation.keypoints import (
     all_results,

@@ -12,8 +12,8 @@ from occlupose.cli.options import AS_LJOF, NO_OVERRIDES, Device, LJOFOptions, Re
 from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:
-    from occlupose.datasets.formats.coco import Annotations
-    from occlupose.datasets.image_datasets import ImageDataset
+    from occlupose.datasets.annotations import Annotations
+    from occlupose.datasets.discovery import ImageDataset
     from occlupose.datasets.images import ImageRef
 
 Mocap = Annotated[Path, arg(metavar="FOLDER")]
@@ -436,9 +436,9 @@ def _cache_bytes(gib: float) -> int:
 
 def _load_datasets(folders: tuple[Path, ...], strict: bool) -> "list[ImageDataset]":
     """The datasets in these folders; prints what is to be known of each."""
-    from occlupose.datasets.image_datasets import load
+    from occlupose.datasets.discovery import load_dataset
 
-    datasets = [load(folder, strict=strict) for folder in folders]
+    datasets = [load_dataset(folder, strict=strict) for folder in folders]
     for dataset in datasets:
         for line in dataset.report.lines():
             print(line)

@@ -1,4 +1,15 @@
-"""Finds the annotations and images of a dataset in its usual folder layout.
+"""Finds and reads the dataset in a folder, which is recognised by the names and content of its files.
+
+`load_dataset` gives image samples of any of these:
+
+- `occlupose synth`: shards/*.tar, or scenes/*.npz beside images/ (`synth_scenes`), with the depth of every joint; in a
+  subfolder for each split, or one folder for all.
+- Human3.6M with images: annotations/Human36M_subject1_data.json and the like (`h36m_images`).
+- MuCo-3DHP: MuCo-3DHP.json (`muco`).
+- SMAP's and HUPOR's format: a .json file with a list "root" (`smap`).
+- annotations in COCO's format (`coco`), without depth.
+
+`find_dataset` finds the annotations and images of the last ones:
 
 - COCO: annotations/person_keypoints_{train,val}2017.json beside train2017/ and val2017/ (or images/train2017/ ...).
 - CrowdPose: json/ or annotations/ with crowdpose_{trainval,train,val,test}.json, beside images/.
@@ -13,13 +24,16 @@ split of the others.
 
 import itertools
 import json
+import mmap
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from occlupose.datasets.formats.coco import find_skeleton, identify_dataset
-from occlupose.datasets.images import TRIED, ImageIndex
+from occlupose.datasets.formats import coco, h36m_images, muco, smap, synth_scenes
+from occlupose.datasets.image_samples import ImageSample
+from occlupose.datasets.images import TRIED, first_with_images
+from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError, unreadable
 
 Split = Literal["train", "val", "test"]
@@ -43,8 +57,16 @@ LAYOUTS: dict[str, dict[Split, tuple[str, ...]]] = {
 }
 """Names of each dataset's annotations, by split; the first one that exists is used."""
 
-FOLDERS = ("", "annotations", "json", "person_detection_results", "detections")
+FOLDERS = ("", "annotations", "json", "data", "person_detection_results", "detections")
 """Where annotations and detections are, below a dataset's folder."""
+
+KEYS = {"muco": b'"keypoints_cam"', "smap": b'"bodys"', "coco": b'"keypoints"'}
+"""The key that tells a format's .json files from those of the formats after it; tried in this order."""
+
+SUPPORTED = (
+    "scenes of occlupose synth, Human36M_subject*_data.json, MuCo-3DHP.json, a .json file in SMAP's format, or COCO and"
+    " the like"
+)
 
 WHOLE_BODY = ("foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts", "foot_valid", "face_valid")
 """Keys of whole-body variants of a file; a file without them is preferred."""
@@ -71,6 +93,96 @@ class DatasetPaths:
     annotations: Path
     images: Path
     detections: tuple[Path, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """A dataset's image samples.
+
+    Attributes:
+        format: "synth", "h36m", "muco", "smap" or "coco".
+        path: folder or file that it was read from.
+        samples: in the order of the dataset.
+        report: what was wrong with single people and images.
+    """
+
+    format: str
+    path: Path
+    samples: list[ImageSample]
+    report: DataReport
+
+
+def load_dataset(
+    path: Path, split: Literal["train", "val"] = "train", images: Path | None = None, *, strict: bool = False
+) -> ImageDataset:
+    """The image samples of a folder or a file.
+
+    Arguments:
+        path: folder of a dataset, .json file, or .tar shard.
+        split: for datasets with splits, SMAP's format and Human3.6M too.
+        images: folder of the images, if they are not in the dataset's usual place.
+        strict: any problem with any person or image is an error.
+
+    Raises:
+        OccluposeError: no known dataset is there, or several files are possible; or as the format's own `load`.
+    """
+    if not path.exists():
+        raise OccluposeError(f"{path}: no such file or folder; give {SUPPORTED}")
+    split_folder = path / split
+    kind, file = _recognise(split_folder if synth_scenes.has_scenes(split_folder) else path)
+    report = DataReport(file, strict)
+    if kind == "synth":
+        samples = synth_scenes.load(file)
+    elif kind == "h36m":
+        subjects = h36m_images.TRAIN if split == "train" else h36m_images.TEST
+        samples = h36m_images.load(file, images, report, subjects=subjects)
+    elif kind == "muco":
+        samples = muco.load(file, images, report)
+    elif kind == "smap":
+        samples = smap.load(file, images, report, split=split if path.is_dir() else None)
+    else:
+        if images is None or file.is_dir():
+            in_folder = file.is_dir()
+            paths = find_dataset(file if in_folder else file.parent, split, None if in_folder else file)
+            file = paths.annotations
+            images = images or paths.images
+        people = coco.load(file, images, strict=strict)
+        samples = coco.make_samples(people)
+        report = people.report
+    return ImageDataset(kind, file, samples, report)
+
+
+def _recognise(path: Path) -> tuple[str, Path]:
+    """The format of what is there, and the file or folder to read."""
+    if path.suffix == ".tar" or (path.is_dir() and synth_scenes.has_scenes(path)):
+        return "synth", path
+    if path.is_file():
+        kind = _recognise_file(path)
+        if kind is None:
+            raise OccluposeError(f"{path}: not {SUPPORTED}; give one of these")
+        return kind, path
+    if h36m_images.find_annotations(path, (*h36m_images.TRAIN, *h36m_images.TEST)) is not None:
+        return "h36m", path
+    kinds = {file: kind for file in _json_files(path) if (kind := _recognise_file(file)) is not None}
+    special = [(kind, file) for file, kind in kinds.items() if kind != "coco"]
+    if len(special) > 1:
+        names = ", ".join(str(file.relative_to(path)) for _, file in special)
+        raise OccluposeError(
+            f"{path}: {len(special)} files are possible: {names}; name one of them instead of the folder"
+        )
+    if special:
+        return special[0]
+    if not kinds and not any(path.rglob("*.json")):
+        raise OccluposeError(f"{path}: no known dataset in it; supported are {SUPPORTED}")
+    return "coco", path
+
+
+def _recognise_file(path: Path) -> str | None:
+    """The format of a .json file by its keys; None if it has none of them or is not a JSON object."""
+    if not _starts_object(path):
+        return None
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return next((kind for kind, key in KEYS.items() if content.find(key) >= 0), None)
 
 
 def find_dataset(folder: Path, split: Split = "train", annotations: Path | None = None) -> DatasetPaths:
@@ -206,7 +318,7 @@ def _has_joints(content: dict[str, Any]) -> bool:
         joints = [category["keypoints"] for category in content["categories"] if category.get("keypoints")]
         if len(joints) != 1:
             return False
-        find_skeleton(Path("."), joints[0])
+        coco.find_skeleton(Path("."), joints[0])
         people = (annotation.get("keypoints") for annotation in content["annotations"])
         return any(keypoints and len(keypoints) == 3 * len(joints[0]) for keypoints in people)
     except (KeyError, TypeError, AttributeError, OccluposeError):
@@ -243,9 +355,9 @@ def _find_image_folder(folder: Path, annotations: Path) -> Path:
     year = [part for part in annotations.stem.split("_") if part in ("train2017", "val2017")]
     places = [*(place for part in year for place in (part, f"images/{part}")), "images", "shards", ""]
     roots = (folder, annotations.parent, annotations.parent.parent)
-    for candidate in dict.fromkeys(root / place for root in roots for place in places):
-        if candidate.is_dir() and any(ImageIndex(candidate).find(name) for name in names):
-            return candidate
+    found = first_with_images((root / place for root in roots for place in places), names)
+    if found is not None:
+        return found.folder
     tried = ", ".join(f"{place}/" if place else "the folder itself" for place in places)
     first = names[0] if names else "any"
     raise OccluposeError(
@@ -255,4 +367,4 @@ def _find_image_folder(folder: Path, annotations: Path) -> Path:
 
 def _dataset_by_content(path: Path, content: dict[str, Any]) -> str:
     joints = next(category["keypoints"] for category in content["categories"] if category.get("keypoints"))
-    return identify_dataset(path, find_skeleton(path, joints), content.get("info"))
+    return coco.identify_dataset(path, coco.find_skeleton(path, joints), content.get("info"))

@@ -1,36 +1,21 @@
 """An image with its ground truth: the record that every dataset of single images is read into.
 
-`image_datasets` finds and reads the datasets.
+`discovery` finds and reads the datasets.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from occlupose.cameras import Camera
-from occlupose.datasets.formats.coco import MISSING, Annotations, PersonAnnotation
-from occlupose.datasets.images import TRIED, ImageIndex, ImageRef
-from occlupose.datasets.report import DataReport
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.poses import ABSENT
-from occlupose.skeletons import MPI15, Skeleton, convert, convert_weakest
+from occlupose.skeletons import MPI15, Skeleton
 
-NECK = 0.185
-"""Height of the neck above the mid-shoulder point, as a fraction of the distance from mid-hip to mid-shoulder (SMAP's
-and HUPOR's code).
-"""
-
-MIN_JOINTS = 3
-"""People with fewer annotated joints are left out of training, in datasets without depth (SMAP's and HUPOR's code)."""
-
-FEW_JOINTS = f"people with fewer than {MIN_JOINTS} annotated joints, left out"
-LABELS_ONLY = "images that are missing, all of this dataset: labels only"
 NOBODY = "people without a joint in their image, left out"
 
 
@@ -162,62 +147,3 @@ def make_mpi15_sample(
         camera=camera,
         annotated=annotated,  # type: ignore[arg-type]
     )
-
-
-def from_coco(annotations: Annotations) -> list[ImageSample]:
-    """People of COCO, CrowdPose, OCHuman and the like, one MPI15 sample an image, without depth and camera.
-
-    Joints are matched by name. The pelvis is the middle of the hips, and as visible as the less visible of them; the
-    neck lies NECK above the middle of the shoulders, as visible as the least visible of pelvis and shoulders; other
-    joints that the dataset lacks are not `annotated` (COCO's top of the head). People with fewer than MIN_JOINTS joints
-    are left out, as the authors do, and so are images without anybody else.
-
-    Raises:
-        OccluposeError: the annotations lack an image's size.
-    """
-    people = defaultdict[ImageRef, list[PersonAnnotation]](list)
-    for person in annotations.people:
-        if (person.state != ABSENT).sum() >= MIN_JOINTS:
-            people[person.image].append(person)
-        else:
-            annotations.report.add_note(FEW_JOINTS, f"annotation {person.id}")
-    path = annotations.ground_truth.path
-    return [_from_coco(image, group, annotations.skeleton, path) for image, group in people.items()]
-
-
-def _from_coco(image: ImageRef, people: list[PersonAnnotation], skeleton: Skeleton, path: Path) -> ImageSample:
-    size = people[0].size
-    if size is None:
-        raise OccluposeError(f"{path}: no width and height of {image.name}; give annotations that have them")
-    state = np.stack([person.state for person in people])
-    xy = np.where(state[..., None] != ABSENT, np.stack([person.xy for person in people]), np.nan)
-    joints = convert(xy, skeleton, MPI15)
-    states = convert_weakest(state, skeleton, MPI15)
-    neck, pelvis, *shoulders = MPI15.index("neck", "pelvis", "left_shoulder", "right_shoulder")
-    if not {"neck", "thorax"} & {*skeleton.joints}:
-        middle = joints[:, shoulders].mean(1)
-        joints[:, neck] = middle + NECK * (middle - joints[:, pelvis])
-        states[:, neck] = states[:, [pelvis, *shoulders]].min(1)
-    annotated = convert_weakest(np.ones(len(skeleton), bool), skeleton, MPI15)
-    return make_mpi15_sample(image, size, joints, None, states, annotated=annotated)
-
-
-def find_images(names: Iterable[str], folders: Sequence[Path], report: DataReport) -> dict[str, ImageRef | None]:
-    """Finds images by name; missing ones are left out and reported.
-
-    Arguments:
-        folders: that the names may be relative to; the first one that has any of the first TRIED images is taken. If
-            none has, every image is None: there are only labels.
-    """
-    wanted = list(dict.fromkeys(names))
-    for folder in folders:
-        index = ImageIndex(folder)
-        if any(index.find(name) for name in wanted[:TRIED]):
-            found = {name: index.find(name) for name in wanted}
-            for name, image in found.items():
-                if image is None:
-                    report.add_problem(MISSING, name)
-            return {name: image for name, image in found.items() if image is not None}
-    for name in wanted:
-        report.add_note(LABELS_ONLY, name)
-    return dict.fromkeys(wanted)

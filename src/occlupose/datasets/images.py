@@ -1,22 +1,32 @@
-"""Images in folders, or in the .tar shards that `occlupose synth --shard` writes.
+"""Images in folders, or in the .tar shards that `occlupose synth --shard` writes, and a cache of them.
 
 A shard is scanned once; afterwards each image is read by its offset.
 """
 
 import io
 import tarfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.media import IMAGE_FORMATS, IMAGE_SUFFIXES, RGB, read_image
+from occlupose.pyramid import Pyramid
 
 TRIED = 20
 """Annotated images that are looked for in a folder before it is taken to have none of them."""
+
+CACHE_BYTES = 2**30
+"""Default size of the cache of decoded images."""
+
+MISSING = "missing images, their people left out"
+LABELS_ONLY = "images that are missing, all of this dataset: labels only"
 
 _HINT = "copy it again"
 
@@ -131,6 +141,69 @@ class ImageIndex:
         paths = () if self.folder.suffix == ".tar" else sorted(self.folder.rglob("*"))
         files = [ImageRef(path) for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
         return [*self.members.values(), *files]
+
+
+def find_images(names: Iterable[str], folders: Sequence[Path], report: DataReport) -> dict[str, ImageRef | None]:
+    """Finds images by name; missing ones are left out and reported.
+
+    Arguments:
+        folders: that the names may be relative to; the first one that has any of the first TRIED images is taken. If
+            none has, every image is None: there are only labels.
+    """
+    wanted = list(dict.fromkeys(names))
+    index = first_with_images(folders, wanted[:TRIED])
+    if index is None:
+        for name in wanted:
+            report.add_note(LABELS_ONLY, name)
+        return dict.fromkeys(wanted)
+    found = {name: index.find(name) for name in wanted}
+    for name, image in found.items():
+        if image is None:
+            report.add_problem(MISSING, name)
+    return {name: image for name, image in found.items() if image is not None}
+
+
+def first_with_images(folders: Iterable[Path], names: Sequence[str]) -> ImageIndex | None:
+    """The images of the first folder that has any of these; None if none has."""
+    indices = map(ImageIndex, dict.fromkeys(folders))
+    return next((index for index in indices if any(index.find(name) for name in names)), None)
+
+
+class ImageCache:
+    """Decoded images, kept after the first read as long as there is room. Threads may share it.
+
+    Arguments:
+        max_bytes: size of the cache.
+    """
+
+    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+        self._free_bytes = max_bytes
+        self._pyramids = dict[ImageRef, Pyramid]()
+        self._lock = Lock()
+
+    def get(self, image: ImageRef) -> Pyramid | None:
+        """The image, if it is in the cache."""
+        return self._pyramids.get(image)
+
+    def read(self, image: ImageRef, size: tuple[int, int] | None = None) -> Pyramid:
+        """The image.
+
+        Arguments:
+            size: required (width, height), px; None accepts any.
+
+        Raises:
+            OccluposeError: as `ImageRef.read`.
+        """
+        cached = self.get(image)
+        if cached is not None:
+            return cached
+        pyramid = Pyramid(image.read(size))
+        needed = pyramid.level(0).nbytes * 4 // 3  # each level has a quarter of the one before
+        with self._lock:
+            if image not in self._pyramids and needed <= self._free_bytes:
+                self._free_bytes -= needed
+                self._pyramids[image] = pyramid.build_levels()
+        return pyramid
 
 
 def index_shard(path: Path) -> tuple[ImageRef, ...]:

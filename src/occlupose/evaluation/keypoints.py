@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
-from occlupose.datasets.formats.coco import Annotations, DetectedBoxes, GroundTruth, ImageInfo
+from occlupose.datasets.annotations import Annotations, GroundTruth, ImageInfo
+from occlupose.datasets.formats.coco_results import DetectedBoxes
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.frontends import Frontend

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from occlupose.datasets import discovery
-from occlupose.datasets.formats import coco
-from occlupose.datasets.formats.coco import Annotations
+from occlupose.datasets.annotations import Annotations
+from occlupose.datasets.formats import coco, coco_results
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.evaluator import Evaluation
 from occlupose.evaluation.keypoints import detected_boxes, ground_truth_boxes, predict_in_boxes, predict_in_images
@@ -180,7 +180,7 @@ def prepare(
     elif boxes is None:
         samples = ground_truth_boxes(annotated)
     else:
-        detected = coco.match_boxes(boxes, truth, strict=strict)
+        detected = coco_results.match_boxes(boxes, truth, strict=strict)
         warnings = warnings + detected.report.lines()
         samples, missing = detected_boxes(truth, detected, files.images)
         for name in missing:

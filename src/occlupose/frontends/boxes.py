@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from occlupose.datasets.formats.coco import DetectedBox, load_boxes
+from occlupose.datasets.formats.coco_results import DetectedBox, load_boxes
 from occlupose.detections import FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.frontends.regions import has_area
@@ -20,7 +20,7 @@ FARTHEST = 1e6  # px; no image is as large
 
 def load(path: Path, source: Source, *, min_score: float = MIN_SCORE) -> dict[int, FrameBoxes]:
     """Bounding boxes of a source's frames, by frame number, from a file in COCO's results format
-    (`formats.coco.load_boxes`).
+    (`formats.coco_results.load_boxes`).
 
     A numeric `image_id` is the number of a frame of the source, from 0; a string is the file name of an image, with or
     without its suffix. Boxes of other images are left out.

@@ -25,7 +25,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from jaxtyping import Bool, Float, Int
 
-from occlupose.datasets.formats.coco import GroundTruth
+from occlupose.datasets.annotations import GroundTruth
 from occlupose.errors import OccluposeError
 from occlupose.metrics.scores import Scores
 from occlupose.occlusion.blocks import LIMB_JOINTS

@@ -1,14 +1,15 @@
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import coco_files as files
+from coco_files import annotation, document, write_coco, write_images, write_json, write_people
+from image_dataset_files import rewritten
 from occlupose.datasets.formats import coco
-from occlupose.datasets.formats.coco import EMPTY_BOX, load, load_boxes, load_ground_truth, match_boxes
-from occlupose.datasets.images import ImageIndex, ImageRef
+from occlupose.datasets.formats.coco import FEW_JOINTS, load, load_ground_truth, make_samples
+from occlupose.datasets.formats.coco_results import load_boxes
+from occlupose.datasets.images import MISSING, ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.poses import VISIBLE
@@ -16,30 +17,6 @@ from occlupose.skeletons import COCO17, CROWDPOSE14, HUMANEVA15, MPI15
 from stick_figures import JOINTS, SIZE, draw_figure, write_figures
 
 CROWDPOSE = [*CROWDPOSE14.joints[:12], "head", "neck"]
-
-
-def annotation(joints=17, **changes):
-    keypoints = [number for joint in range(joints) for number in (joint, 2 * joint, 2)]
-    return {
-        "id": 7,
-        "image_id": 1,
-        "category_id": 1,
-        "bbox": [2, 3, 20, 40],
-        "iscrowd": 0,
-        "keypoints": keypoints,
-    } | changes
-
-
-def written(folder, *annotations, joints=COCO17.joints, **changes):
-    """A file with these people, all in one black image."""
-    write_image(folder / "a.png", np.zeros((48, 32, 3), np.uint8))
-    content = {
-        "images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 48}],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(joints)}],
-        "annotations": list(annotations),
-    }
-    (folder / "people.json").write_text(json.dumps(content | changes))
-    return folder / "people.json"
 
 
 def test_people_come_as_they_were_drawn(tmp_path):
@@ -60,7 +37,7 @@ def test_people_come_as_they_were_drawn(tmp_path):
 def test_flags_stay_as_they_are_and_boxes_lose_half_a_pixel(tmp_path):
     keypoints = annotation()["keypoints"]
     keypoints[2::3] = [0, 1, 2] * 5 + [2, 2]
-    person = load(written(tmp_path, annotation(keypoints=keypoints)), tmp_path).people[0]
+    person = load(write_people(tmp_path, annotation(keypoints=keypoints)), tmp_path).people[0]
     assert person.state.tolist() == [0, 1, 2] * 5 + [2, 2] and person.state.dtype == np.uint8
     assert person.xy[3].tolist() == [3, 6]
     assert person.box.tolist() == [1.5, 2.5, 21.5, 42.5]
@@ -77,7 +54,7 @@ def test_flags_stay_as_they_are_and_boxes_lose_half_a_pixel(tmp_path):
     ],
 )
 def test_joints_are_known_by_name_and_keep_their_order(tmp_path, joints, skeleton):
-    assert load(written(tmp_path, annotation(len(joints)), joints=joints), tmp_path).skeleton == skeleton
+    assert load(write_people(tmp_path, annotation(len(joints)), joints=joints), tmp_path).skeleton == skeleton
 
 
 def test_crowds_strangers_and_people_without_joints_are_left_out(tmp_path):
@@ -87,12 +64,12 @@ def test_crowds_strangers_and_people_without_joints_are_left_out(tmp_path):
         annotation(id=3, category_id=2, keypoints=[]),
     ]
     dog = [{"id": 1, "name": "person", "keypoints": list(COCO17.joints)}, {"id": 2, "name": "dog"}]
-    data = load(written(tmp_path, *others, annotation(), categories=dog), tmp_path)
+    data = load(write_people(tmp_path, *others, annotation(), categories=dog), tmp_path)
     assert [person.id for person in data.people] == [7]
 
 
 def test_images_are_read_when_they_are_asked_for(tmp_path):
-    path = written(tmp_path, annotation())
+    path = write_people(tmp_path, annotation())
     (tmp_path / "a.png").write_bytes(b"no picture")
     person = load(path, tmp_path).people[0]
     with pytest.raises(OccluposeError, match=r"a\.png: its content is not an image"):
@@ -105,7 +82,7 @@ def test_images_are_read_when_they_are_asked_for(tmp_path):
 
 
 def test_a_file_may_be_silent_on_the_size_of_its_images(tmp_path):
-    person = load(written(tmp_path, annotation(), images=[{"id": 1, "file_name": "a.png"}]), tmp_path).people[0]
+    person = load(write_people(tmp_path, annotation(), images=[{"id": 1, "file_name": "a.png"}]), tmp_path).people[0]
     assert person.size is None and person.read().shape == (48, 32, 3)
 
 
@@ -150,7 +127,7 @@ def test_a_file_may_be_silent_on_the_size_of_its_images(tmp_path):
     ],
 )
 def test_bad_annotations_are_refused(tmp_path, change, message):
-    path = written(tmp_path, annotation(), **change)
+    path = write_people(tmp_path, annotation(), **change)
     with pytest.raises(OccluposeError, match=message) as caught:
         load(path, tmp_path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
@@ -163,49 +140,6 @@ def test_files_that_cannot_be_read_are_refused(tmp_path, reader):
     (tmp_path / "half.json").write_text('{"images": [')
     with pytest.raises(OccluposeError, match=r"half\.json: the file: invalid json: .*; give "):
         reader(tmp_path / "half.json")
-
-
-RESULT = {"image_id": 4, "category_id": 1, "bbox": [10, 20, 30, 40], "score": 0.9}
-
-
-def test_detections_are_people_in_order(tmp_path):
-    results = [RESULT, RESULT | {"category_id": 18}, RESULT | {"image_id": "a.png", "score": 0.1}]
-    (tmp_path / "results.json").write_text(json.dumps(results))
-    first, second = load_boxes(tmp_path / "results.json")
-    assert (first.image_id, first.box, first.score) == (4, (9.5, 19.5, 39.5, 59.5), 0.9)
-    assert (second.image_id, second.score) == ("a.png", 0.1)
-    assert [found.image_id for found in load_boxes(tmp_path / "results.json", category=18)] == [4]
-
-
-@pytest.mark.parametrize(
-    ("results", "message"),
-    [
-        ([RESULT | {"category_id": 18}], r"no person in it \(category_id 1\)"),
-        ([], r"no person in it"),
-        ({"annotations": []}, r"the file: input should be a valid (list|array)"),
-        ([RESULT, RESULT | {"bbox": [1, 2, 3]}], r"1\.bbox\.3: field required"),
-        ([RESULT | {"bbox": [1, 2, 3, 0]}], r"a box of image 4 has no width or height"),
-        ([RESULT | {"score": 1.5}], r"0\.score: input should be less than or equal to 1"),
-        ([{"image_id": 1}], r"0\.category_id: field required"),
-    ],
-)
-def test_bad_detections_are_refused(tmp_path, results, message):
-    (tmp_path / "results.json").write_text(json.dumps(results))
-    with pytest.raises(
-        OccluposeError, match=rf"results\.json: {message}.*; give detections in COCO's results format"
-    ) as caught:
-        load_boxes(tmp_path / "results.json")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.fixture
-def formats():
-    """A folder with a few real images and annotations, coco/, crowdpose/ and ochuman/; they may not be
-    redistributed.
-    """
-    if "OCCLUPOSE_FORMATS" not in os.environ:
-        pytest.skip("OCCLUPOSE_FORMATS names no folder with real files")
-    return Path(os.environ["OCCLUPOSE_FORMATS"])
 
 
 @pytest.mark.parametrize(
@@ -229,18 +163,6 @@ def test_real_files(formats, name, skeleton, people):
         assert (person.xy[seen] < image.shape[1::-1]).all()
 
 
-@pytest.mark.parametrize(
-    ("file", "count"), [("coco/test_coco_det_AP_H_56.json", 118), ("crowdpose/test_crowdpose_det_AP_40.json", 6)]
-)
-def test_real_detections(formats, file, count):
-    found = load_boxes(formats / file)
-    assert 0 < len(found) <= count
-    assert all(right > left and bottom > top for left, top, right, bottom in (detection.box for detection in found))
-
-
-# ------------------------------------------------------------------------------- report and the whole truth
-
-
 BAD = {
     coco.NO_BOX: (annotation(id=11, bbox=None), True),
     coco.EMPTY_BOX: (annotation(id=11, bbox=[3, 3, 5, 0]), True),
@@ -257,7 +179,7 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_what_is_wrong_with_one_person_is_counted_and_named_and_the_others_stay(tmp_path, kind):
     bad, left_out = BAD[kind]
-    path = written(tmp_path, annotation(), bad)
+    path = write_people(tmp_path, annotation(), bad)
     data = load(path, tmp_path)
     assert data.report.counts == {kind: 1} and data.report
     assert data.report.lines() == [f"{path}: {kind}: 1 (annotation {bad['id']})"]
@@ -272,23 +194,24 @@ def test_what_is_wrong_with_one_person_is_counted_and_named_and_the_others_stay(
 
 def test_people_are_as_usable_as_they_can_be(tmp_path):
     bad = [BAD[kind][0] | {"id": number} for number, kind in enumerate((coco.OVER_EDGE, coco.NOT_FINITE, coco.NO_AREA))]
-    cut, unknown, flat = load(written(tmp_path, *bad), tmp_path).people
+    cut, unknown, flat = load(write_people(tmp_path, *bad), tmp_path).people
     assert cut.box.tolist() == [-0.5, 2.5, 15.5, 47.5]
     assert unknown.state.tolist() == [0, *[2] * 16] and np.isfinite(unknown.xy).all()
     assert flat.area is None and flat.image_id == 1
     assert (
-        load(written(tmp_path, annotation(area=12.5, keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path)
+        load(write_people(tmp_path, annotation(area=12.5, keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path)
         .people[0]
         .area
         == 12.5
     )
     assert (
-        load(written(tmp_path, annotation(keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path).people[0].occluded == 3
+        load(write_people(tmp_path, annotation(keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path).people[0].occluded
+        == 3
     )
 
 
 def test_samples_of_people_without_joints_are_accepted(tmp_path):
-    path = written(
+    path = write_people(
         tmp_path, annotation(), annotation(id=8, iscrowd=1, keypoints=[]), annotation(id=9, keypoints=[0] * 51)
     )
     data = load(path, tmp_path, strict=True)
@@ -305,11 +228,11 @@ def test_samples_of_people_without_joints_are_accepted(tmp_path):
 def test_missing_images_are_counted_or_stop_it(tmp_path):
     images = [{"id": number, "file_name": f"{number}.png"} for number in range(1, 7)]
     people = [annotation(id=number, image_id=number) for number in range(1, 7)]
-    path = written(tmp_path, *people, annotation(id=8, image_id=2), images=images)
+    path = write_people(tmp_path, *people, annotation(id=8, image_id=2), images=images)
     write_image(tmp_path / "4.png", np.zeros((48, 32, 3), np.uint8))
     data = load(path, tmp_path)
     assert [person.id for person in data.people] == [4] and len(data.ground_truth) == 7
-    assert data.report.lines() == [f"{path}: {coco.MISSING}: 5 (1.png, 2.png, 3.png and 2 more)"]
+    assert data.report.lines() == [f"{path}: {MISSING}: 5 (1.png, 2.png, 3.png and 2 more)"]
     with pytest.raises(
         OccluposeError, match=r"1\.png: no such image, but .*people\.json has people in it; give the folder"
     ):
@@ -318,11 +241,11 @@ def test_missing_images_are_counted_or_stop_it(tmp_path):
 
 def test_images_that_are_listed_twice(tmp_path):
     image = {"id": 1, "file_name": "a.png"}
-    assert load(written(tmp_path, annotation(), images=[image, image]), tmp_path).report.counts == {
+    assert load(write_people(tmp_path, annotation(), images=[image, image]), tmp_path).report.counts == {
         coco.DUPLICATE_IMAGE: 1
     }
     with pytest.raises(OccluposeError, match=r"images a\.png and b\.png have the id 1"):
-        load(written(tmp_path, annotation(), images=[image, image | {"file_name": "b.png"}]), tmp_path)
+        load(write_people(tmp_path, annotation(), images=[image, image | {"file_name": "b.png"}]), tmp_path)
 
 
 def test_the_truth_is_what_the_file_says(tmp_path):
@@ -358,36 +281,8 @@ def test_which_dataset_it_is(tmp_path, name, kind, dataset):
 
 
 def test_a_file_of_no_known_dataset(tmp_path):
-    assert load_ground_truth(written(tmp_path, annotation())).dataset == "other"
-    assert load_ground_truth(written(tmp_path, annotation(2), joints=("neck", "head_top"))).dataset == "other"
-
-
-def test_a_detectors_boxes_lie_beside_their_images(tmp_path):
-    images = [{"id": number, "file_name": f"{name}.png"} for number, name in ((4, "a"), (5, "b"), (6, "c"))]
-    everybody = load_ground_truth(written(tmp_path, annotation(image_id=4), images=images))
-    results = [
-        RESULT,
-        RESULT | {"image_id": "b"},
-        RESULT | {"image_id": "a.png", "score": 0.5},
-        RESULT | {"image_id": 9},
-    ]
-    path = files.write_json(tmp_path / "results.json", results)
-    found = match_boxes(path, everybody)
-    assert {image: [box.score for box in boxes] for image, boxes in found.boxes.items()} == {4: [0.9, 0.5], 5: [0.9]}
-    assert found.report.lines() == [f"{path}: {coco.OTHER_IMAGES}: 1 (image_id 9)"]
-    with pytest.raises(OccluposeError, match=r"boxes of images that the annotations do not have"):
-        match_boxes(path, everybody, strict=True)
-
-
-def test_detections_of_another_dataset_are_refused_by_both_names(tmp_path):
-    path = files.write_json(tmp_path / "results.json", [RESULT | {"image_id": 785}])
-    with pytest.raises(
-        OccluposeError, match=r"results\.json: no image_id is of an image of .*people\.json, e\.g\. 785; give"
-    ):
-        match_boxes(path, load_ground_truth(written(tmp_path, annotation())))
-
-
-# --------------------------------------------------------------------------------------------- shards
+    assert load_ground_truth(write_people(tmp_path, annotation())).dataset == "other"
+    assert load_ground_truth(write_people(tmp_path, annotation(2), joints=("neck", "head_top"))).dataset == "other"
 
 
 def test_people_of_shards_are_those_of_folders(tmp_path):
@@ -418,24 +313,98 @@ def test_written_files_are_read_as_real_ones_are(tmp_path, name, skeleton):
     assert all((person.area is None) == (name == "crowdpose") for person in data.people)
 
 
-def test_a_box_without_width_does_not_spoil_a_detectors_file(tmp_path):
-    """Whatever its category; of people it is counted and named."""
-    content = files.document("coco", np.random.default_rng(0))
-    everybody = load_ground_truth(files.write_json(tmp_path / "people.json", content))
-    good = files.boxes(content)
-    flat = [good[0] | {"bbox": [5, 5, 0, 9]}, good[0] | {"bbox": [5, 5, 0, 9], "category_id": 62}]
-    found = match_boxes(files.write_json(tmp_path / "boxes.json", [*good, *flat]), everybody)
-    assert sum(map(len, found.boxes.values())) == len(good)
-    assert found.report.counts == {EMPTY_BOX: 1}
-    with pytest.raises(OccluposeError, match="width or height"):
-        match_boxes(tmp_path / "boxes.json", everybody, strict=True)
+NECK, HEAD, PELVIS = MPI15.index("neck", "head_top", "pelvis")
 
 
-def test_detections_have_the_category_of_the_people(tmp_path):
-    content = files.document("coco", np.random.default_rng(0))
-    for each in (*content["annotations"], *content["categories"]):
-        each["category_id" if "category_id" in each else "id"] = 5
-    everybody = load_ground_truth(files.write_json(tmp_path / "people.json", content))
-    boxes = [each | {"category_id": 5} for each in files.boxes(content)]
-    found = match_boxes(files.write_json(tmp_path / "boxes.json", boxes), everybody)
-    assert sum(map(len, found.boxes.values())) == len(boxes)
+def one_person(folder, kind="coco", **given):
+    """A file of one image with one person: joints at the places given by name, (x, y, v), others not annotated."""
+    content = document(kind, np.random.default_rng(0), images=1, most=0)
+    joints = np.zeros((len(files.JOINTS[kind]), 3))
+    for name, values in given.items():
+        joints[files.JOINTS[kind].index(name)] = values
+    annotation = {
+        "id": 7,
+        "image_id": 1,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [1, 1, 90, 80],
+        "keypoints": joints.ravel().tolist(),
+    }
+    content["annotations"] = [annotation]
+    write_images(folder, content, np.random.default_rng(0))
+    return write_json(folder / "people.json", content)
+
+
+TORSO = {"left_shoulder": (50, 30, 2), "right_shoulder": (30, 34, 2), "left_hip": (46, 70, 2), "right_hip": (34, 74, 2)}
+
+
+def sample_of_one(folder, kind="coco", **given):
+    (found,) = make_samples(load(one_person(folder, kind, **given), folder))
+    return found
+
+
+def test_neck_and_pelvis_of_coco(tmp_path):
+    """Middle of the shoulders (40, 32), of the hips (40, 72): the neck lies 0.185 of the way between beyond the
+    shoulders.
+    """
+    found = sample_of_one(tmp_path, **TORSO)
+    assert np.allclose(found.xy[0, NECK], (40, 32 - 0.185 * 40)) and np.allclose(found.xy[0, PELVIS], (40, 72))
+    assert found.state[0, [NECK, PELVIS]].tolist() == [2, 2]
+    assert np.flatnonzero(~found.annotated).tolist() == [HEAD] and found.state[0, HEAD] == 0
+    assert found.camera is None and not found.has_depth and np.isnan(found.z).all() and found.size == files.SIZE
+    for joint in ("left_shoulder", "right_hip"):
+        assert np.array_equal(found.xy[0, MPI15.joints.index(joint)], TORSO[joint][:2])
+    assert found.image.read(found.size).shape == (*files.SIZE[::-1], 3)
+
+
+@pytest.mark.parametrize(
+    ("joint", "v", "neck", "pelvis"),
+    [("left_hip", 1, 1, 1), ("left_hip", 0, 0, 0), ("left_shoulder", 1, 1, 2), ("right_shoulder", 0, 0, 2)],
+)
+def test_they_are_as_visible_as_the_least_of_what_they_are_made_of(tmp_path, joint, v, neck, pelvis):
+    found = sample_of_one(tmp_path, **(TORSO | {joint: (*TORSO[joint][:2], v), "left_knee": (50, 80, 2)}))
+    assert found.state[0, [NECK, PELVIS]].tolist() == [neck, pelvis]
+    assert np.isnan(found.xy[0, [NECK, PELVIS]]).all(-1).tolist() == [neck == 0, pelvis == 0]
+
+
+def test_crowdpose_has_necks_and_heads_of_its_own(tmp_path):
+    found = sample_of_one(tmp_path, "crowdpose", **TORSO, neck=(41, 27, 1), head=(44, 5, 2))
+    assert found.annotated.all() and found.state[0, [NECK, HEAD, PELVIS]].tolist() == [1, 2, 2]
+    assert found.xy[0, [NECK, HEAD]].tolist() == [[41, 27], [44, 5]]
+
+
+def test_people_of_fewer_than_three_joints_are_left_out(tmp_path):
+    few = dict(list(TORSO.items())[:2])
+    given = load(one_person(tmp_path, **few), tmp_path)
+    assert make_samples(given) == [] and given.report.notes[FEW_JOINTS] == ["annotation 7"]
+    assert len(sample_of_one(tmp_path, **few, nose=(40, 20, 1))) == 1
+
+
+def test_joints_and_people_outside_of_the_image(tmp_path):
+    found = sample_of_one(
+        tmp_path, **(TORSO | {"left_ankle": (files.SIZE[0], 50, 2), "right_ankle": (files.SIZE[0] - 1, 50, 2)})
+    )
+    states = dict(zip(MPI15.joints, found.state[0], strict=True))
+    assert states["left_ankle"] == 0 and states["right_ankle"] == 2
+
+
+def test_every_person_of_a_image_is_in_it_once(tmp_path):
+    write_coco(tmp_path)
+    given = load(tmp_path / "annotations/person_keypoints_train2017.json", tmp_path / "train2017")
+    found = make_samples(given)
+    many = [person for person in given.people if (person.state > 0).sum() >= 3]
+    assert sum(map(len, found)) == len(many) > len(found) == len({person.image for person in many})
+    wrists = {
+        (str(one.image), *xy)
+        for one in found
+        for xy in one.xy[:, MPI15.joints.index("left_wrist")].tolist()
+        if xy[0] == xy[0]
+    }
+    place = COCO17.joints.index("left_wrist")
+    assert wrists == {(str(each.image), *np.float32(each.xy[place]).tolist()) for each in many if each.state[place]}
+
+
+def test_images_without_a_size_are_refused(tmp_path):
+    path = rewritten(one_person(tmp_path, **TORSO), lambda content: content["images"][0].pop("width"))
+    with pytest.raises(OccluposeError, match=r"people.json: no width and height of 000001.jpg"):
+        make_samples(load(path, tmp_path))

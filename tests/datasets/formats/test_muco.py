@@ -4,7 +4,8 @@ import pytest
 from coco_files import write_json
 from image_dataset_files import CENTRE, FOCAL, MUCO, OURS, SIZE, muco, rewritten, write_images
 from occlupose.datasets.formats.muco import FILE, NO_DEPTH, NOT_FINITE, load
-from occlupose.datasets.image_samples import LABELS_ONLY, NOBODY
+from occlupose.datasets.image_samples import NOBODY
+from occlupose.datasets.images import LABELS_ONLY
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 

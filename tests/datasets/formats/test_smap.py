@@ -6,7 +6,7 @@ import pytest
 from coco_files import write_json
 from image_dataset_files import CENTRE, FOCAL, SIZE, bodies, rewritten, smap_body, smap_image, write_images
 from occlupose.datasets.formats.smap import NOT_FINITE, OTHER_CAMERA, load
-from occlupose.datasets.image_samples import LABELS_ONLY
+from occlupose.datasets.images import LABELS_ONLY
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import MPI15

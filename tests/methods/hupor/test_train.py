@@ -22,7 +22,7 @@ from hupor_samples import (
     write_samples,
 )
 from occlupose.codecs.multi_person import TORSO, TargetMaps
-from occlupose.datasets import bottomup
+from occlupose.datasets.augmentation import make_bottomup_batch
 from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
@@ -65,7 +65,8 @@ def trained(samples, folder, recipe=QUICK, **options):
 
 
 def make_batch(given, with_images=True, design=DESIGN):
-    return bottomup.make_batch(given, [draw_image(each) for each in given] if with_images else None, design.letterbox)
+    images = [draw_image(each) for each in given] if with_images else None
+    return make_bottomup_batch(given, images, design.letterbox)
 
 
 def draw(samples, recipe=TINY, seed=0, **options):

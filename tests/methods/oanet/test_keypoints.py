@@ -13,7 +13,8 @@ from interrupted_runs import kill_after, run_to_the_end
 from occlupose import __version__
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
-from occlupose.datasets.formats.coco import PersonAnnotation, load
+from occlupose.datasets.annotations import PersonAnnotation
+from occlupose.datasets.formats.coco import load
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build_frontend

@@ -7,33 +7,27 @@ people for training or to look at, without crowd regions and people without anno
 everybody, as evaluators want them. Problems with single people or images are counted and named in a `DataReport`; a
 problem with the file as a whole is an error.
 
-A detector's boxes are in the results format: a JSON list of `image_id`, `category_id`, `bbox` and `score`.
-
 Keypoints are in pixels with pixel centres at integers already. Boxes (left, top, width, height) count from the edge of
 the image; half a pixel is subtracted where they become edges here.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
-from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
+from jaxtyping import Float
+from pydantic import BaseModel, TypeAdapter
 
+from occlupose.datasets.annotations import Annotations, GroundTruth, ImageInfo, PersonAnnotation
 from occlupose.datasets.formats.json_files import read_json
-from occlupose.datasets.images import ImageIndex, ImageRef
+from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
+from occlupose.datasets.images import MISSING, ImageIndex, ImageRef
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
-from occlupose.media import RGB
-from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
-from occlupose.skeletons import COCO17, CROWDPOSE14, SKELETONS, Skeleton
-
-PERSON = 1
-"""The category of people in COCO's results format."""
+from occlupose.poses import ABSENT
+from occlupose.skeletons import COCO17, CROWDPOSE14, MPI15, SKELETONS, Skeleton, convert, convert_weakest
 
 ALIASES = {"head": "head_top", "top_head": "head_top"}
 """Datasets' names for joints that we call differently, used if a skeleton is not found otherwise. CrowdPose's head is
@@ -44,10 +38,17 @@ DATASETS = ("coco", "crowdpose", "ochuman", "synth", "other")
 """Datasets with a protocol of their own. CrowdPose is recognised by its joints, `occlupose synth` by its
 description, OCHuman and COCO by the joints and the name of the file or of a folder above it."""
 
+NECK = 0.185
+"""Height of the neck above the mid-shoulder point, as a fraction of the distance from mid-hip to mid-shoulder (SMAP's
+and HUPOR's code).
+"""
+
+MIN_JOINTS = 3
+"""People with fewer annotated joints are left out of training, in datasets without depth (SMAP's and HUPOR's code)."""
+
 TOLERANCE = 1.0
 """Pixels by which boxes and keypoints may be outside of their image before this is a problem. Ours."""
 
-MISSING = "missing images, their people left out"
 NO_BOX = "people without a box, left out"
 EMPTY_BOX = "people whose box has no width or height, left out"
 OUTSIDE = "people whose box is outside of their image, left out"
@@ -58,171 +59,9 @@ NO_AREA = "people whose area is not positive, kept"
 UNKNOWN_CATEGORY = "annotations of a category that the file does not define, left out"
 DUPLICATE_ID = "annotations with the id of another one, kept"
 DUPLICATE_IMAGE = "images that are listed twice, used once"
-OTHER_IMAGES = "boxes of images that the annotations do not have, left out"
+FEW_JOINTS = f"people with fewer than {MIN_JOINTS} annotated joints, left out"
 
 _HINT = "give annotations in COCO's keypoint format"
-_RESULTS_HINT = "give detections in COCO's results format: a list of image_id, category_id, bbox and score"
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False)
-class PersonAnnotation:
-    """One annotated person in one image.
-
-    Attributes:
-        id: of the annotation.
-        image: where the image is.
-        size: (width, height) of the image by the annotations, px; None where they lack it.
-        box: left, top, right, bottom, px, clipped to the image.
-        xy: keypoints, px; as in the file where the state is 0.
-        state: v of each joint as in the file: 2 visible, 1 occluded, 0 not annotated.
-        area: of the person, px^2, if annotated.
-        image_id: id of the image.
-    """
-
-    id: int
-    image: ImageRef
-    size: tuple[int, int] | None
-    box: Float[np.ndarray, "4"]
-    xy: Float[np.ndarray, "joint 2"]
-    state: UInt8[np.ndarray, "joint"]
-    area: float | None = None
-    image_id: int | None = None
-
-    @property
-    def occluded(self) -> int:
-        """Number of joints annotated as occluded."""
-        return int((self.state == OCCLUDED).sum())
-
-    def read(self) -> RGB:
-        """The image.
-
-        Raises:
-            OccluposeError: it cannot be read, or its size differs from the annotated one.
-        """
-        return self.image.read(self.size)
-
-
-@dataclass(frozen=True)
-class ImageInfo:
-    """An image's entry in the annotations.
-
-    Attributes:
-        id: its number in the file.
-        name: of its file.
-        size: (width, height), px, if the entry has it.
-        crowd_index: CrowdPose's crowd index, 0 to 1, if the entry has it.
-    """
-
-    id: int
-    name: str
-    size: tuple[int, int] | None = None
-    crowd_index: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class GroundTruth:
-    """Everybody who is annotated, crowd regions and people without joints too, in the file's order: what predictions
-    are scored against.
-
-    Attributes:
-        path: of the file.
-        dataset: one of DATASETS.
-        skeleton: of the joints.
-        category: id of the category of people in the file.
-        images: by id, images without people too.
-        id: of each annotation.
-        image_id: of each annotation's image.
-        boxes: left, top, width, height as in the file, px from the image's edge; NaN where there is none.
-        area: px^2 as in the file; NaN where there is none.
-        is_crowd: regions of several people.
-        num_keypoints: as in the file, by default the number of joints whose state is not 0. CrowdPose does not count
-            head and neck.
-        xy: keypoints, px; 0 where there are none.
-        state: v of each joint.
-        report: what was wrong with the file.
-    """
-
-    path: Path
-    dataset: str
-    skeleton: Skeleton
-    category: int
-    images: dict[int, ImageInfo]
-    id: Int[np.ndarray, "person"]
-    image_id: Int[np.ndarray, "person"]
-    boxes: Float[np.ndarray, "person 4"]
-    area: Float[np.ndarray, "person"]
-    is_crowd: Bool[np.ndarray, "person"]
-    num_keypoints: Int[np.ndarray, "person"]
-    xy: Float[np.ndarray, "person joint 2"]
-    state: UInt8[np.ndarray, "person joint"]
-    report: DataReport
-
-    def __len__(self) -> int:
-        return len(self.id)
-
-
-@dataclass(frozen=True, eq=False)
-class Annotations:
-    """The people of a file, in its order, with the joints of one skeleton.
-
-    Attributes:
-        skeleton: of the joints.
-        people: usable for training or for evaluation in ground-truth boxes: no crowd region, with a joint, a box and an
-            image that exists.
-        ground_truth: everybody. Those who are not in `people` count as missed.
-        report: what was wrong with the file and its images.
-    """
-
-    skeleton: Skeleton
-    people: list[PersonAnnotation]
-    ground_truth: GroundTruth
-    report: DataReport
-
-    def describe(self) -> dict[str, object]:
-        """The training data for a card: the file's name, its SHA-256, and counts; no folder."""
-        states = np.concatenate([person.state for person in self.people])
-        values = {"visible": VISIBLE, "occluded": OCCLUDED, "absent": ABSENT}
-        counts = {name: int((states == value).sum()) for name, value in values.items()}
-        path = self.ground_truth.path
-        return {
-            "annotations": path.name,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "pictures": len({person.image for person in self.people}),  # the key on published cards
-            "people": len(self.people),
-            "joints": counts,
-        }
-
-
-@dataclass(frozen=True)
-class DetectedBox:
-    """A person's box from a detector.
-
-    Attributes:
-        image_id: of the image, as in the detector's file: a number or a name.
-        box: left, top, right, bottom, px.
-        score: 0..1.
-    """
-
-    image_id: int | str
-    box: tuple[float, float, float, float]
-    score: float
-
-
-@dataclass(frozen=True, eq=False)
-class DetectedBoxes:
-    """A detector's boxes, matched to annotated images.
-
-    Attributes:
-        path: of the detections.
-        boxes: by image id; images without detections are not in it.
-        report: what was wrong with the file.
-    """
-
-    path: Path
-    boxes: dict[int, list[DetectedBox]]
-    report: DataReport
 
 
 def load(annotations: Path, images: Path, *, strict: bool = False, all_images: bool = False) -> Annotations:
@@ -293,7 +132,7 @@ def _clipped_box(
     if box[2:].min() <= 0:
         report.add_problem(EMPTY_BOX, name)
         return None
-    edges = np.array(_edges(box.tolist()))
+    edges = np.array(box_edges(box.tolist()))
     if image.size is None:
         return edges
     far = np.array(image.size) - 0.5
@@ -307,6 +146,44 @@ def _clipped_box(
     if (xy < -0.5 - TOLERANCE).any() or (xy > far + TOLERANCE).any():
         report.add_problem(JOINTS_OUTSIDE, name)
     return inside
+
+
+def make_samples(annotations: Annotations) -> list[ImageSample]:
+    """People of COCO, CrowdPose, OCHuman and the like, one MPI15 sample an image, without depth and camera.
+
+    Joints are matched by name. The pelvis is the middle of the hips, and as visible as the less visible of them; the
+    neck lies NECK above the middle of the shoulders, as visible as the least visible of pelvis and shoulders; other
+    joints that the dataset lacks are not `annotated` (COCO's top of the head). People with fewer than MIN_JOINTS joints
+    are left out, as the authors do, and so are images without anybody else.
+
+    Raises:
+        OccluposeError: the annotations lack an image's size.
+    """
+    people = defaultdict[ImageRef, list[PersonAnnotation]](list)
+    for person in annotations.people:
+        if (person.state != ABSENT).sum() >= MIN_JOINTS:
+            people[person.image].append(person)
+        else:
+            annotations.report.add_note(FEW_JOINTS, f"annotation {person.id}")
+    path = annotations.ground_truth.path
+    return [_make_sample(image, group, annotations.skeleton, path) for image, group in people.items()]
+
+
+def _make_sample(image: ImageRef, people: list[PersonAnnotation], skeleton: Skeleton, path: Path) -> ImageSample:
+    size = people[0].size
+    if size is None:
+        raise OccluposeError(f"{path}: no width and height of {image.name}; give annotations that have them")
+    state = np.stack([person.state for person in people])
+    xy = np.where(state[..., None] != ABSENT, np.stack([person.xy for person in people]), np.nan)
+    joints = convert(xy, skeleton, MPI15)
+    states = convert_weakest(state, skeleton, MPI15)
+    neck, pelvis, *shoulders = MPI15.index("neck", "pelvis", "left_shoulder", "right_shoulder")
+    if not {"neck", "thorax"} & {*skeleton.joints}:
+        middle = joints[:, shoulders].mean(1)
+        joints[:, neck] = middle + NECK * (middle - joints[:, pelvis])
+        states[:, neck] = states[:, [pelvis, *shoulders]].min(1)
+    annotated = convert_weakest(np.ones(len(skeleton), bool), skeleton, MPI15)
+    return make_mpi15_sample(image, size, joints, None, states, annotated=annotated)
 
 
 def load_ground_truth(annotations: Path, *, strict: bool = False) -> GroundTruth:
@@ -431,69 +308,6 @@ def identify_dataset(path: Path, skeleton: Skeleton, info: Any) -> str:
     return "coco" if "coco" in names or "person_keypoints" in names else "other"
 
 
-def load_boxes(path: Path, *, category: int = PERSON, keep_empty: bool = False) -> list[DetectedBox]:
-    """The boxes of people in a detector's results, in the file's order.
-
-    Arguments:
-        category: `category_id` of people; others are left out.
-        keep_empty: keep boxes without width or height, which otherwise are an error.
-
-    Raises:
-        OccluposeError: the file cannot be read, is not of this format, or has no people.
-    """
-    results = read_json(path, TypeAdapter(list[_Result]), _RESULTS_HINT)
-    people = [
-        DetectedBox(result.image_id, _edges(result.bbox), result.score)
-        for result in results
-        if result.category_id == category
-    ]
-    if not people:
-        raise OccluposeError(f"{path}: no person in it (category_id {category}); {_RESULTS_HINT}")
-    empty = next((box for box in people if _is_empty(box)), None)
-    if empty is not None and not keep_empty:
-        raise OccluposeError(f"{path}: a box of image {empty.image_id} has no width or height; {_RESULTS_HINT}")
-    return people
-
-
-def _is_empty(box: DetectedBox) -> bool:
-    left, top, right, bottom = box.box
-    return right <= left or bottom <= top
-
-
-def match_boxes(path: Path, ground_truth: GroundTruth, *, strict: bool = False) -> DetectedBoxes:
-    """A detector's boxes, matched to the annotated images.
-
-    A numeric `image_id` is the annotations' id; a string is the name of an image file, with or without its suffix.
-
-    Arguments:
-        path: detections in COCO's results format.
-        ground_truth: the annotated images.
-        strict: a box of an image that the annotations do not have is an error.
-
-    Raises:
-        OccluposeError: as `load_boxes`; or no box belongs to an annotated image, so the annotations are of another
-            dataset.
-    """
-    numbers: dict[int | str, int] = {}
-    for info in ground_truth.images.values():
-        numbers |= {Path(info.name).stem: info.id, info.name: info.id}
-    numbers |= {number: number for number in ground_truth.images}
-    found = load_boxes(path, category=ground_truth.category, keep_empty=True)
-    boxes = defaultdict[int, list[DetectedBox]](list)
-    report = DataReport(path, strict)
-    if not any(box.image_id in numbers for box in found):
-        wrong = f"no image_id is of an image of {ground_truth.path}, e.g. {found[0].image_id!r}"
-        raise OccluposeError(f"{path}: {wrong}; give detections of these images")
-    for box in found:
-        if box.image_id not in numbers:
-            report.add_problem(OTHER_IMAGES, f"image_id {box.image_id}")
-        elif _is_empty(box):
-            report.add_problem(EMPTY_BOX, f"a box of image_id {box.image_id}")
-        else:
-            boxes[numbers[box.image_id]].append(box)
-    return DetectedBoxes(path, dict(boxes), report)
-
-
 class _Category(BaseModel):
     id: int
     keypoints: list[str] = []
@@ -505,10 +319,6 @@ class _Image(BaseModel):
     width: int | None = None
     height: int | None = None
     crowdIndex: float | None = None
-
-
-_Pixels = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]
-_Box = tuple[_Pixels, _Pixels, _Pixels, _Pixels]
 
 
 class _Annotation(BaseModel):
@@ -527,13 +337,6 @@ class _File(BaseModel):
     categories: list[_Category]
     images: list[_Image]
     annotations: list[_Annotation]
-
-
-class _Result(BaseModel):
-    image_id: int | str
-    category_id: int
-    bbox: _Box
-    score: Annotated[float, Field(ge=0, le=1)]
 
 
 def find_skeleton(path: Path, names: list[str]) -> Skeleton:
@@ -555,7 +358,7 @@ def find_skeleton(path: Path, names: list[str]) -> Skeleton:
     raise OccluposeError(f"{path}: {wrong}; name them as in coco17, crowdpose14 or another known skeleton")
 
 
-def _edges(bbox: Iterable[float]) -> tuple[float, float, float, float]:
+def box_edges(bbox: Iterable[float]) -> tuple[float, float, float, float]:
     """Left, top, right, bottom, pixel centres at integers, of left, top, width, height from the image's edge."""
     left, top, width, height = bbox
     return left - 0.5, top - 0.5, left + width - 0.5, top + height - 0.5

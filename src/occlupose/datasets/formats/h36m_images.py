@@ -19,7 +19,8 @@ from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
 from occlupose.cameras import Camera
 from occlupose.datasets.formats.json_files import read_json
-from occlupose.datasets.image_samples import ImageSample, find_images, make_mpi15_sample
+from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
+from occlupose.datasets.images import find_images
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE

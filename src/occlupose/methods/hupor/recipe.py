@@ -5,7 +5,7 @@ reasoner, with images without depth in half of each batch.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from occlupose.datasets.bottomup import BottomUpAugmentation
+from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.labels import LabelSource
 from occlupose.methods.hupor.network import HUPORDesign

@@ -19,8 +19,9 @@ from rich.progress import track
 from torch import Generator, Tensor, nn
 
 from occlupose.codecs.multi_person import KERNELS, JointSubset, MultiPersonMaps, TargetMaps, limb_mask
-from occlupose.datasets.bottomup import CACHE_BYTES, RANDOM_NUMBERS, BottomUpBatch, ImageCache, make_batch
+from occlupose.datasets.augmentation import BottomUpAugmentation, BottomUpBatch, make_bottomup_batch
 from occlupose.datasets.image_samples import ImageSample
+from occlupose.datasets.images import CACHE_BYTES, ImageCache
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.labels import relabel
@@ -38,6 +39,7 @@ from occlupose.methods.hupor.recipe import HUPORRecipe, TargetSet
 from occlupose.methods.hupor.refine import RefinePairs, RefineRecipe, match_people, train_refine
 from occlupose.networks.dsed import DSED
 from occlupose.networks.mspn import LEVELS, Heads
+from occlupose.pyramid import Pyramid
 from occlupose.threads import opencv_on_one_thread
 from occlupose.training import card
 from occlupose.training.distributed import Process
@@ -90,7 +92,8 @@ class HUPORSampler:
     def draw(self, generator: Generator) -> BottomUpBatch:
         """The batch of a step."""
         recipe = self.recipe
-        random = torch.rand(recipe.batch, RANDOM_NUMBERS, dtype=torch.float64, generator=generator).numpy()
+        count = BottomUpAugmentation.random_numbers
+        random = torch.rand(recipe.batch, count, dtype=torch.float64, generator=generator).numpy()
         rows = self._draw_rows(generator)
         if self.with_images:
             pairs = list(self._workers.map(self._read, rows))
@@ -99,7 +102,7 @@ class HUPORSampler:
         else:
             samples = [self.samples[row] for row in rows]
             images = None
-        return make_batch(samples, images, recipe.design.letterbox, recipe.augmentation, random)
+        return make_bottomup_batch(samples, images, recipe.design.letterbox, recipe.augmentation, random)
 
     def _draw_rows(self, generator: Generator) -> list[int]:
         """Indices of a batch's samples, those with depth first."""
@@ -114,7 +117,7 @@ class HUPORSampler:
             rows += kind[index].tolist()
         return rows
 
-    def _read(self, row: int) -> tuple[ImageSample, np.ndarray]:
+    def _read(self, row: int) -> tuple[ImageSample, Pyramid]:
         """This sample and its image, or the next sample of its kind whose image can be read.
 
         Raises:

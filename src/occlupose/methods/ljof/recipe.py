@@ -9,7 +9,7 @@ from typing import Literal
 
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.maps import GaussianMaps
-from occlupose.datasets.topdown import TopDownAugmentation
+from occlupose.datasets.augmentation import TopDownAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import CODECS, EstimatorDesign
 from occlupose.methods.ljof.losses import Kind

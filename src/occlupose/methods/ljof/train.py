@@ -19,8 +19,9 @@ from jaxtyping import Float, UInt8
 from torch import Generator, Tensor, nn
 
 from occlupose.codecs.maps import pool_maps
-from occlupose.datasets.formats.coco import Annotations, PersonAnnotation
-from occlupose.datasets.topdown import CACHE_BYTES, RANDOM_NUMBERS, PyramidCache, make_batch
+from occlupose.datasets.annotations import Annotations, PersonAnnotation
+from occlupose.datasets.augmentation import TopDownAugmentation, make_topdown_batch
+from occlupose.datasets.images import CACHE_BYTES, ImageCache
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import load_initial_weights, save
 from occlupose.methods.ljof.losses import DynamicStructureLoss, heatmap_loss
@@ -76,7 +77,7 @@ class LJOFSampler:
         self.share = share
         self.strict = strict
         self.unreadable: dict[str, str] = {}
-        self._cache = PyramidCache(cache_bytes)
+        self._cache = ImageCache(cache_bytes)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
     def draw(self, generator: Generator) -> LJOFBatch:
@@ -85,10 +86,10 @@ class LJOFSampler:
         skeleton = self.data.skeleton
         blocks = recipe.blocks
         indices = torch.randint(len(self.data.people), (recipe.batch,), generator=generator)[self.share].tolist()
-        augmentation_numbers = self._uniform(RANDOM_NUMBERS, generator)
+        augmentation_numbers = self._uniform(TopDownAugmentation.random_numbers, generator)
         block_numbers = self._uniform(0 if blocks is None else blocks.random_count(skeleton), generator)
         people, pyramids = zip(*self._readable(indices), strict=True)
-        crops = make_batch(people, pyramids, recipe.crop, skeleton, recipe.augmentation, augmentation_numbers)
+        crops = make_topdown_batch(people, pyramids, recipe.crop, skeleton, recipe.augmentation, augmentation_numbers)
         images = crops.images
         if blocks is not None:
             images, _ = blocks.cover_images(images, crops.xy, crops.state, skeleton, block_numbers, crops.boxes)
@@ -107,7 +108,7 @@ class LJOFSampler:
             OccluposeError: as `_first_readable`.
         """
         people = [self.data.people[index] for index in indices]
-        cached = [self._cache.get(person) for person in people]
+        cached = [self._cache.get(person.image) for person in people]
         missing = [index for index, image in zip(indices, cached, strict=True) if image is None]
         read = self._workers.map(self._first_readable, missing) if missing else iter(())
         return [next(read) if image is None else (person, image) for person, image in zip(people, cached, strict=True)]
@@ -134,7 +135,7 @@ class LJOFSampler:
         if name in self.unreadable:
             return None
         try:
-            return self._cache.read(person)
+            return self._cache.read(person.image, person.size)
         except OccluposeError as error:
             if self.strict:
                 raise

@@ -16,8 +16,9 @@ from torch import Generator, Tensor, nn
 
 from occlupose.codecs.crops import Crop, radius
 from occlupose.codecs.heatmaps import Heatmaps
-from occlupose.datasets.formats.coco import Annotations, PersonAnnotation, load
-from occlupose.datasets.topdown import crop_people
+from occlupose.datasets.annotations import Annotations, PersonAnnotation
+from occlupose.datasets.augmentation import crop_people
+from occlupose.datasets.formats.coco import load
 from occlupose.errors import OccluposeError
 from occlupose.frontends.hourglass import save
 from occlupose.networks.hourglass import STRIDE, StackedHourglass

@@ -8,12 +8,10 @@ from hupor_maps import FOCAL
 from hupor_samples import STILL, camera, draw_image, sample_with_depth, sample_without_depth
 from occlupose.codecs.letterbox import GREY, Letterbox
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
-from occlupose.datasets import bottomup
-from occlupose.datasets.bottomup import MAX_PEOPLE, RANDOM_NUMBERS, BottomUpAugmentation, ImageCache
+from occlupose.datasets import augmentation as augmenting
+from occlupose.datasets.augmentation import MAX_PEOPLE, BottomUpAugmentation, make_bottomup_batch
 from occlupose.datasets.image_samples import make_mpi15_sample
-from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.media import write_image
 from occlupose.skeletons import MPI15
 
 BOX = Letterbox(128, 128)
@@ -22,8 +20,12 @@ PARTNERS = list(MPI15.mirror)
 
 def show(given, augmentation=None, seed=0, images=None, box=BOX):
     """Samples as an augmented batch."""
-    uniform = None if augmentation is None else np.random.default_rng(seed).random((len(given), RANDOM_NUMBERS))
-    return bottomup.make_batch(given, images, box, augmentation, uniform)
+    uniform = (
+        None
+        if augmentation is None
+        else np.random.default_rng(seed).random((len(given), BottomUpAugmentation.random_numbers))
+    )
+    return make_bottomup_batch(given, images, box, augmentation, uniform)
 
 
 def dotted():
@@ -114,8 +116,8 @@ def motion(given, augmentation, seeds=200, box=BOX):
     middle = np.array([127.5, 79.5])
     found = []
     for seed in range(seeds):
-        matrix, _ = bottomup._augment_transform(
-            given, box, augmentation, np.random.default_rng(seed).random(RANDOM_NUMBERS)
+        matrix, _ = augmenting._augment_transform(
+            given, box, augmentation, np.random.default_rng(seed).random(BottomUpAugmentation.random_numbers)
         )
         way = matrix[:, :2] @ (middle - corner)
         turn = np.angle((way[0] + 1j * way[1]) / (127.5 + 79.5j), deg=True)
@@ -180,7 +182,7 @@ def test_the_span_is_what_a_pixel_of_the_input_spans_at_one_metre():
     np.testing.assert_allclose(normalise_depth(z, scene.metres_per_pixel[0]), expected, rtol=1e-5)
     turned = [show(given[:1], BottomUpAugmentation(), seed).people.metres_per_pixel.item() for seed in range(5)]
     for seed, span in enumerate(turned):
-        turn = 10 * (2 * np.random.default_rng(seed).random(RANDOM_NUMBERS)[1] - 1)
+        turn = 10 * (2 * np.random.default_rng(seed).random(BottomUpAugmentation.random_numbers)[1] - 1)
         assert span == pytest.approx(1 / (FOCAL * np.hypot(*BOX.matrix(256, 160, turn=turn)[:, 0])))
     assert max(turned) > 1.05 * min(turned)
 
@@ -249,11 +251,11 @@ def test_labels_alone_are_the_same_without_images():
 
 def test_each_image_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
     given = [sample_with_depth(0), sample_without_depth(1), sample_with_depth(2, people=1)]
-    uniform = np.random.default_rng(0).random((3, RANDOM_NUMBERS))
+    uniform = np.random.default_rng(0).random((3, BottomUpAugmentation.random_numbers))
     images = [draw_image(each) for each in given]
-    together = bottomup.make_batch(given, images, BOX, BottomUpAugmentation(), uniform)
+    together = make_bottomup_batch(given, images, BOX, BottomUpAugmentation(), uniform)
     for number in range(3):
-        alone = bottomup.make_batch(
+        alone = make_bottomup_batch(
             given[number : number + 1], images[number : number + 1], BOX, BottomUpAugmentation(), uniform[[number]]
         )
         assert torch.equal(alone.images[0], together.images[number])
@@ -277,24 +279,3 @@ def test_each_image_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
 def test_variations_that_cannot_be_are_refused(wrong, message):
     with pytest.raises(OccluposeError, match=message):
         BottomUpAugmentation(**wrong)
-
-
-def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
-    image = np.random.default_rng(0).integers(0, 256, (160, 256, 3), dtype=np.uint8)
-    first = ImageRef(tmp_path / "a.png")
-    second = ImageRef(tmp_path / "b.png")
-    for reference in (first, second):
-        write_image(reference.path, image)
-    gallery = ImageCache(image.nbytes)
-    for reference in (first, second):
-        np.testing.assert_array_equal(gallery.read(reference, (256, 160)), image)
-        reference.path.unlink()
-    np.testing.assert_array_equal(gallery.read(first, (256, 160)), image)
-    with pytest.raises(OccluposeError, match=r"b\.png"):
-        gallery.read(second, (256, 160))
-
-
-def test_an_image_of_another_size_than_annotated_is_refused(tmp_path):
-    write_image(tmp_path / "a.png", np.zeros((160, 200, 3), np.uint8))
-    with pytest.raises(OccluposeError, match=r"a\.png: is 200x160, but 256x160 in its annotations"):
-        ImageCache().read(ImageRef(tmp_path / "a.png"), (256, 160))

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
-from occlupose.datasets import topdown
-from occlupose.datasets.formats.coco import PersonAnnotation
+from occlupose.datasets.annotations import PersonAnnotation
+from occlupose.datasets.augmentation import TopDownAugmentation, make_topdown_batch
 from occlupose.datasets.images import ImageRef
-from occlupose.datasets.topdown import RANDOM_NUMBERS, PyramidCache, TopDownAugmentation
 from occlupose.errors import OccluposeError
-from occlupose.media import write_image
 from occlupose.skeletons import COCO17, CROWDPOSE14
 
 STILL = TopDownAugmentation(flip_probability=0, half_body_probability=0, shift=0, scale=(1.0, 1.0), rotation=0)
@@ -29,8 +27,8 @@ def make_person(skeleton=COCO17, box=(60.0, 30.0, 140.0, 230.0), seed=0):
 
 def show(person, image, crop, skeleton, augmentation=None, seed=0):
     """One person's crop, joints, their states and the box."""
-    uniform = np.random.default_rng(seed).random((1, RANDOM_NUMBERS))
-    batch = topdown.make_batch([person], [image], crop, skeleton, augmentation, uniform)
+    uniform = np.random.default_rng(seed).random((1, TopDownAugmentation.random_numbers))
+    batch = make_topdown_batch([person], [image], crop, skeleton, augmentation, uniform)
     return SimpleNamespace(image=batch.images[0], xy=batch.xy[0], state=batch.state[0], box=batch.boxes[0])
 
 
@@ -202,30 +200,14 @@ def test_each_person_s_crop_is_their_own_whoever_else_is_shown(augmentation):
     everybody = [apart(make_person(seed=seed)) for seed in range(6)]
     everybody[1] = replace(everybody[1], state=np.where(np.arange(17) < 5, 2, 0).astype(np.uint8))
     images = [dotted(person)[:, : 320 - 10 * number] for number, person in enumerate(everybody)]
-    uniform = np.random.default_rng(1).random((6, RANDOM_NUMBERS))
-    together = topdown.make_batch(everybody, images, crop, COCO17, augmentation, uniform)
+    uniform = np.random.default_rng(1).random((6, TopDownAugmentation.random_numbers))
+    together = make_topdown_batch(everybody, images, crop, COCO17, augmentation, uniform)
     for number, (person, image) in enumerate(zip(everybody, images, strict=True)):
-        alone = topdown.make_batch([person], [image], crop, COCO17, augmentation, uniform[[number]])
+        alone = make_topdown_batch([person], [image], crop, COCO17, augmentation, uniform[[number]])
         np.testing.assert_array_equal(alone.images[0], together.images[number])
         np.testing.assert_allclose(alone.xy[0], together.xy[number], atol=1e-9)
         np.testing.assert_array_equal(alone.state[0], together.state[number])
         np.testing.assert_allclose(alone.boxes[0], together.boxes[number], atol=1e-9)
-
-
-def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
-    image = np.random.default_rng(0).integers(0, 256, (260, 320, 3), dtype=np.uint8)
-    person = replace(make_person(), image=ImageRef(tmp_path / "a.png"))
-    write_image(tmp_path / "a.png", image)
-    roomy = PyramidCache(10**6)
-    narrow = PyramidCache(10**5)
-    for gallery in (roomy, narrow):
-        np.testing.assert_array_equal(gallery.read(person).level(0), image)
-    (tmp_path / "a.png").unlink()
-    pyramid = roomy.read(person)
-    np.testing.assert_array_equal(pyramid.level(0), image)
-    assert pyramid.level(3).shape == (32, 40, 3)
-    with pytest.raises(OccluposeError):
-        narrow.read(person)
 
 
 def test_regions_reach_as_far_as_boxes():
