@@ -20,11 +20,7 @@ PARTNERS = list(MPI15.mirror)
 
 def show(given, augmentation=None, seed=0, images=None, box=BOX):
     """Samples as an augmented batch."""
-    uniform = (
-        None
-        if augmentation is None
-        else np.random.default_rng(seed).random((len(given), BottomUpAugmentation.random_numbers))
-    )
+    uniform = np.random.default_rng(seed).random((len(given), BottomUpAugmentation.random_numbers))
     return make_bottomup_batch(given, images, box, augmentation, uniform)
 
 

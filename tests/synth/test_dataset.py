@@ -11,6 +11,7 @@ import torch
 from pycocotools.coco import COCO
 
 from occlupose.datasets.formats import coco
+from occlupose.datasets.formats.synth_scenes import SceneRecord
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.poses import ABSENT
@@ -20,7 +21,7 @@ from occlupose.synth.generate import ImageSettings, generate_scenes
 from occlupose.synth.labels import label_scene
 from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
 from occlupose.synth.pose_prior import PosePrior
-from occlupose.synth.record import SceneRecord, encode_run_lengths
+from occlupose.synth.record import encode_run_lengths
 
 
 def source(**given):

@@ -294,7 +294,7 @@ def _first_bytes(path: Path) -> bytes:
         with open(path, "rb") as file:
             return file.read(4096).lstrip()
     except OSError as error:
-        raise unreadable(path, error, _OPTION) from error
+        raise unreadable(path, error, "give a file that can be read") from error
 
 
 def _starts_object(path: Path) -> bool:

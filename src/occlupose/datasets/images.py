@@ -33,7 +33,8 @@ _HINT = "copy it again"
 
 @dataclass(frozen=True)
 class ImageRef:
-    """Where an image is: a file, or a member of a .tar file. Threads and processes may read in parallel.
+    """Where an image (or another file of a dataset) is: a file, or a member of a .tar file. Threads and processes may
+    read in parallel.
 
     Attributes:
         path: of the file.
@@ -206,15 +207,18 @@ class ImageCache:
         return pyramid
 
 
-def index_shard(path: Path) -> tuple[ImageRef, ...]:
+def index_shard(path: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tuple[ImageRef, ...]:
     """The images of a .tar file, in its order. The index is cached until the file changes.
+
+    Arguments:
+        suffixes: of the members to index, to find other files too.
 
     Raises:
         OccluposeError: it cannot be read, or is cut short.
     """
     try:
         status = path.stat()
-        return _index_shard(path, status.st_mtime_ns, status.st_size)
+        return _index_shard(path, suffixes, status.st_mtime_ns, status.st_size)
     except (OSError, tarfile.TarError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "not a .tar file"
         raise OccluposeError(
@@ -223,11 +227,11 @@ def index_shard(path: Path) -> tuple[ImageRef, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _index_shard(path: Path, modified: int, size: int) -> tuple[ImageRef, ...]:
+def _index_shard(path: Path, suffixes: tuple[str, ...], modified: int, size: int) -> tuple[ImageRef, ...]:
     with tarfile.open(path, "r:") as tar:
         files = [member for member in tar if member.isfile()]
     for member in files:
         if member.offset_data + member.size > size:
             raise tarfile.ReadError(f"it ends within {member.name}")
-    images = (member for member in files if Path(member.name).suffix.lower() in IMAGE_SUFFIXES)
-    return tuple(ImageRef(path, member.name.removeprefix("./"), member.offset_data, member.size) for member in images)
+    chosen = (member for member in files if Path(member.name).suffix.lower() in suffixes)
+    return tuple(ImageRef(path, member.name.removeprefix("./"), member.offset_data, member.size) for member in chosen)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from jaxtyping import Int
 
+from occlupose.datasets.formats.synth_scenes import SceneRecord
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.synth.labels import label_scene
 from occlupose.synth.layout import SceneSource, sample_scene
-from occlupose.synth.record import SceneRecord
+from occlupose.synth.record import make_record
 
 if TYPE_CHECKING:
     from occlupose.synth.render import Renderer
@@ -167,7 +168,7 @@ class SceneGenerator:
             chosen = files[random.integers(len(files))] if files else None
             backdrop = None if chosen is None else read_backdrop(chosen, settings.width, settings.height, random)
             rendered = self._renderer.render(scene, backdrop=backdrop)
-        record = SceneRecord.from_labels(labels, number, self.source.settings.seed)
+        record = make_record(labels, number, self.source.settings.seed)
         return SceneSample(rendered, record, labels.buffer.surface)
 
 

@@ -381,9 +381,8 @@ def test_people_of_fewer_than_three_joints_are_left_out(tmp_path):
 
 
 def test_joints_and_people_outside_of_the_image(tmp_path):
-    found = sample_of_one(
-        tmp_path, **(TORSO | {"left_ankle": (files.SIZE[0], 50, 2), "right_ankle": (files.SIZE[0] - 1, 50, 2)})
-    )
+    width = files.SIZE[0]
+    found = sample_of_one(tmp_path, **TORSO, left_ankle=(width, 50, 2), right_ankle=(width - 1, 50, 2))
     states = dict(zip(MPI15.joints, found.state[0], strict=True))
     assert states["left_ankle"] == 0 and states["right_ankle"] == 2
 

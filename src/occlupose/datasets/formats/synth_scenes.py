@@ -1,26 +1,38 @@
 """Scenes of `occlupose synth` as image samples, with the depth of every joint and occlusion by exact meshes.
 
-Images and `.npz` records (`synth.record`) are in .tar shards, or in images/ and scenes/. A joint outside of the image
-is absent, and people without a joint in it are left out. `neck` is the record's `thorax`, the base of the neck.
+Images and `.npz` records are in .tar shards, or in images/ and scenes/. Of samples, a joint outside of the image is
+absent, and people without a joint in it are left out. `neck` is the record's `thorax`, the base of the neck.
+
+The .npz has `version` (1), `number` and `seed` of the scene, `skeleton`, `joint_names` and for every person: `xyz`
+(metres, camera frame: x right, y down, z forward; also where a joint is occluded or outside of the image), `xy` (px),
+`state` (2 visible, 1 occluded, 0 outside), `reason` (cause of the occlusion: 0 none, 1 self, 2 another person, 3
+object, 4 outside), `by` (the occluder: people are 0 to n - 1, objects follow; -1 none), `box` (left, top, width, height
+of the visible part, px from the image border; NaN where nothing is visible), `root_depth` (m), `shape`, `pose`
+(rotations of 17 segments in the camera frame) and `translation`; then `things` (kinds of the objects), `width`,
+`height`, `camera` (3 x 3, px), `rotation` and `eye` (world to camera: rotation @ (point - eye); the world has y up and
+the ground at 0).
 """
 
 import io
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
 from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
-from occlupose.datasets.images import ImageRef
-from occlupose.errors import OccluposeError, unreadable
+from occlupose.datasets.images import ImageIndex, ImageRef, index_shard
+from occlupose.errors import OccluposeError
 from occlupose.media import IMAGE_SUFFIXES
 from occlupose.skeletons import BODY26, MPI15
-from occlupose.synth.record import VERSION, SceneRecord
+
+VERSION = 1
 
 NEEDED = {
     "xy": (len(BODY26), 2),
@@ -35,8 +47,57 @@ NEEDED = {
 TO_MPI15 = BODY26.index(*("thorax" if joint == "neck" else joint for joint in MPI15.joints))
 """Indices of MPI15's joints among the record's."""
 
+_KEYS = {"cause": "reason", "occluder": "by", "objects": "things", "camera_position": "eye"}
+"""Keys of a file that differ from the names of their fields, as in earlier versions."""
+
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 _HINT = "copy it again, or make it again with occlupose synth"
+
+
+@dataclass(frozen=True, eq=False)
+class SceneRecord:
+    """Ground truth of one scene. The docstring of the module explains each array, by its key in the file."""
+
+    number: int
+    seed: int
+    width: int
+    height: int
+    xyz: Float[np.ndarray, "person 26 3"]
+    xy: Float[np.ndarray, "person 26 2"]
+    state: UInt8[np.ndarray, "person 26"]
+    cause: UInt8[np.ndarray, "person 26"]
+    occluder: Int[np.ndarray, "person 26"]
+    box: Float[np.ndarray, "person 4"]
+    root_depth: Float[np.ndarray, "person"]
+    shape: Float[np.ndarray, "person shape"]
+    pose: Float[np.ndarray, "person 17 3 3"]
+    translation: Float[np.ndarray, "person 3"]
+    objects: tuple[str, ...]
+    camera: Float[np.ndarray, "3 3"]
+    rotation: Float[np.ndarray, "3 3"]
+    camera_position: Float[np.ndarray, "3"]
+
+    def to_bytes(self) -> bytes:
+        """The .npz file; the same record gives the same bytes."""
+        names = [field.name for field in fields(self)]
+        content: dict[str, Any] = {_KEYS.get(name, name): getattr(self, name) for name in names}
+        content["things"] = np.array(self.objects, dtype="U16")
+        about: dict[str, Any] = {"version": VERSION, "skeleton": BODY26.name, "joint_names": list(BODY26.joints)}
+        file = io.BytesIO()
+        np.savez_compressed(file, **about, **content)
+        return file.getvalue()
+
+    @classmethod
+    def load(cls, path: Path) -> "SceneRecord":
+        """Read a file that holds `to_bytes`.
+
+        Raises:
+            OccluposeError: the file cannot be read, or is no scene; names it.
+        """
+        content = _read(ImageRef(path).read_bytes(), str(path), [field.name for field in fields(cls)])
+        content |= {name: int(content[name]) for name in ("number", "seed", "width", "height")}
+        content["objects"] = tuple(str(kind) for kind in content["objects"])
+        return cls(**content)
 
 
 def load(folder: Path) -> list[ImageSample]:
@@ -92,40 +153,22 @@ def _make_sample(content: dict[str, Any], image: ImageRef | None) -> ImageSample
 
 
 def _from_shard(path: Path) -> Iterator[ImageSample]:
-    """The scenes of a .tar file, which is read once; a scene's image may be anywhere in it."""
-    images = dict[str, ImageRef]()
-    records = dict[str, dict[str, Any]]()
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                name = Path(member.name)
-                if name.suffix.lower() in IMAGE_SUFFIXES:
-                    images[name.stem] = ImageRef(path, member.name.removeprefix("./"), member.offset_data, member.size)
-                elif name.suffix == ".npz" and (file := tar.extractfile(member)) is not None:
-                    records[name.stem] = _read(file.read(), f"{path}: {member.name}")
-    except (OSError, tarfile.TarError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "no .tar file"
-        raise OccluposeError(f"{path}: not a readable .tar file ({reason.lower()}); {_HINT}") from error
-    for scene, record in sorted(records.items()):
-        yield _make_sample(record, images.get(scene))
+    """The scenes of a .tar file; a scene's image may be anywhere in it."""
+    files = index_shard(path, (*IMAGE_SUFFIXES, ".npz"))
+    records = {Path(file.member).stem: file for file in files if file.member.endswith(".npz")}
+    images = {Path(file.member).stem: file for file in files if not file.member.endswith(".npz")}
+    for scene, file in sorted(records.items()):
+        yield _make_sample(_read(file.read_bytes(), str(file)), images.get(scene))
 
 
 def _from_files(folder: Path) -> Iterator[ImageSample]:
-    images = {
-        path.stem: ImageRef(path)
-        for path in sorted((folder / "images").glob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES
-    }
+    images = {image.path.stem: image for image in ImageIndex(folder / "images").all()}
     for path in sorted((folder / "scenes").glob("*.npz")):
-        try:
-            record = _read(path.read_bytes(), str(path))
-        except OSError as error:
-            raise unreadable(path, error, _HINT) from error
-        yield _make_sample(record, images.get(path.stem))
+        yield _make_sample(_read(ImageRef(path).read_bytes(), str(path)), images.get(path.stem))
 
 
-def _read(file: bytes, where: str) -> dict[str, Any]:
-    """The arrays of a record that are needed.
+def _read(file: bytes, where: str, names: Iterable[str] = NEEDED) -> dict[str, Any]:
+    """These arrays of a record.
 
     Raises:
         OccluposeError: it is not a record; says where.
@@ -135,7 +178,7 @@ def _read(file: bytes, where: str) -> dict[str, Any]:
             version = int(content["version"])
             if version != VERSION:
                 raise OccluposeError(f"{where}: is of version {version}; this occlupose reads version {VERSION}")
-            arrays = {name: content[name] for name in NEEDED}
+            arrays = {name: content[_KEYS.get(name, name)] for name in names}
         for name, shape in NEEDED.items():
             if arrays[name].shape[1:] != shape:
                 raise ValueError(f"{name} has shape {arrays[name].shape}")
