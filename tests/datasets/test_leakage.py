@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 import coco_files as files
 from occlupose.datasets import leakage as module
 from occlupose.datasets.images import ImageIndex, ImageRef
-from occlupose.datasets.leakage import ImageHashes, check_leakage, find_leaks, hash_images
+from occlupose.datasets.leakage import ImageHashes, find_leaks, hash_images
 from occlupose.errors import OccluposeError
 
 
@@ -25,6 +25,13 @@ def saved(image, path, quality=95):
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, quality=quality)
     return path
+
+
+def leaks_between(train, test):
+    """Leaks, and the images that cannot be read."""
+    first = hash_images(train)
+    second = hash_images(test)
+    return find_leaks(first, second), first.unreadable + second.unreadable
 
 
 CHANGES = {
@@ -51,7 +58,7 @@ def test_copies_are_found_however_they_were_changed_and_nothing_else(tmp_path, t
         saved(change(scene(number)), tmp_path / "test" / f"{name}.jpg", 95 if name == "same file" else 60)
     for seed in range(100, 140):
         saved(scene(seed), tmp_path / "test" / f"{seed}.jpg")
-    found, unreadable = check_leakage(train, ImageIndex(tmp_path / "test").all())
+    found, unreadable = leaks_between(train, ImageIndex(tmp_path / "test").all())
     assert [(leak.first.name, leak.second.path.stem) for leak in found] == [
         (f"{n:02}.jpg", name) for n, name in enumerate(CHANGES)
     ]
@@ -66,7 +73,7 @@ def test_images_in_shards_leak_too_and_truncated_ones_are_named(tmp_path):
     (tmp_path / "copy" / "same.jpg").write_bytes(images[3].read_bytes())
     (tmp_path / "copy" / "half.jpg").write_bytes(images[2].read_bytes()[:-400])
     (tmp_path / "copy" / "text.jpg").write_text("no picture")
-    found, unreadable = check_leakage(images, [*ImageIndex(tmp_path / "copy").all(), ImageRef(tmp_path / "none.jpg")])
+    found, unreadable = leaks_between(images, [*ImageIndex(tmp_path / "copy").all(), ImageRef(tmp_path / "none.jpg")])
     assert [(leak.first, leak.second.name, leak.kind) for leak in found] == [(images[3], "same.jpg", "same file")]
     assert [line.split(":")[0].rsplit("/", 1)[1] for line in unreadable] == ["half.jpg", "text.jpg", "none.jpg"]
     assert "truncated" in unreadable[0] and not any("\n" in line for line in unreadable)
@@ -76,7 +83,7 @@ def test_an_image_rotated_like_its_camera_is_the_same_upright(tmp_path, train):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
     scene(7).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif)
-    (leak,) = check_leakage(train, [ImageRef(tmp_path / "turned.jpg")])[0]
+    (leak,) = leaks_between(train, [ImageRef(tmp_path / "turned.jpg")])[0]
     assert (leak.first.name, leak.kind) == ("07.jpg", "same image")
 
 
@@ -112,7 +119,7 @@ def test_each_pair_once_by_its_closest_kind():
 
 def test_nothing_leaks_out_of_nothing():
     assert find_leaks(hashes(), hashes(1, 2)) == find_leaks(hashes(1, 2), hashes()) == []
-    assert check_leakage([], []) == ([], [])
+    assert leaks_between([], []) == ([], [])
     with pytest.raises(OccluposeError, match="max_distance 64: hashes have 64 bits"):
         find_leaks(hashes(), hashes(), max_distance=64)
 

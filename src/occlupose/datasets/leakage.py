@@ -8,7 +8,7 @@ similar images share all but a few.
 import hashlib
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -156,17 +156,3 @@ def _compare_block(
     distance = np.bitwise_count(ones[start : start + rows, None] ^ others)
     first, second = np.nonzero(distance <= max_distance)
     return np.stack([first + start, second, distance[first, second]], -1)
-
-
-def check_leakage(
-    train: Sequence[ImageRef], test: Sequence[ImageRef], *, max_distance: int = MAX_DISTANCE, threads: int = 4
-) -> tuple[list[Leak], list[str]]:
-    """`find_leaks` for images that are read for it, and a line for each that could not be read.
-
-    Raises:
-        OccluposeError: as `find_leaks`.
-    """
-    first = hash_images(train, threads=threads)
-    second = hash_images(test, threads=threads)
-    leaks = find_leaks(first, second, max_distance=max_distance, threads=threads)
-    return leaks, first.unreadable + second.unreadable

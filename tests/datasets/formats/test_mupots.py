@@ -131,11 +131,12 @@ def test_a_file_of_cameras_says_them(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "no cameras in it"),
-        ("[1]", "no cameras in it"),
-        ('{"TS1": "a"}', "no cameras in it"),
+        ("{", "the file: invalid json"),
+        ("[1]", "the file: input should be"),
+        ('{"TS1": "a"}', "TS1: input should be a valid (tuple|array)"),
+        ('{"TS1": [[1, 2, 0], [0, 4, 0], [0, 0, 1]]}', "TS1: camera: not an intrinsic matrix"),
         ('{"TS2": [[1, 0, 1], [0, 1, 1], [0, 0, 1]]}', "no TS1 in it"),
-        ('{"TS1": [[1, 2], [3, 4]]}', "TS1: camera: not an intrinsic matrix"),
+        ('{"TS1": [[1, 2], [3, 4]]}', r"TS1\.0\.2: field required"),
         ('{"TS1": [[-1, 0, 1], [0, 1, 1], [0, 0, 1]]}', "TS1: camera: focal lengths"),
     ],
 )

@@ -1,7 +1,7 @@
 """Human3.6M (Ionescu et al., TPAMI 2014), from its own .cdf files or as VideoPose3D keeps it.
 
 Seven people with public poses, fifteen actions twice, four cameras, 50 frames a second. A folder holds `metadata.xml`
-of the dataset's code release (or `cameras.json`, see `calibration`) and either
+of the dataset's code release (or `cameras.json`, see `cameras_file`) and either
 
 - `data_3d_h36m.npz` and, for detections, `data_2d_h36m_NAME.npz`; or
 - `S9/MyPoseFeatures/D3_Positions_mono/Walking 1.54138969.cdf` and, if wanted, `D2_Positions/` beside it; or the world
@@ -18,7 +18,8 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from occlupose.cameras import Camera
-from occlupose.datasets.calibration import CAMERAS, CalibratedCamera, read_cameras_file
+from occlupose.datasets.calibration import CalibratedCamera
+from occlupose.datasets.formats.cameras_file import CAMERAS, read_cameras_file
 from occlupose.datasets.formats.videopose3d import (
     GROUND_TRUTH,
     CameraClip,

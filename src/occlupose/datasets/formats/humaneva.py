@@ -2,7 +2,7 @@
 
 Three people, three colour cameras, 60 frames a second. A folder holds `data_3d_humaneva15.npz`, for detections
 `data_2d_humaneva15_NAME.npz`, and of the dataset itself `S1/Calibration_Data/C1.cal` and so on (or `cameras.json`, see
-`calibration`).
+`cameras_file`).
 
 Its subjects are keyed "Train/S1" (training) and "Validate/S1" (evaluation), its motions "Walking 1 chunk0": where
 the capture failed, the motion is cut, and each chunk is a sequence by itself.
@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from occlupose.cameras import Camera
-from occlupose.datasets.calibration import CAMERAS, CalibratedCamera, read_cameras_file
+from occlupose.datasets.calibration import CalibratedCamera
+from occlupose.datasets.formats.cameras_file import CAMERAS, read_cameras_file
 from occlupose.datasets.formats.videopose3d import (
     GROUND_TRUTH,
     CameraClip,

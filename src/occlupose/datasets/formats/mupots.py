@@ -16,19 +16,20 @@ The cameras are not in those files. They are read from `mupots_intrinsics.json` 
 or else estimated from the annotations, since `annot2` is the projection of `annot3` (see `estimate_camera`).
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import TypeAdapter
 from scipy.io import loadmat
 
 from occlupose.cameras import Camera
+from occlupose.datasets.formats.json_files import read_json
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import ImageRef
-from occlupose.errors import OccluposeError, unreadable
+from occlupose.errors import OccluposeError
 from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MUPOTS17
 
@@ -98,18 +99,16 @@ def estimate_camera(
     return Camera(width, height, float(fx), float(fy), float(cx), float(cy), assumed=bool(error > MAX_REPROJECTION))
 
 
+_Row = tuple[float, float, float]
+
+
 def _read_intrinsics(path: Path) -> dict[str, np.ndarray] | None:
     """The matrices of a file of cameras; None if it does not exist."""
     if not path.exists():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: np.array(matrix, np.float64) for name, matrix in content.items()}
-    except OSError as error:
-        raise unreadable(path, error, "correct or remove it") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        wanted = '{"TS1": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], ...}'
-        raise OccluposeError(f"{path}: no cameras in it; it must be {wanted}, or be removed") from error
+    wanted = 'it must be {"TS1": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], ...}, or be removed'
+    content = read_json(path, TypeAdapter(dict[str, tuple[_Row, _Row, _Row]]), wanted)
+    return {name: np.array(matrix) for name, matrix in content.items()}
 
 
 _Person = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
