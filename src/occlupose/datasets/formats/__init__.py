@@ -1,0 +1,1 @@
+"""File formats of datasets, one module each: what reads them into records."""
