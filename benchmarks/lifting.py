@@ -27,11 +27,12 @@ from rich.console import Console
 from rich.table import Table
 
 from occlupose.datasets.formats.cmu import VALIDATION_SUBJECTS, MotionClip, load_clips, split_clips
-from occlupose.methods.oanet.lifter.augmentation import BodyAugmentation, to_random_camera
-from occlupose.methods.oanet.lifter.inputs import TORSO, interpolate_gaps
-from occlupose.methods.oanet.lifter.lift import FPS, lift_rays
-from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifter.weights import card, load, shipped
+from occlupose.methods.oanet.augmentation import BodyAugmentation, to_random_camera
+from occlupose.methods.oanet.gap_filled_inputs import TORSO, interpolate_gaps
+from occlupose.methods.oanet.inputs import FPS
+from occlupose.methods.oanet.network import OANetNetwork
+from occlupose.methods.oanet.predict import lift_rays
+from occlupose.methods.oanet.weights import card, load, shipped
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.occlusion.cylinders import self_occluded
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17, Skeleton
@@ -200,7 +201,7 @@ TARGETS = {
 """Largest ratio of our P-MPJPE to that of the better of hold and interpolate."""
 
 
-def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[MotionClip], skeleton: Skeleton) -> Errors:
+def measure(aware: dict[str, OANetNetwork], unaware: OANetNetwork, clips: list[MotionClip], skeleton: Skeleton) -> Errors:
     """MPJPE and P-MPJPE of each joint and frame (mm) in each view, for each method, condition and joint set.
 
     Arguments:
@@ -229,7 +230,7 @@ def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[MotionClip], 
     return errors
 
 
-def _lift(lifter: Lifter, rays: Rays, observed: Mask) -> Float[np.ndarray, "time 17 3"]:
+def _lift(lifter: OANetNetwork, rays: Rays, observed: Mask) -> Float[np.ndarray, "time 17 3"]:
     return lift_rays(lifter, rays[:, None], observed[:, None], FPS).xyz[:, 0]
 
 

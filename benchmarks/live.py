@@ -4,7 +4,7 @@
 
 Synthetic people, 30 frames/s, a fifth of their joints missing. Two ways to the same output, frame by frame: `live` is
 `LiveLifter.update`; `window` lifts, for every frame, the window of all frames that can change it (`lift_rays` on
-`Lifter.look_ahead` frames to either side). `stream` is `StreamLifter.update`, which also computes the root trajectory.
+`OANetNetwork.look_ahead` frames to either side). `stream` is `StreamLifter.update`, which also computes the root trajectory.
 Frames are timed one by one, after the latency; of the windows only every twentieth. Medians of `--repeats` runs, also
 of each run's slowest frame. Writes results/live.csv.
 """
@@ -24,12 +24,12 @@ from rich.progress import track
 from rich.table import Table
 
 from occlupose.cameras import Camera
-from occlupose.methods.oanet.lifter.lift import lift_rays
-from occlupose.methods.oanet.lifter.live import LiveLifter
-from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifter.weights import load
 from occlupose.methods.oanet.lifting import TrackLifter
+from occlupose.methods.oanet.live import LiveLifter
+from occlupose.methods.oanet.network import OANetNetwork
+from occlupose.methods.oanet.predict import lift_rays
 from occlupose.methods.oanet.streaming import StreamLifter
+from occlupose.methods.oanet.weights import load
 from occlupose.poses import OCCLUDED, VISIBLE, FramePoses
 from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import BODY22
@@ -60,7 +60,7 @@ def timed(action: Callable[[], object]) -> float:
     return 1000 * (perf_counter() - start)
 
 
-def live(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
+def live(lifter: OANetNetwork, rays: Rays, observed: Observed) -> list[float]:
     """Milliseconds of each frame after the latency."""
     lifting = LiveLifter(lifter, FPS)
     ids = np.arange(rays.shape[1])
@@ -68,7 +68,7 @@ def live(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
     return times[lifting.latency :]
 
 
-def stream(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
+def stream(lifter: OANetNetwork, rays: Rays, observed: Observed) -> list[float]:
     """Milliseconds of each frame after the latency."""
     camera = Camera.from_fov(1280, 720)
     lifting = StreamLifter(TrackLifter(camera, None, lifter), PosesBuilder(BODY22, FPS, camera))
@@ -81,7 +81,7 @@ def stream(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
     return times[lifting.latency :]
 
 
-def window(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
+def window(lifter: OANetNetwork, rays: Rays, observed: Observed) -> list[float]:
     """Milliseconds of some frames with a whole window."""
     parts = (
         slice(frame - lifter.look_ahead, frame + lifter.look_ahead + 1)

@@ -41,14 +41,16 @@ from torch import Generator
 from occlupose.datasets.formats.cmu import MotionClip, load_clips, split_clips
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import AZIMUTHS, to_studio_camera
+from occlupose.methods.oanet.inputs import FPS
 from occlupose.methods.oanet.network import OANetNetwork
-from occlupose.methods.oanet.predict import predict_3d
-from occlupose.methods.oanet.recipe import OANetRecipe, simulate_detections
-from occlupose.methods.oanet.train import make_sampler, train_stages
-from occlupose.methods.oanet.windows import FPS, Observations2D
+from occlupose.methods.oanet.paper import PaperRecipe, simulate_detections
+from occlupose.methods.oanet.predict import lift_rays
+from occlupose.methods.oanet.train import OANetTask
+from occlupose.methods.oanet.windows import Observations2D
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
+from occlupose.training.run import TrainingRun
 
 RESULTS = Path(__file__).parent / "results"
 STORED = 400
@@ -64,7 +66,7 @@ def stage(steps: int, learning_rate: float) -> Optimisation:
     )
 
 
-WHOLE = OANetRecipe(
+WHOLE = PaperRecipe(
     width=96,
     window=64,
     batch=32,
@@ -119,7 +121,7 @@ class Run:
 
     table: Table
     key: tuple[str, ...]
-    recipe: OANetRecipe
+    recipe: PaperRecipe
 
 
 def table2() -> list[Run]:
@@ -194,14 +196,14 @@ DATA_FIELDS = (
 
 
 @lru_cache(maxsize=8)
-def stored(mocap: Path, data: OANetRecipe) -> list[Observations2D]:
+def stored(mocap: Path, data: PaperRecipe) -> list[Observations2D]:
     """STORED steps of data; `data` is WHOLE but for its DATA_FIELDS."""
-    draw = make_sampler(load_split(mocap)[0], data)
+    draw = data.sampler(load_split(mocap)[0])
     generator = torch.Generator().manual_seed(0)
     return [draw(generator) for _ in range(STORED)]
 
 
-def sampler(mocap: Path, recipe: OANetRecipe) -> Callable[[Generator], Observations2D]:
+def sampler(mocap: Path, recipe: PaperRecipe) -> Callable[[Generator], Observations2D]:
     """A function that draws a stored step at random."""
     steps = stored(mocap, replace(WHOLE, **{name: getattr(recipe, name) for name in DATA_FIELDS}))
     return lambda generator: steps[int(torch.randint(len(steps), (), generator=generator))]
@@ -222,11 +224,13 @@ def validation(mocap: Path, objects: bool) -> list[Observations2D]:
     return views
 
 
-def score(oanet: OANetNetwork, recipe: OANetRecipe, views: list[Observations2D]) -> list[float]:
+def score(oanet: OANetNetwork, views: list[Observations2D]) -> list[float]:
     """MPJPE, P-MPJPE and the MPJPE of occluded joints: means over views, mm."""
     errors = []
     for view in views:
-        predicted = predict_3d(oanet, view.xy[0], view.score[0] >= recipe.min_confidence, recipe.window).numpy()
+        rays = view.xy.transpose(0, 1).numpy()
+        reliable = (view.score >= oanet.encoder.min_confidence).transpose(0, 1).numpy()
+        predicted = lift_rays(oanet, rays, reliable, FPS).xyz[:, 0]
         truth = view.truth_3d[0].numpy()
         distance = joint_errors(predicted, truth)
         occluded = distance[view.occluded[0].numpy()]
@@ -245,8 +249,8 @@ def execute(mocap: Path, run: Run) -> list[float]:
     torch.set_num_threads(1)
     recipe = run.recipe
     with tempfile.TemporaryDirectory(prefix="oanet_") as folder:
-        oanet = train_stages(sampler(mocap, recipe), Path(folder), recipe, progress=False)
-    return score(oanet, recipe, validation(mocap, recipe.objects))
+        oanet = TrainingRun(Path(folder), progress=False).train(OANetTask(recipe, sampler(mocap, recipe)))
+    return score(oanet, validation(mocap, recipe.objects))
 
 
 def done(table: Table) -> set[tuple[str, ...]]:

@@ -22,12 +22,11 @@ from rich.table import Table
 from torch import Generator, nn
 
 from occlupose.datasets.formats.cmu import load_clips, split_clips
-from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork
-from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_3d
-from occlupose.methods.oanet.train import make_sampler
+from occlupose.methods.oanet.network import AdversarialOANet
+from occlupose.methods.oanet.paper import OANetBatch, PaperRecipe, build_batch, loss_3d
 from occlupose.training.loop import Optimisation, Terms, train
 
-PLAIN = OANetRecipe(
+PLAIN = PaperRecipe(
     refine=False,
     occlusion_aware=False,
     symmetry_weight=0.0,
@@ -43,7 +42,7 @@ SIZES = {"paper": (PLAIN, 4), "reduced": (replace(PLAIN, width=96, window=64, ba
 COLUMNS = ("size", "width", "length", "batch", "bare_ms", "step_ms", "bare_frames_per_s", "step_frames_per_s", "ratio")
 
 
-def bare(network: nn.Module, batch: OANetBatch, recipe: OANetRecipe, count: int) -> list[float]:
+def bare(network: nn.Module, batch: OANetBatch, recipe: PaperRecipe, count: int) -> list[float]:
     """Seconds of forward and backward passes on one batch."""
     times = []
     for _ in range(count):
@@ -54,10 +53,10 @@ def bare(network: nn.Module, batch: OANetBatch, recipe: OANetRecipe, count: int)
     return times
 
 
-def steps(network: nn.Module, recipe: OANetRecipe, mocap: Path, count: int) -> list[float]:
+def steps(network: nn.Module, recipe: PaperRecipe, mocap: Path, count: int) -> list[float]:
     """Seconds between the losses of consecutive steps."""
     stamps: list[float] = []
-    draw = make_sampler(split_clips(load_clips(mocap))[0], recipe)
+    draw = recipe.sampler(split_clips(load_clips(mocap))[0])
 
     def loss(network: nn.Module, batch: OANetBatch) -> Terms:
         stamps.append(perf_counter())
@@ -82,10 +81,8 @@ def main(mocap: Path, output: Path = Path(__file__).parent / "results" / "traini
     """
     rows = []
     for name, (recipe, count) in SIZES.items():
-        network = AdversarialOANet(
-            OANetNetwork(recipe.width, recipe.depth, refine=recipe.refine, dropout=recipe.dropout)
-        )
-        first = build_batch(make_sampler(split_clips(load_clips(mocap))[0], recipe)(Generator().manual_seed(0)), recipe)
+        network = AdversarialOANet(recipe.network())
+        first = build_batch(recipe.sampler(split_clips(load_clips(mocap))[0])(Generator().manual_seed(0)), recipe)
         bare(network, first, recipe, 2)
         bare_seconds = []
         step_seconds = []

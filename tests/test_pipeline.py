@@ -26,10 +26,10 @@ from occlupose.frontends import build_frontend
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
 from occlupose.methods.oanet import lifting
 from occlupose.methods.oanet.estimator import OANet
-from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifter.weights import load, save
 from occlupose.methods.oanet.lifting import TrackLifter
+from occlupose.methods.oanet.network import OANetNetwork, paper_network, shipped_network
 from occlupose.methods.oanet.streaming import StreamLifter
+from occlupose.methods.oanet.weights import load, save
 from occlupose.occlusion.confidence import discount_by_flow
 from occlupose.pipeline import run, stream
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, FramePoses, Poses
@@ -142,7 +142,7 @@ def track_people(source: Source, frontend: FixedKeypoints, **options: object) ->
 
 
 @pytest.fixture(scope="module")
-def lifter() -> Lifter:
+def lifter() -> OANetNetwork:
     return lifting.load_lifter()
 
 
@@ -343,7 +343,7 @@ def test_an_error_while_tracking_is_raised_and_leaves_nothing_behind(tmp_path, m
 
 def test_other_weights_are_used(tmp_path):
     torch.manual_seed(0)
-    lifter = Lifter(8, 1)
+    lifter = shipped_network(8, 1)
     torch.nn.init.normal_(lifter.tcn_3d.out.weight)
     save(lifter.state_dict(), lifter, tmp_path / "mine.safetensors")
     clip = video(tmp_path, 12)
@@ -355,6 +355,21 @@ def test_other_weights_are_used(tmp_path):
     assert np.abs(mine.xyz - shipped.xyz).max() > 0.05
     streamed = list(stream(clip, OANet(frontend, weights=tmp_path / "mine.safetensors")))
     np.testing.assert_allclose(np.concatenate([now.xyz for now in streamed]), mine.xyz, atol=1e-3)
+
+
+def test_weights_of_the_paper_s_preset_are_used_but_not_streamed(tmp_path):
+    torch.manual_seed(0)
+    oanet = paper_network(8)
+    torch.nn.init.normal_(oanet.tcn_3d.out.weight)
+    save(oanet.state_dict(), oanet, tmp_path / "paper.safetensors")
+    clip = video(tmp_path, 12)
+    estimator = OANet(FixedKeypoints(figures("x" * 12)), weights=tmp_path / "paper.safetensors")
+    poses = run(clip, estimator)
+    again = lifting.lift(poses.observed, lifter=load(tmp_path / "paper.safetensors"))
+    np.testing.assert_allclose(poses.xyz, again.xyz, atol=1e-5)
+    assert np.isfinite(poses.xyz).all() and np.ptp(poses.xyz - poses.xyz[:, :, :1]) > 0.05
+    with pytest.raises(OccluposeError, match=r"paper's preset.*; give weights of the shipped preset, or lift recorded"):
+        next(stream(clip, estimator))
 
 
 # ----------------------------------------------------------------------------------------------- record

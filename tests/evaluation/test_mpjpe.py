@@ -12,12 +12,13 @@ from occlupose.datasets.formats import h36m, humaneva
 from occlupose.datasets.formats.pose_folder import load_sequences as folder_takes
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.evaluator import Evaluation, one_by_one
-from occlupose.evaluation.lifting import lifter_predictor, oanet_predictor
+from occlupose.evaluation.lifting import lifter_predictor
 from occlupose.evaluation.mpjpe import MPJPEEvaluator, input_2d, load_sequences, missing
 from occlupose.evaluation.predictions import SequencePredictions
 from occlupose.methods.oanet.lifting import load_lifter
-from occlupose.methods.oanet.network import OANetNetwork
-from occlupose.methods.oanet.weights import TrainedOANet, save
+from occlupose.methods.oanet.masked_inputs import MaskedEncoder
+from occlupose.methods.oanet.network import paper_network
+from occlupose.methods.oanet.weights import save
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
 from occlupose.occlusion.cylinders import self_occluded
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -225,7 +226,8 @@ def test_any_predictor_can_be_plugged_in(human36m):
 
 def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, evaluate):
     torch.manual_seed(0)
-    save(TrainedOANet(OANetNetwork(8), 16, 0.3), weights := tmp_path / "oanet.safetensors")
+    oanet = paper_network(8, encoder=MaskedEncoder(16))
+    save(oanet.state_dict(), oanet, weights := tmp_path / "oanet.safetensors")
     code, out, err = evaluate(
         "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv"
     )
@@ -244,9 +246,9 @@ def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, e
 def test_networks_get_the_same_input_in_inference_as_in_training(human36m, least, high_confidence):
     """A joint that is hidden, but guessed: those that know no occlusion have learnt with the guess."""
     torch.manual_seed(0)
-    oanet = OANetNetwork(8, refine=False).eval()
+    oanet = paper_network(8, refine=False, encoder=MaskedEncoder(16, least)).eval()
     torch.nn.init.normal_(oanet.tcn_3d.out.weight)
-    lift = oanet_predictor(TrainedOANet(oanet, 16, least))
+    lift = lifter_predictor(oanet)
     wrist = H36M17.joints.index("left_wrist")
     poses = input_2d(h36m.load_sequences(human36m, ("S9",))[0])
     poses.state[:, 0, wrist] = OCCLUDED
@@ -348,7 +350,7 @@ def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
         (("h36m", "--data", tmp_path / "nowhere"), "nowhere/metadata.xml: no such file"),
         (
             ("h36m", "--data", human36m, "--weights", human36m / "data_3d_h36m.npz"),
-            "not readable as weights; give a file that `occlupose train lifter` or `train oanet` wrote",
+            "not readable as weights of OANet; give a file that `occlupose train oanet` wrote",
         ),
         ((*data, "--subjects", "S1"), "no S1 in it, but S9, S11; "),
         ((*data, "--detections", "cpn"), "no such detections; give ground-truth, exact or a folder"),

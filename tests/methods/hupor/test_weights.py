@@ -10,7 +10,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.network import HUPORNetwork
 from occlupose.methods.hupor.refine import RefineRecipe
 from occlupose.methods.hupor.weights import FORMAT, TrainedHUPOR, load, load_initial_weights, save
-from occlupose.methods.oanet.lifter.weights import shipped
+from occlupose.methods.oanet.weights import shipped
 from occlupose.networks.mspn import StageSize
 
 

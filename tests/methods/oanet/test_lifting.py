@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from occlupose.cameras import FIELD_OF_VIEW, Camera
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.lifter.lift import interleave_factor, upsample_factor
-from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifter.weights import save
-from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, body_height, lift, load_lifter, to_body22
+from occlupose.methods.oanet.joints import to_body22
+from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, body_height, lift, load_lifter
+from occlupose.methods.oanet.network import shipped_network
+from occlupose.methods.oanet.predict import interleave_factor, upsample_factor
+from occlupose.methods.oanet.weights import save
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import (
     AIC14,
@@ -36,7 +37,7 @@ from occlupose.skeletons import (
 )
 from walking_people import circle, make_poses, stand
 
-FLAT = Lifter(8).eval()
+FLAT = shipped_network(8).eval()
 CAMERA = Camera.from_fov(640, 360, 60)
 FACE = {
     "nose": (0, 0.09),
@@ -460,7 +461,7 @@ def test_networks_are_put_on_a_device(tmp_path):
 @pytest.mark.parametrize("fps", [10.0, 30.0, 60.0])
 def test_frames_far_ahead_hardly_count(fps):
     random = np.random.default_rng(0)
-    lifter = Lifter(8).eval()
+    lifter = shipped_network(8).eval()
     for tcn in (lifter.tcn_2d, lifter.tcn_3d):
         torch.nn.init.normal_(tcn.out.weight, std=0.1)
     frame = 40

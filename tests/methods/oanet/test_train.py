@@ -1,19 +1,25 @@
 import csv
+import hashlib
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from occlupose.training.run import TrainingRun
 
 from interrupted_runs import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from mocap_sequences import moving_clip, video_sequence
+from occlupose import __version__
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import to_studio_camera
-from occlupose.methods.oanet.predict import predict_3d
-from occlupose.methods.oanet.recipe import OANetRecipe, simulate_detections
-from occlupose.methods.oanet.train import make_sampler, split_labelled, train_oanet, train_stages
+from occlupose.methods.oanet.masked_inputs import MaskedEncoder
+from occlupose.methods.oanet.paper import PaperRecipe, simulate_detections, split_labelled
+from occlupose.methods.oanet.predict import lift_rays
+from occlupose.methods.oanet.shipped import ShippedRecipe
+from occlupose.methods.oanet.train import OANetTask, train_oanet
 from occlupose.methods.oanet.weights import load
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
@@ -26,7 +32,7 @@ def stage(steps=6, **changes):
 
 
 def recipe(**changes):
-    return OANetRecipe(
+    return PaperRecipe(
         **{
             "width": 8,
             "window": 8,
@@ -43,8 +49,12 @@ def recipe(**changes):
 CLIPS = [moving_clip(seed=number, name=f"07_{number:02}") for number in range(6)]
 
 
+def run(folder, **options):
+    return TrainingRun(folder, progress=False, **options)
+
+
 def trained(folder, plan, **options):
-    return train_stages(make_sampler(CLIPS, plan), folder, plan, progress=False, **options).state_dict()
+    return run(folder, **options).train(OANetTask(plan, plan.sampler(CLIPS))).state_dict()
 
 
 def same(one, other):
@@ -96,7 +106,7 @@ def test_a_run_stopped_in_any_stage_is_resumed_to_the_same_end(tmp_path, killed)
     class Stopped(Exception):
         pass
 
-    draw = make_sampler(CLIPS, plan)
+    draw = plan.sampler(CLIPS)
     left = ["stage_2d", "stage_3d", "end_to_end"].index(killed) * 6 + 3
 
     def sample(generator):
@@ -107,7 +117,7 @@ def test_a_run_stopped_in_any_stage_is_resumed_to_the_same_end(tmp_path, killed)
         return draw(generator)
 
     with pytest.raises(Stopped):
-        train_stages(sample, tmp_path / "stopped", plan, progress=False)
+        run(tmp_path / "stopped").train(OANetTask(plan, sample))
     torch.manual_seed(99)
     assert same(trained(tmp_path / "stopped", plan, resume=True), whole)
     for name in ("stage_2d", "stage_3d", "end_to_end"):
@@ -142,7 +152,7 @@ def test_a_larger_labelled_fraction_contains_the_smaller_one():
 
 def test_without_clips_there_is_nothing_to_train_on():
     with pytest.raises(OccluposeError, match="no motion to train on"):
-        make_sampler([], recipe())
+        recipe().sampler([])
 
 
 @pytest.fixture(scope="module")
@@ -152,13 +162,13 @@ def mocap(tmp_path_factory):
 
 def test_weights_come_with_their_card(mocap, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["occlupose", "train", "oanet", "--mocap", str(mocap), "-o", str(tmp_path)])
-    path = train_oanet(mocap, tmp_path, recipe(name="tiny"), progress=False)
+    path = train_oanet(mocap, recipe(name="tiny"), run(tmp_path, places={mocap: "MOCAP"}))
     assert path == tmp_path / "tiny.safetensors"
     trained = load(path)
-    assert (trained.window, trained.min_confidence, trained.oanet.width) == (8, 0.3, 8)
+    assert (trained.encoder, trained.width) == (MaskedEncoder(8, 0.3), 8)
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["command"] == "occlupose train oanet --mocap MOCAP -o FOLDER"
-    assert card["parameters"] == sum(value.numel() for value in trained.oanet.parameters())
+    assert card["parameters"] == sum(value.numel() for value in trained.parameters())
     assert (card["licence"], card["recipe"]["symmetry_weight"]) == ("Apache-2.0", 0.2)
     assert "02, 08, 32" in card["data"]
 
@@ -167,29 +177,40 @@ def test_a_run_is_resumed_only_with_its_data(mocap, tmp_path):
     people = tmp_path / "people"
     people.mkdir()
     video_sequence().poses.save(people / "one.npz")
-    train_oanet(mocap, tmp_path / "run", recipe(), video=people, progress=False)
+    train_oanet(mocap, recipe(), run(tmp_path / "run"), video=people)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     more = write_mocap(tmp_path / "more", {"07": 3, "02": 1})
     for data, video in ((mocap, None), (more, people)):
         with pytest.raises(OccluposeError, match="started with other settings or data"):
-            train_oanet(data, tmp_path / "run", recipe(), video=video, resume=True, progress=False)
+            train_oanet(data, recipe(), run(tmp_path / "run", resume=True), video=video)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
     assert json.loads(before["oanet.json"])["licence"] == "as the video allows"
+
+
+def test_the_shipped_preset_does_not_learn_from_video(mocap):
+    with pytest.raises(OccluposeError, match="the shipped preset does not learn from video; leave it out"):
+        ShippedRecipe().sampler(CLIPS, [video_sequence()])
+
+
+def test_weights_of_the_other_preset_do_not_fit(mocap, tmp_path):
+    first = trained_shipped(mocap, tmp_path / "first", shipped_recipe())
+    with pytest.raises(OccluposeError, match=r"format occlupose oanet lifter 1 instead of occlupose oanet 1.*; give"):
+        train_oanet(mocap, recipe(), run(tmp_path / "second", init_from=first))
 
 
 def test_a_batch_too_small_for_sequences_without_3d_is_refused():
     with pytest.raises(
         OccluposeError, match=r"unlabelled_fraction 0\.5: leaves no sequence without 3D in a batch of 1"
     ):
-        make_sampler(CLIPS, recipe(batch=1, labelled_fraction=0.5))
-    make_sampler(CLIPS, recipe(batch=1, labelled_fraction=1.0))
-    make_sampler(CLIPS, recipe(batch=1, labelled_fraction=0.5, unlabelled_fraction=0.0))
+        recipe(batch=1, labelled_fraction=0.5).sampler(CLIPS)
+    recipe(batch=1, labelled_fraction=1.0).sampler(CLIPS)
+    recipe(batch=1, labelled_fraction=0.5, unlabelled_fraction=0.0).sampler(CLIPS)
 
 
 def test_held_out_subjects_are_not_trained_on(mocap, tmp_path):
     only = write_mocap(tmp_path / "only", {"02": 1})
     with pytest.raises(OccluposeError, match="no motion to train on"):
-        train_oanet(only, tmp_path / "nothing", recipe(), progress=False)
+        train_oanet(only, recipe(), run(tmp_path / "nothing"))
     assert not (tmp_path / "nothing").exists()
 
 
@@ -235,13 +256,161 @@ def test_it_learns_to_lift_an_unseen_person(tmp_path):
         end_to_end=stage(30),
         adversarial_weight=0.0,
     )
-    oanet = train_stages(make_sampler(CLIPS, replace(plan, virtual_view_fraction=0.0)), tmp_path, plan, progress=False)
+    oanet = run(tmp_path).train(OANetTask(plan, replace(plan, virtual_view_fraction=0.0).sampler(CLIPS)))
     joints = torch.from_numpy(moving_clip(400, seed=77).joints[::4])
     joints = to_studio_camera(joints[None], torch.tensor([1]))
     observations = simulate_detections(joints, NoiseModel.load(), torch.Generator().manual_seed(0))
-    predicted = predict_3d(oanet, observations.xy[0], observations.score[0] >= plan.min_confidence, 32)
+    rays = observations.xy.transpose(0, 1).numpy()
+    reliable = (observations.score >= plan.min_confidence).transpose(0, 1).numpy()
+    predicted = torch.from_numpy(lift_rays(oanet, rays, reliable, 30.0).xyz[:, 0])
     error = (predicted - observations.truth_3d[0]).norm(dim=-1).mean()
     average = (observations.truth_3d[0].mean(0) - observations.truth_3d[0]).norm(dim=-1).mean()
     zero_pose = observations.truth_3d[0].norm(dim=-1).mean()
     assert error < 0.35 * zero_pose
     assert error < 3 * average
+
+
+STEPS = 120
+
+
+def shipped_recipe(steps=12, **changes):
+    optimisation = Optimisation(steps=steps, warm_up_steps=5, save_every=10, log_every=10)
+    return ShippedRecipe(**{"width": 8, "batch": 2, "window": 8, "optimisation": optimisation} | changes)
+
+
+def trained_shipped(mocap, folder, plan, **options):
+    return train_oanet(mocap, plan, run(folder, places={mocap: "MOCAP"}, **options))
+
+
+def test_training_writes_weights_that_load_and_their_card(mocap, tmp_path):
+    path = trained_shipped(mocap, tmp_path / "run", shipped_recipe(name="tiny.cmu"))
+    assert path == tmp_path / "run" / "tiny.cmu.safetensors"
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "last.pt",
+        "log.csv",
+        "tiny.cmu.json",
+        "tiny.cmu.safetensors",
+    ]
+    lifter = load(path)
+    assert (lifter.width, lifter.depth) == (8, ShippedRecipe().depth)
+    inputs = lifter.encoder(torch.randn(1, 8, 22, 2), torch.rand(1, 8, 22) < 0.7)
+    assert lifter(inputs).xyz.isfinite().all()
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["name"] == "tiny.cmu"
+    assert card["parameters"] == sum(value.numel() for value in lifter.parameters())
+    assert card["licence"] == "Apache-2.0"
+    assert card["version"] == __version__
+    assert card["noise"] == "movenet_noise.json"
+    assert card["recipe"]["augmentation"]["distance"] == [2.0, 9.0]
+    assert card["recipe"]["optimisation"]["steps"] == 12
+    assert card["recipe"]["missing_joint_weight"] == ShippedRecipe().missing_joint_weight
+    assert "02, 08, 32" in card["data"]
+
+
+def test_held_out_subjects_change_nothing(mocap, tmp_path):
+    one = trained_shipped(mocap, tmp_path / "with", shipped_recipe())
+    (less := tmp_path / "mocap" / "cmu").mkdir(parents=True)
+    (less / "07").symlink_to(mocap / "cmu" / "07")
+    assert trained_shipped(less.parent, tmp_path / "without", shipped_recipe()).read_bytes() == one.read_bytes()
+    only = write_mocap(tmp_path / "only", {"02": 1})
+    with pytest.raises(OccluposeError, match="no motion to train on"):
+        trained_shipped(only, tmp_path / "nothing", shipped_recipe())
+
+
+@pytest.mark.parametrize(
+    "change", [{"missing_joint_weight": 5.0}, {"occlusion_aware": False}, {"depth": 0}, {"seed": 1}]
+)
+def test_the_shipped_recipe_changes_the_result(mocap, tmp_path, change):
+    weights = [
+        trained_shipped(mocap, tmp_path / name, shipped_recipe(**options)).read_bytes()
+        for name, options in (("one", {}), ("other", change))
+    ]
+    assert weights[0] != weights[1]
+
+
+def test_the_log_has_each_term_of_the_loss(mocap, tmp_path):
+    path = trained_shipped(mocap, tmp_path, shipped_recipe())
+    header, *rows = csv.reader((path.parent / "log.csv").open())
+    assert header == ["step", "position", "velocity", "completion", "extension", "symmetry", "seconds"]
+    assert [row[0] for row in rows] == ["10", "12"]
+
+
+def test_the_card_has_the_command_without_folder_names(mocap, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "train",
+        "oanet",
+        f"--mocap={mocap}",
+        "-o",
+        "out",
+        "--recipe.augmentation.off-axis",
+        "2",
+        "--recipe.name",
+        "mocap.outdoors",
+    ]
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/occlupose", *words])
+    path = trained_shipped(mocap, Path("out"), shipped_recipe(name="mocap.outdoors"))
+    command = json.loads(path.with_suffix(".json").read_text())["command"]
+    expected = "train oanet --mocap=MOCAP -o FOLDER --recipe.augmentation.off-axis 2 --recipe.name mocap.outdoors"
+    assert command == f"occlupose {expected}"
+
+
+def test_training_can_start_from_weights(mocap, tmp_path, monkeypatch):
+    first = trained_shipped(mocap, tmp_path / "first", shipped_recipe())
+    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "oanet", "--init-from", str(first), f"--mocap={mocap}"])
+    still = Optimisation(steps=1, learning_rate=0.0)
+    unchanged = trained_shipped(mocap, tmp_path / "still", shipped_recipe(optimisation=still), init_from=first)
+    begun = load(first).state_dict()
+    kept = load(unchanged).state_dict()
+    assert all(torch.equal(begun[name], kept[name]) for name in begun)
+    card = json.loads(unchanged.with_suffix(".json").read_text())
+    assert card["command"] == "occlupose train oanet --init-from WEIGHTS --mocap=MOCAP"
+    assert (card["begun_with"], card["sha256"]) == (first.name, hashlib.sha256(first.read_bytes()).hexdigest())
+    assert "begun_with" not in json.loads(first.with_suffix(".json").read_text())
+    with pytest.raises(
+        OccluposeError, match=r"oanet_lifter\.safetensors: width 8 instead of 16; give weights that fit the recipe"
+    ):
+        trained_shipped(mocap, tmp_path / "wider", shipped_recipe(width=16), init_from=first)
+    assert not (tmp_path / "wider").exists()
+
+
+def test_a_shipped_run_is_not_overwritten_and_is_resumed_only_as_itself(mocap, tmp_path):
+    path = trained_shipped(mocap, tmp_path, shipped_recipe())
+    weights = path.read_bytes()
+    with pytest.raises(OccluposeError, match="give --resume"):
+        trained_shipped(mocap, tmp_path, shipped_recipe())
+    assert trained_shipped(mocap, tmp_path, shipped_recipe(), resume=True).read_bytes() == weights
+    with pytest.raises(OccluposeError, match="not a checkpoint of this run"):
+        trained_shipped(mocap, tmp_path, shipped_recipe(width=16), resume=True)
+
+
+def test_a_folder_without_mocap_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(OccluposeError, match=r"no cmu/NN/NN_MM\.amc in it"):
+        trained_shipped(tmp_path, tmp_path / "run", shipped_recipe())
+    assert not (tmp_path / "run").exists()
+
+
+def shipped_command_line(mocap, folder, *more):
+    """`shipped_recipe(STEPS)` as a command."""
+    plan = {"steps": STEPS, "warm-up-steps": 5, "save-every": 10, "log-every": 10}
+    options = {"mocap": mocap, "output": folder, "recipe.width": 8, "recipe.batch": 2, "recipe.window": 8}
+    options |= {f"recipe.optimisation.{name}": value for name, value in plan.items()}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "lifter", *words, *more]
+
+
+@pytest.mark.slow
+def test_a_killed_shipped_run_is_resumed_to_the_same_end(mocap, tmp_path):
+    kill_after(tmp_path / "killed" / "last.pt", shipped_command_line(mocap, tmp_path / "killed"))
+    assert 0 < torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < STEPS
+    run_to_the_end(shipped_command_line(mocap, tmp_path / "killed", "--resume"))
+    trained_shipped(mocap, tmp_path / "whole", shipped_recipe(STEPS))
+    ends = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("killed", "whole")]
+    for part in ("network", "average"):
+        assert all(torch.equal(ends[0][part][name], ends[1][part][name]) for name in ends[0][part])
+    files = [(tmp_path / name / "oanet_lifter.safetensors").read_bytes() for name in ("killed", "whole")]
+    assert files[0] == files[1]
+    logs = [[row[:-1] for row in csv.reader((tmp_path / name / "log.csv").open())] for name in ("killed", "whole")]
+    assert logs[0] == logs[1]
+    assert logs[0][-1][0] == str(STEPS)

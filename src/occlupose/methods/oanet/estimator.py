@@ -15,7 +15,8 @@ from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.detector import BoxDetector
 from occlupose.media import Frame, Source
-from occlupose.methods.oanet.lifting import TrackLifter, check_skeleton, load_lifter
+from occlupose.methods.oanet.joints import check_skeleton
+from occlupose.methods.oanet.lifting import TrackLifter, load_lifter
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import classify_joints
 from occlupose.poses import FramePoses, Poses
@@ -33,7 +34,7 @@ class OANet(PoseEstimator):
             them; by default people are detected. For networks that take crops.
         flip: test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors files.
         flow: optical flow: a name that `flow.build_flow` knows, a function like `flow.Flow`, or None for no check.
-        weights: lifter, as `occlupose train lifter` writes it; by default the shipped one.
+        weights: of the lifter, as `occlupose train oanet` writes them; by default the shipped ones.
         device: of the lifter, RAFT, MoveNet, NanoDet and a network in a file, as in torch; with "directml" only .onnx
             files are not on the CPU.
         detector: person detector, or its file as for `frontends.build_detector`, such as "yolox:FILE.onnx"; by default

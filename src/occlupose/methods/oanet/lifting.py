@@ -4,38 +4,21 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 
 from occlupose.body_height import HEAD_ABOVE_NECK, SOLE_BELOW_ANKLE, check_height
 from occlupose.cameras import Camera, camera_from_fov
-from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.lifter.lift import lift_rays
-from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifter.weights import load
+from occlupose.methods.oanet.joints import LiftedJoints, LifterJoints, check_skeleton
+from occlupose.methods.oanet.network import OANetNetwork
+from occlupose.methods.oanet.predict import lift_rays
+from occlupose.methods.oanet.weights import load
 from occlupose.networks.weights import to_device
-from occlupose.occlusion.confidence import in_image
-from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.poses import Poses
 from occlupose.root_trajectory import estimate_root_trajectory
-from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17, Skeleton
+from occlupose.skeletons import H36M17
 from occlupose.tracking import MAX_GAP
-
-NEARBY_JOINTS = {"thorax": "neck", "neck_nose": "head"}
-"""For a joint of BODY22 that a skeleton lacks, another name for nearly the same position."""
-
-FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-HEAD = ("neck_nose", "head_top")
-SUBSTITUTES = {
-    "pelvis": ("left_hip", "right_hip"),
-    "thorax": ("left_shoulder", "right_shoulder"),
-    "spine": ("left_hip", "right_hip", "left_shoulder", "right_shoulder"),
-    **dict.fromkeys(HEAD, FACE),
-}
-"""Joints that determine the state of a joint that the 2D skeleton lacks: visible where all of them are, the head where
-any joint of the face is.
-"""
 
 ROOT_LOOK_AHEAD = 1.5
 """Seconds of later frames after which the root hardly changes any more (`estimate_root_trajectory` states by how much).
@@ -55,7 +38,7 @@ class TrackLifter:
 
     camera: Camera
     height: float | None = None
-    lifter: Lifter = field(default_factory=load)
+    lifter: OANetNetwork = field(default_factory=load)
 
     def __call__(self, poses: Poses) -> Poses:
         """H36M-17 joints of all people in the camera frame, with the detections as `observed`.
@@ -79,7 +62,7 @@ class TrackLifter:
         for person, track in enumerate(poses.tracks()):
             if len(track):
                 span = track.frames
-                lifted = self._track(poses, person, span)
+                lifted = self._track(observed, person, span)
                 xy[span, person] = lifted.xy
                 xyz[span, person] = lifted.xyz
                 score[span, person] = lifted.score
@@ -105,95 +88,17 @@ class TrackLifter:
             return np.float32(1)
         return np.float32(self.height / body_height(relative[: ceil(ROOT_LOOK_AHEAD * fps)]))
 
-    def _track(self, poses: Poses, person: int, span: slice) -> "LiftedJoints":
+    def _track(self, poses: Poses, person: int, span: slice) -> LiftedJoints:
         """One person in these frames; the frames without detections after them stabilise the last."""
         frames = span.stop - span.start
         longer = slice(span.start, span.stop + ceil(MAX_GAP * poses.fps))
-        joints = LifterJoints.from_detections(
-            poses.xy[longer, person], poses.score[longer, person], poses.state[longer, person], poses.skeleton
-        )
-        rays = joints.rays(self.camera)
-        relative = lift_rays(self.lifter, rays[:, None], joints.observed[:, None], poses.fps).xyz[:, 0]
+        one = poses.select(longer, int(poses.track_id[person]))
+        joints = LifterJoints.from_detections(one.xy[:, 0], one.score[:, 0], one.state[:, 0], one.skeleton)
+        rays, observed = self.lifter.encoder.observe(one)
+        relative = lift_rays(self.lifter, rays[:, None], observed[:, None], poses.fps).xyz[:, 0]
         relative = relative * self.height_scale(relative[:frames], poses.fps)
         root = estimate_root_trajectory(relative, *joints.root_targets(), self.camera, poses.fps)
         return joints[:frames].to_lifted(relative[:frames], root[:frames], self.camera)
-
-
-@dataclass(frozen=True)
-class LifterJoints:
-    """Input of the lifter: detected joints, of one person over time or of several people in one image."""
-
-    xy: Float[np.ndarray, "row 22 2"]
-    """Pixels; NaN for joints that the 2D skeleton lacks."""
-    score: Float[np.ndarray, "row 22"]
-    state: UInt8[np.ndarray, "row 22"]
-    skeleton: Skeleton
-    """Of the detections: which joints of BODY22 they have."""
-
-    @classmethod
-    def from_detections(
-        cls,
-        xy: Float[np.ndarray, "row joint 2"],
-        score: Float[np.ndarray, "row joint"],
-        state: UInt8[np.ndarray, "row joint"],
-        skeleton: Skeleton,
-    ) -> "LifterJoints":
-        """From detections in any skeleton."""
-        joint_score = np.nan_to_num(to_body22(score[..., None].astype(np.float32), skeleton)[..., 0])
-        joint_state = np.nan_to_num(to_body22(state[..., None].astype(np.float32), skeleton)[..., 0])
-        return cls(to_body22(xy, skeleton), joint_score, joint_state.astype(np.uint8), skeleton)
-
-    def __getitem__(self, rows: slice) -> "LifterJoints":
-        return LifterJoints(self.xy[rows], self.score[rows], self.state[rows], self.skeleton)
-
-    @property
-    def observed(self) -> Bool[np.ndarray, "row 22"]:
-        """Which joints are visible."""
-        return (self.state == VISIBLE) & np.isfinite(self.xy).all(-1)
-
-    def rays(self, camera: Camera) -> Float[np.ndarray, "row 22 2"]:
-        """The joints on the camera's plane z = 1."""
-        return camera.rays(self.xy)[..., :2]
-
-    def root_targets(self) -> tuple[Float[np.ndarray, "row 17 2"], Float[np.ndarray, "row 17"]]:
-        """Pixels (NaN unless visible) and weights of the H36M-17 joints for `estimate_root_trajectory`; where only the
-        face is visible, its middle stands in for the neck.
-        """
-        joints = BODY22_TO_H36M17
-        face = BODY22.index(*FACE)
-        neck = H36M17.joints.index("neck_nose")
-        pixels = np.where(self.observed[:, joints, None], self.xy[:, joints], np.nan)
-        weight = self.score[:, joints].copy()
-        face_only = self.observed[:, face].any(1) & ~self.observed[:, joints].any(1)
-        face_xy = np.where(self.observed[face_only][:, face, None], self.xy[face_only][:, face], np.nan)
-        pixels[face_only, neck] = np.nanmean(face_xy, 1)
-        weight[face_only, neck] = self.score[face_only][:, face].max(1)
-        return pixels, weight
-
-    def to_lifted(
-        self, relative: Float[np.ndarray, "row 17 3"], root: Float[np.ndarray, "row 3"], camera: Camera
-    ) -> "LiftedJoints":
-        """All H36M-17 joints: visible ones at their keypoints, the others at the projection of their 3D joint."""
-        joints = BODY22_TO_H36M17
-        xyz = (relative + root[:, None]).astype(np.float32)
-        xy = np.where(self.observed[:, joints, None], self.xy[:, joints], camera.project(xyz)).astype(np.float32)
-        state, score = h36m_states(self.state, self.score, self.skeleton)
-        state = np.where(in_image(xy, (camera.width, camera.height)), state, OCCLUDED).astype(np.uint8)
-        unknown = ~(np.isfinite(xy).all(-1) & np.isfinite(xyz).all(-1))
-        xy[unknown] = np.nan
-        xyz[unknown] = np.nan
-        state[unknown] = ABSENT
-        score[unknown] = 0
-        return LiftedJoints(xy, xyz, score, state)
-
-
-class LiftedJoints(NamedTuple):
-    """H36M-17 joints in 2D and 3D, of one person over time or of several people in one image."""
-
-    xy: Float[np.ndarray, "row 17 2"]
-    xyz: Float[np.ndarray, "row 17 3"]
-    score: Float[np.ndarray, "row 17"]
-    state: UInt8[np.ndarray, "row 17"]
 
 
 def lift(
@@ -202,7 +107,7 @@ def lift(
     camera: Camera | None = None,
     fov: float | None = None,
     height: float | None = None,
-    lifter: Lifter | None = None,
+    lifter: OANetNetwork | None = None,
 ) -> Poses:
     """Lift 2D poses to 3D: OANet's temporal networks, then each person's root trajectory by least squares on
     reprojection.
@@ -229,52 +134,6 @@ def lift(
     return TrackLifter(camera, height, lifter or load())(poses)
 
 
-def check_skeleton(skeleton: Skeleton) -> None:
-    """Refuses a skeleton of whose joints the lifter has none. Raises OccluposeError."""
-    if not any(_matching_joint(joint, skeleton) for joint in BODY22.joints):
-        raise OccluposeError(
-            f"skeleton {skeleton.name}: the lifter has none of its joints; give coco17 or h36m17, or their names"
-        )
-
-
-def to_body22(values: Float[np.ndarray, "time joint d"], skeleton: Skeleton) -> Float[np.ndarray, "time 22 d"]:
-    """The joints that a skeleton shares with BODY22, by name; NaN for the others, which the networks predict better
-    than they could be computed.
-    """
-    result = np.full((values.shape[0], len(BODY22), values.shape[2]), np.nan, np.float32)
-    for column, joint in enumerate(BODY22.joints):
-        source = _matching_joint(joint, skeleton)
-        if source is not None:
-            result[:, column] = values[:, skeleton.joints.index(source)]
-    return result
-
-
-def _matching_joint(joint: str, skeleton: Skeleton) -> str | None:
-    """A skeleton's name for a joint of BODY22 or for nearly the same position; None if it has neither."""
-    names = (joint, dict(skeleton.aliases).get(joint), NEARBY_JOINTS.get(joint))
-    return next((name for name in names if name in skeleton.joints), None)
-
-
-def h36m_states(
-    state: UInt8[np.ndarray, "time 22"], score: Float[np.ndarray, "time 22"], skeleton: Skeleton
-) -> tuple[UInt8[np.ndarray, "time 17"], Float[np.ndarray, "time 17"]]:
-    """State and score of each H36M-17 joint after lifting, visible or inferred.
-
-    A joint that the 2D skeleton lacks has those of its substitutes: the lowest of hips and shoulders, the highest of
-    the face. Without substitutes it is inferred, with score 0.
-    """
-    states = np.full((len(state), len(H36M17)), OCCLUDED, np.uint8)
-    scores = np.zeros((len(state), len(H36M17)), np.float32)
-    for column, joint in enumerate(H36M17.joints):
-        own = _matching_joint(joint, skeleton) is not None
-        sources = BODY22.index(*((joint,) if own else SUBSTITUTES.get(joint, ())))
-        if sources:
-            reduce = np.max if joint in HEAD else np.min
-            states[:, column] = np.maximum(reduce(state[:, sources], 1), OCCLUDED)
-            scores[:, column] = reduce(score[:, sources], 1)
-    return states, scores
-
-
 def body_height(xyz: Float[np.ndarray, "time 17 3"]) -> float:
     """Height of a standing person with these bones, m: median bone lengths from crown to sole, left and right
     averaged.
@@ -289,7 +148,7 @@ def body_height(xyz: Float[np.ndarray, "time 17 3"]) -> float:
     return HEAD_ABOVE_NECK + sum(map(length, trunk)) + sum(map(length, legs)) / 2 + SOLE_BELOW_ANKLE
 
 
-def load_lifter(device: str = "cpu", weights: Path | None = None) -> Lifter:
+def load_lifter(device: str = "cpu", weights: Path | None = None) -> OANetNetwork:
     """The lifter of a weights file, by default the shipped one, on a device.
 
     Raises:

@@ -1,18 +1,19 @@
-"""OANet's temporal networks: unreliable 2D joints are dropped, the others are refined and lifted to complete 3D poses
-(paper section 3).
+"""OANet's temporal networks (paper section 3): a 2D TCN corrects the 2D joints, a 3D TCN lifts them to complete 3D
+poses. `paper_network` and `shipped_network` build the two presets.
 """
 
 from dataclasses import dataclass, replace
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from occlupose.methods.oanet.normalise import Normalised2D
+from occlupose.methods.oanet.gap_filled_inputs import MAX_GAP, SCALE_SMOOTHING, GapFilledEncoder
+from occlupose.methods.oanet.inputs import InputEncoder, OANetInputs
+from occlupose.methods.oanet.masked_inputs import MaskedEncoder
 from occlupose.networks.discriminator import Discriminator
-from occlupose.networks.tcn import PAPER, TCN
-from occlupose.skeletons import H36M17
+from occlupose.networks.tcn import OURS, PAPER, TCN, Style, half_receptive_field
+from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 
 JOINTS = len(H36M17)
 
@@ -22,63 +23,82 @@ class OANetOutput:
     """Output of the temporal networks."""
 
     xy: Float[Tensor, "batch time joint 2"]
-    """Refined 2D joints, normalised as the input; zero where not reliable (incomplete, paper section 3.2)."""
-    xyz: Float[Tensor, "batch time joint 3"]
-    """All joints in 3D, metres, relative to the root."""
+    """2D joints, normalised as the input: refined and zero where not reliable (incomplete, paper section 3.2), or
+    completed.
+    """
+    xyz: Float[Tensor, "batch time 17 3"]
+    """All joints in 3D, metres, relative to the root; in the axes of the input."""
 
 
 class OANetNetwork(nn.Module):
-    """2D TCN (incomplete in, incomplete out) and 3D TCN (complete out): one definition with different channels.
+    """2D TCN (eq. 3) and 3D TCN (eq. 4 to 6, complete out): one definition with different channels.
+
+    The 2D network predicts offsets of the joints rather than their positions (ours).
 
     Arguments:
+        encoder: of the input.
         width: channels of the temporal networks.
         depth: additional residual blocks of each (`networks.tcn`).
+        style: of the temporal networks.
         refine: with the 2D TCN; False is the first row of the paper's table 2.
-        mask_channel: the reliability mask is an input of both networks (an option; ours).
+        offset_3d: the 3D network predicts the offset of each joint from its 2D joint placed at the person's distance,
+            and its loss does not train the 2D network, whose output would become a code for it instead of a 2D pose
+            (ours). False: it predicts positions, and trains both (paper).
     """
 
     def __init__(
         self,
-        width: int = 512,
-        depth: int = 0,
+        encoder: InputEncoder,
+        width: int,
+        depth: int,
+        style: Style,
         *,
         refine: bool = True,
-        mask_channel: bool = False,
-        dropout: float = 0.25,
+        offset_3d: bool = False,
     ) -> None:
         super().__init__()
+        self.encoder = encoder
         self.width = width
         self.depth = depth
         self.refine = refine
-        self.mask_channel = mask_channel
-        inputs = (3 if mask_channel else 2) * JOINTS
-        style = replace(PAPER, dropout=dropout)
-        self.tcn_2d = TCN(inputs, 2 * JOINTS, width=width, depth=depth, style=style) if refine else None
-        self.tcn_3d = TCN(inputs, 3 * JOINTS, width=width, depth=depth, style=style)
+        self.offset_3d = offset_3d
+        joints = len(encoder.skeleton)
+        self.tcn_2d = TCN(encoder.channels, 2 * joints, width=width, depth=depth, style=style) if refine else None
+        self.tcn_3d = TCN(encoder.channels, 3 * JOINTS, width=width, depth=depth, style=style)
 
-    def forward(self, inputs: Normalised2D) -> OANetOutput:
-        """Refined 2D and complete 3D."""
-        xy = self.refine_2d(inputs)
-        xyz = self.tcn_3d(self._channels(xy, inputs)).unflatten(-1, (JOINTS, 3))
-        return OANetOutput(xy, xyz - xyz[..., :1, :])
+    def forward(self, inputs: OANetInputs, inputs_2d: OANetInputs | None = None) -> OANetOutput:
+        """2D joints and complete 3D.
 
-    def refine_2d(self, inputs: Normalised2D) -> Float[Tensor, "batch time joint 2"]:
-        """C_b f(C_b X) of eq. 3: coordinates of missing joints are zero (the root) before and after the 2D TCN.
-
-        That the network predicts an offset rather than the position is ours.
+        Arguments:
+            inputs_2d: other inputs whose 2D joints are returned; for training the 2D network.
         """
-        mask = inputs.reliable.unsqueeze(-1)
-        xy = inputs.xy * mask
-        if self.tcn_2d is None:
-            return xy
-        return (xy + self.tcn_2d(self._channels(xy, inputs)).unflatten(-1, (JOINTS, 2))) * mask
+        xy = self.refine_2d(inputs)
+        features = self.tcn_3d(inputs.channels(xy.detach() if self.offset_3d else xy))
+        xyz = self.to_3d(xy.detach(), features)
+        return OANetOutput(xy if inputs_2d is None else self.refine_2d(inputs_2d), xyz)
 
-    def _channels(
-        self, xy: Float[Tensor, "batch time joint 2"], inputs: Normalised2D
-    ) -> Float[Tensor, "batch time inputs"]:
-        if self.mask_channel:
-            xy = torch.cat([xy, inputs.reliable.to(xy).unsqueeze(-1)], -1)
-        return xy.flatten(2)
+    def refine_2d(self, inputs: OANetInputs) -> Float[Tensor, "batch time joint 2"]:
+        """C_b f(C_b X) of eq. 3 for masked inputs. Joints of gap-filled ones are corrected the more, the farther their
+        nearest observation is in time, and not at all where they are observed.
+        """
+        if self.tcn_2d is None:
+            return inputs.xy
+        return inputs.corrected(self.tcn_2d(inputs.channels(inputs.xy)))
+
+    def to_3d(
+        self, xy: Float[Tensor, "batch time joint 2"], features: Float[Tensor, "batch time outputs"]
+    ) -> Float[Tensor, "batch time 17 3"]:
+        """Root-relative 3D joints from the output of the 3D TCN."""
+        xyz = features.unflatten(-1, (JOINTS, 3))
+        if self.offset_3d:
+            xyz = xyz + nn.functional.pad(xy[..., BODY22_TO_H36M17, :], (0, 1))
+        return xyz - xyz[..., :1, :]
+
+    @property
+    def look_ahead(self) -> int:
+        """Future frames that can change an output; of networks with gap-filled inputs."""
+        assert self.tcn_2d is not None
+        return half_receptive_field(self.tcn_2d) + half_receptive_field(self.tcn_3d) + MAX_GAP + SCALE_SMOOTHING
 
     def train(self, mode: bool = True) -> "OANetNetwork":
         """Training mode; frozen networks stay in evaluation mode, without dropout and with fixed statistics."""
@@ -87,6 +107,24 @@ class OANetNetwork(nn.Module):
             if not any(weight.requires_grad for weight in part.parameters()):
                 part.eval()
         return self
+
+
+def paper_network(
+    width: int = 512,
+    depth: int = 0,
+    *,
+    refine: bool = True,
+    dropout: float = 0.25,
+    encoder: MaskedEncoder | None = None,
+) -> OANetNetwork:
+    """The networks of the paper's preset."""
+    style = replace(PAPER, dropout=dropout)
+    return OANetNetwork(encoder or MaskedEncoder(), width, depth, style, refine=refine)
+
+
+def shipped_network(width: int = 256, depth: int = 2) -> OANetNetwork:
+    """The networks of the shipped preset; the sizes are ours (the paper's are not legible in public)."""
+    return OANetNetwork(GapFilledEncoder(), width, depth, OURS, offset_3d=True)
 
 
 @dataclass
@@ -108,7 +146,7 @@ class Refinement2D(nn.Module):
         super().__init__()
         self.oanet = oanet
 
-    def forward(self, inputs: Normalised2D) -> Float[Tensor, "batch time joint 2"]:
+    def forward(self, inputs: OANetInputs) -> Float[Tensor, "batch time joint 2"]:
         return self.oanet.refine_2d(inputs)
 
 
@@ -121,7 +159,7 @@ class AdversarialOANet(nn.Module):
         self.discriminator = Discriminator(JOINTS, max(1, oanet.width // 2))
 
     def forward(
-        self, inputs: Normalised2D, real: Float[Tensor, "batch time joint 3"] | None = None
+        self, inputs: OANetInputs, real: Float[Tensor, "batch time joint 3"] | None = None
     ) -> tuple[OANetOutput, DiscriminatorLogits | None]:
         """OANet's output, and the discriminator's logits where real poses are given."""
         output = self.oanet(inputs)

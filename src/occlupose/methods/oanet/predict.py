@@ -1,43 +1,139 @@
-"""2D joints of any length to 3D, with OANet's temporal networks."""
+"""2D joints over time to 3D with OANet's temporal networks, for any frame rate and any number of people."""
 
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from occlupose.methods.oanet.inputs import FPS
 from occlupose.methods.oanet.network import OANetNetwork
-from occlupose.methods.oanet.normalise import normalise_2d
 from occlupose.networks.tcn import STRIDE
+from occlupose.skeletons import H36M17
+
+WINDOW = 256
+"""Length of a window, in strides of the networks, where later frames matter only within a known distance. Longer tracks
+are lifted in windows that overlap by that distance, with the same result.
+"""
 
 WINDOWS_AT_ONCE = 32
-"""Windows per forward pass, so that memory does not grow with the length."""
+"""Windows of the networks' own length per forward pass, so that memory does not grow with the length."""
+
+MIN_FPS = 20.0
+"""Video with fewer frames per second is upsampled with unobserved frames."""
+
+MAX_UPSAMPLING = 15
+"""Largest upsampling factor; slower video has too few frames to be lifted as a motion."""
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """Output of the networks for each frame and person."""
+
+    xyz: Float[np.ndarray, "time person 17 3"]
+    """Metres, relative to the pelvis, axes of the camera frame; H36M-17."""
+    rays: Float[np.ndarray, "time person joint 2"]
+    """2D joints of the 2D network (of the encoder's skeleton) on the plane z = 1 of the camera frame; inaccurate for
+    joints that the 2D skeleton lacks.
+    """
+
+
+def lift_rays(
+    oanet: OANetNetwork,
+    rays: Float[np.ndarray, "time person joint 2"],
+    observed: Bool[np.ndarray, "time person joint"],
+    fps: float,
+) -> Lifted:
+    """Lifts people on the camera's plane z = 1. OANet's 2D and 3D TCN; frame rates other than about 30/s are ours.
+
+    Fast video is lifted as several interleaved sequences, slow video with unobserved frames in between, so that the
+    networks get the frame rate that they were trained with.
+
+    Arguments:
+        rays: joints of the encoder's skeleton as (x/z, y/z); ignored where not observed.
+        observed: which joints are reliable. A person without any observation gets an average pose.
+        fps: frames per second.
+    """
+    if not rays[:, :, 0].size:
+        return Lifted(np.zeros((*rays.shape[:2], 17, 3), np.float32), np.zeros(rays.shape, np.float32))
+    points = torch.from_numpy(np.where(observed[..., None], rays, 0.0).astype(np.float32)).transpose(0, 1)
+    mask = torch.from_numpy(np.array(observed)).transpose(0, 1)
+    upsampling = upsample_factor(fps)
+    if upsampling > 1:
+        points = _upsample(points, upsampling)
+        mask = _upsample(mask, upsampling)
+    interleaving = interleave_factor(fps)
+    window = oanet.encoder.window
+    is_short = window is None or points.shape[1] < window * interleaving
+    multiple = interleaving * (STRIDE if is_short else 1)
+    sequences = [_interleave(values, interleaving, multiple) for values in (points, mask)]
+    lifted = _deinterleave(_lift_windows(oanet, *sequences), interleaving)
+    lifted = lifted[:, ::upsampling][:, : len(rays)].transpose(0, 1)
+    xyz, xy = lifted.split([3 * len(H36M17), 2 * rays.shape[2]], -1)
+    return Lifted(xyz.unflatten(-1, (-1, 3)).numpy(), xy.unflatten(-1, (-1, 2)).numpy())
 
 
 @torch.inference_mode()
-def predict_3d(
-    oanet: OANetNetwork, xy: Float[Tensor, "time joint 2"], reliable: Bool[Tensor, "time joint"], window: int = 128
-) -> Float[Tensor, "time joint 3"]:
-    """3D joints of one person, metres, relative to the root.
-
-    Windows of the length used in training, half a window apart, are averaged where they overlap (ours).
-
-    Arguments:
-        xy: H36M-17 joints in any unit; ignored where not reliable.
-        window: frames of a window. A shorter sequence is one window, its last frame repeated up to a multiple of the
-            networks' stride.
-    """
-    time = len(xy)
-    if not time:
-        return xy.new_zeros(0, xy.shape[1], 3)
-    window = min(window, -(-time // STRIDE) * STRIDE)
-    padded = torch.arange(max(window, time)).clamp_max(time - 1)
-    starts = [*range(0, len(padded) - window, window // 2), len(padded) - window]
-    frames = torch.stack([padded[start : start + window] for start in starts])
+def _lift_windows(
+    oanet: OANetNetwork, rays: Float[Tensor, "sequence time joint 2"], observed: Bool[Tensor, "sequence time joint"]
+) -> Float[Tensor, "sequence time outputs"]:
+    """3D and 2D joints of sequences at FPS; windows are averaged where they overlap (ours)."""
     device = next(oanet.parameters()).device
-    inputs = (normalise_2d(xy[part].to(device), reliable[part].to(device)) for part in frames.split(WINDOWS_AT_ONCE))
-    outputs = torch.cat([oanet(part).xyz.cpu() for part in inputs])
-    total = torch.zeros(len(padded), *outputs.shape[2:])
-    count = torch.zeros(len(padded), 1, 1)
-    for start, output in zip(starts, outputs, strict=True):
-        total[start : start + window] += output
-        count[start : start + window] += 1
-    return (total / count)[:time]
+    windows = _windows(oanet, rays.shape[1])
+    total = rays.new_zeros(*rays.shape[:2], 3 * len(H36M17) + 2 * rays.shape[2])
+    count = rays.new_zeros(rays.shape[1], 1)
+    at_once = 1 if oanet.encoder.window is None else WINDOWS_AT_ONCE
+    for part in (windows[first : first + at_once] for first in range(0, len(windows), at_once)):
+        inputs = oanet.encoder(*(torch.cat([values[:, given] for given, _ in part]) for values in (rays, observed)))
+        output = oanet(inputs.to(device))
+        xy, xyz = inputs.to_camera(output.xy.cpu(), output.xyz.cpu())
+        joined = torch.cat([xyz.flatten(2), xy.flatten(2)], -1)
+        for (given, kept), lifted in zip(part, joined.split(len(rays)), strict=True):
+            total[:, kept] += lifted[:, kept.start - given.start :][:, : kept.stop - kept.start]
+            count[kept] += 1
+    return total / count
+
+
+def _windows(oanet: OANetNetwork, length: int) -> list[tuple[slice, slice]]:
+    """The frames of each window, and those of them whose output is kept."""
+    window = oanet.encoder.window
+    if window is None:
+        step = STRIDE * WINDOW
+        context = ceil(oanet.look_ahead / STRIDE) * STRIDE
+        kept = [slice(first, min(length, first + step)) for first in range(0, length, step)]
+        return [(slice(max(0, part.start - context), min(length, part.stop + context)), part) for part in kept]
+    window = min(window, length)
+    starts = [*range(0, length - window, window // 2), length - window]
+    return [(slice(start, start + window), slice(start, start + window)) for start in starts]
+
+
+def interleave_factor(fps: float) -> int:
+    """Number of interleaved sequences that video of this frame rate is split into."""
+    return max(1, round(fps / FPS))
+
+
+def upsample_factor(fps: float) -> int:
+    """Network frames per frame of video of this frame rate; all but the first are unobserved."""
+    return 1 if fps >= MIN_FPS else min(MAX_UPSAMPLING, round(FPS / fps))
+
+
+def _upsample(values: Tensor, factor: int) -> Tensor:
+    """Zeros (unobserved frames) between the frames."""
+    upsampled = values.new_zeros(values.shape[0], values.shape[1] * factor, *values.shape[2:])
+    upsampled[:, ::factor] = values
+    return upsampled
+
+
+def _interleave(values: Tensor, factor: int, multiple: int) -> Tensor:
+    """(person, time, ...) to (person * factor, time / factor, ...), after padding the time to a multiple by repeating
+    the last frame.
+    """
+    length = ceil(values.shape[1] / multiple) * multiple
+    padding = values[:, -1:].expand(-1, length - values.shape[1], *values.shape[2:])
+    return torch.cat([values, padding], 1).unflatten(1, (-1, factor)).transpose(1, 2).flatten(0, 1)
+
+
+def _deinterleave(values: Tensor, factor: int) -> Tensor:
+    return values.unflatten(0, (-1, factor)).transpose(1, 2).flatten(1, 2)

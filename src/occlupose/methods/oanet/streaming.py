@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.methods.oanet.lifter.lift import lift_rays
-from occlupose.methods.oanet.lifter.live import LiftedFrame, LiveLifter
-from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, LiftedJoints, LifterJoints, TrackLifter
+from occlupose.methods.oanet.joints import LiftedJoints, LifterJoints
+from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, TrackLifter
+from occlupose.methods.oanet.live import LiftedFrame, LiveLifter
+from occlupose.methods.oanet.predict import lift_rays
 from occlupose.poses import ABSENT, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
 from occlupose.root_trajectory import estimate_root_trajectory

@@ -1,148 +1,90 @@
-"""Training of OANet's temporal networks, in stages, from motion capture to a weights file with its card."""
+"""Training of OANet's temporal networks, of either preset, from motion capture to a weights file with its card."""
 
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Generator, nn
 
-from occlupose.datasets.formats.cmu import CARD_DATA, MotionClip, load_clips, split_clips
+from occlupose.datasets.formats.cmu import CARD_DATA, load_clips, split_clips
 from occlupose.datasets.formats.pose_folder import load_sequences
-from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refinement2D
-from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_2d, loss_3d, sample_observations
-from occlupose.methods.oanet.weights import TrainedOANet, save
-from occlupose.methods.oanet.windows import MocapWindows, Observations2D, VideoWindows
-from occlupose.synth.noise import NoiseModel
-from occlupose.training import card
-from occlupose.training.loop import Optimisation, Terms, fingerprint, train
+from occlupose.methods.oanet.network import OANetNetwork
+from occlupose.methods.oanet.paper import PaperRecipe
+from occlupose.methods.oanet.recipe import OANetRecipe
+from occlupose.methods.oanet.shipped import ShippedRecipe
+from occlupose.methods.oanet.weights import header, load, save
+from occlupose.synth.noise import SHIPPED
+from occlupose.training.loop import fingerprint
+from occlupose.training.run import TrainingStage, TrainingRun, TrainingTask
+
+PRESETS: dict[str, type[OANetRecipe]] = {"paper": PaperRecipe, "shipped": ShippedRecipe}
+"""The recipe of each preset."""
 
 
-def train_stages(
-    sample: Callable[[Generator], Observations2D],
-    folder: Path,
-    recipe: OANetRecipe,
-    *,
-    data: str = "",
-    resume: bool = False,
-    device: str = "cpu",
-    progress: bool = True,
-) -> OANetNetwork:
-    """Trains the 2D TCN, then the 3D TCN on its output, then both together; returns them ready to use.
+@dataclass(frozen=True)
+class OANetTask(TrainingTask):
+    """Training of OANet's temporal networks.
 
-    Arguments:
-        sample: draws the sequences of a step; `make_sampler` builds one.
-        folder: gets a subfolder for each stage, with its checkpoint and log.
-        data: fingerprint of the data of `sample`; a run is resumed only with the same.
-        resume: continue the run in the folder; the result is that of an uninterrupted run.
-
-    Raises:
-        OccluposeError: as `training.loop.train`.
+    Attributes:
+        sample: draws the sequences of a step; `recipe.sampler` builds one.
+        identity: fingerprint of the data of `sample`.
+        video: whether people in video are among the data.
     """
-    torch.manual_seed(recipe.seed)
-    oanet = OANetNetwork(
-        recipe.width, recipe.depth, refine=recipe.refine, mask_channel=recipe.mask_channel, dropout=recipe.dropout
-    )
-    adversarial = AdversarialOANet(oanet)
-    loss = partial(loss_3d, recipe=recipe)
-    stages: list[tuple[str, nn.Module, Callable[[nn.Module, OANetBatch], Terms], Optimisation]]
-    stages = [
-        ("stage_3d", adversarial, loss, recipe.stage_3d),
-        ("end_to_end", adversarial, partial(loss, end_to_end=True), recipe.end_to_end),
-    ]
-    if recipe.refine:
-        stages.insert(0, ("stage_2d", Refinement2D(oanet), loss_2d, recipe.stage_2d))
-    for index, (name, network, stage_loss, optimisation) in enumerate(stages):
-        if oanet.tcn_2d is not None:
-            oanet.tcn_2d.requires_grad_(name != "stage_3d")
-        average = train(
-            network,
-            lambda generator: build_batch(sample(generator), recipe),
-            stage_loss,
-            optimisation,
-            folder / name,
-            recipe=(recipe, data),
-            seed=3 * recipe.seed + index,
-            resume=resume,
-            device=device,
-            progress=progress,
-        )
-        network.load_state_dict(average)
-    return oanet.cpu().eval()
+
+    recipe: OANetRecipe
+    sample: Callable[[Generator], Any]
+    identity: str = ""
+    video: bool = False
+
+    def data(self) -> str:
+        return self.identity
+
+    def build(self) -> OANetNetwork:
+        return self.recipe.network()
+
+    def load_initial_weights(self, network: nn.Module, path: Path) -> str:
+        assert isinstance(network, OANetNetwork)
+        initial = load(path)
+        given = header(initial)
+        wanted = header(network)
+        names = [name for name in wanted if name not in ("length", "least") and given.get(name) != wanted[name]]
+        if names:
+            wrong = ", ".join(f"{name} {given.get(name)} instead of {wanted[name]}" for name in names)
+            raise OccluposeError(f"{path}: {wrong}; give weights that fit the recipe")
+        network.load_state_dict(initial.state_dict())
+        return path.name
+
+    def stages(self, network: nn.Module) -> Iterable[TrainingStage]:
+        assert isinstance(network, OANetNetwork)
+        return self.recipe.stages(network, self.sample)
+
+    def save(self, network: nn.Module, path: Path) -> None:
+        assert isinstance(network, OANetNetwork)
+        save(network.state_dict(), network, path)
+
+    def describe(self, network: nn.Module) -> dict[str, object]:
+        return {
+            "task": "2D joints over time, any of them missing, to root-relative H36M-17 in metres",
+            "licence": "as the video allows" if self.video else "Apache-2.0",
+            "data": f"{CARD_DATA}; 2D of people in video" if self.video else CARD_DATA,
+            "noise": SHIPPED.name,
+        }
 
 
-def make_sampler(
-    clips: list[MotionClip], recipe: OANetRecipe, video: Sequence[PoseSequence] = ()
-) -> Callable[[Generator], Observations2D]:
-    """A function that draws the sequences of a step: with 3D from the recipe's labelled fraction of the clips, with 2D
-    only from the other clips or from video.
-
-    Arguments:
-        video: people in real video, in 2D; used instead of the clips without 3D.
-
-    Raises:
-        OccluposeError: there are no clips, or a batch has no room for sequences without 3D.
-    """
-    labelled, unlabelled = split_labelled(clips, recipe.labelled_fraction)
-    if recipe.unlabelled_fraction and (video or unlabelled) and not recipe.unlabelled:
-        raise OccluposeError(
-            f"unlabelled_fraction {recipe.unlabelled_fraction}: leaves no sequence without 3D in a batch of"
-            f" {recipe.batch}; give more, or 0 for none"
-        )
-    without_3d: MocapWindows | VideoWindows | None = None
-    if recipe.unlabelled_fraction and video:
-        without_3d = VideoWindows(list(video), recipe.window)
-    elif recipe.unlabelled_fraction and unlabelled:
-        without_3d = MocapWindows(unlabelled, recipe.window)
-    return partial(sample_observations, MocapWindows(labelled, recipe.window), without_3d, NoiseModel.load(), recipe)
-
-
-def split_labelled(clips: list[MotionClip], fraction: float) -> tuple[list[MotionClip], list[MotionClip]]:
-    """Clips whose 3D is used, and the others; the choice depends on the names of the clips only."""
-    ranked = sorted(clips, key=lambda clip: zlib.crc32(clip.name.encode()))
-    count = min(len(ranked), max(1, round(fraction * len(ranked))))
-    return ranked[:count], ranked[count:]
-
-
-def train_oanet(
-    data: Path,
-    folder: Path,
-    recipe: OANetRecipe,
-    *,
-    video: Path | None = None,
-    resume: bool = False,
-    device: str = "cpu",
-    progress: bool = True,
-) -> Path:
+def train_oanet(mocap: Path, recipe: OANetRecipe, run: TrainingRun, *, video: Path | None = None) -> Path:
     """Trains on a folder of motion capture and writes weights and card; returns the weights file.
 
     Arguments:
-        data: folder with cmu/NN/NN_MM.amc (see `formats.cmu.load_clips`).
-        video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.pose_folder.load_sequences`).
+        mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
+        video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.pose_folder.load_sequences`);
+            for the paper's preset.
 
     Raises:
-        OccluposeError: no motion capture there, or only of held-out subjects; as `train_stages`.
+        OccluposeError: no motion capture there, or only of held-out subjects; as `TrainingRun.fit`.
     """
-    clips = split_clips(load_clips(data))[0]
-    video_sequences = [] if video is None else load_sequences(video)
-    identity = fingerprint([*(clip.joints for clip in clips), *(sequence.poses.xy for sequence in video_sequences)])
-    sampler = make_sampler(clips, recipe, video_sequences)
-    oanet = train_stages(sampler, folder, recipe, data=identity, resume=resume, device=device, progress=progress)
-    path = folder / f"{recipe.name}.safetensors"
-    save(TrainedOANet(oanet, recipe.window, recipe.min_confidence), path)
-    card.write(
-        path,
-        {data: "MOCAP", folder: "FOLDER", video: "VIDEO"},
-        name=recipe.name,
-        task="2D joints over time (H36M-17, unreliable ones dropped) to root-relative H36M-17 in metres",
-        parameters=sum(value.numel() for value in oanet.parameters()),
-        licence="Apache-2.0" if video is None else "as the video allows",
-        data=CARD_DATA if video is None else f"{CARD_DATA}; 2D of people in video",
-        metrics={},
-        recipe=asdict(recipe),
-    )
-    return path
+    clips = split_clips(load_clips(mocap))[0]
+    sequences = [] if video is None else load_sequences(video)
+    identity = fingerprint([*(clip.joints for clip in clips), *(sequence.poses.xy for sequence in sequences)])
+    return run.fit(OANetTask(recipe, recipe.sampler(clips, sequences), identity, bool(sequences)))

@@ -7,15 +7,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from occlupose.cameras import Camera
 from occlupose.datasets.formats.cmu import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
-from occlupose.poses import ABSENT, VISIBLE, Poses
+from occlupose.methods.oanet.inputs import FPS
+from occlupose.methods.oanet.masked_inputs import observed_rays
+from occlupose.poses import Poses
 from occlupose.skeletons import H36M17
-
-FPS = 30.0
-"""Frames per second inside the networks."""
 
 MAX_SUBJECT_FRACTION = {"01": 0.15, "clips": 0.35}
 """Largest fraction of the windows that are drawn from these subjects. Subject 01 climbs and hangs, the clips share one
@@ -138,17 +136,3 @@ def _resampled(poses: Poses) -> tuple[Tensor, Tensor, Tensor]:
     frames = torch.from_numpy(np.floor(np.arange(0, len(poses) - 0.5, poses.fps / FPS) + 0.5).astype(int))
     rays, score, present = observed_rays(poses)
     return rays[frames], score[frames], present[frames]
-
-
-def observed_rays(
-    poses: Poses,
-) -> tuple[Float[Tensor, "time 17 2"], Float[Tensor, "time 17"], Bool[Tensor, "time 17"]]:
-    """One person's 2D joints on the plane z = 1 (H36M-17), their confidence (0 where not visible), and which are not
-    absent.
-    """
-    poses = poses.to(H36M17)
-    camera = poses.camera or Camera.from_fov(poses.width, poses.height)
-    state = poses.state[:, 0]
-    score = np.where(state == VISIBLE, poses.score[:, 0], 0.0).astype(np.float32)
-    rays = np.nan_to_num(camera.rays(poses.xy[:, 0])[..., :2]).astype(np.float32)
-    return torch.from_numpy(rays), torch.from_numpy(score), torch.from_numpy(state != ABSENT)

@@ -1,5 +1,6 @@
-"""How the shipped lifter is trained: data, augmentation, missing joints, losses, schedule."""
+"""How the shipped preset is trained: data, augmentation, missing joints, losses."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -7,25 +8,26 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
+from occlupose.datasets.formats.cmu import MotionClip
+from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
-from occlupose.methods.oanet.lifter.augmentation import BodyAugmentation, augment_bodies, to_random_camera
-from occlupose.methods.oanet.lifter.inputs import LifterInputs, prepare_inputs, uncertainty
+from occlupose.methods.oanet.augmentation import BodyAugmentation, augment_bodies, to_random_camera
+from occlupose.methods.oanet.gap_filled_inputs import GapFilledEncoder
+from occlupose.methods.oanet.inputs import OANetInputs
+from occlupose.methods.oanet.network import OANetNetwork, shipped_network
+from occlupose.methods.oanet.recipe import OANetRecipe
 from occlupose.methods.oanet.windows import MocapWindows
-from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
 from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel, sample_occluded_joints
 from occlupose.training.loop import Optimisation, Terms
+from occlupose.training.run import TrainingStage
 
 
 @dataclass(frozen=True)
-class LifterRecipe:
-    """Configuration of a training run of the lifter. Probabilities are per sequence.
-
-    Raises:
-        OccluposeError: a window that the networks cannot take, or no channels or sequences.
-    """
+class ShippedRecipe(OANetRecipe):
+    """Configuration of a training run of the shipped preset. Probabilities are per sequence."""
 
     name: str = "oanet_lifter"
     width: int = 256
@@ -51,14 +53,27 @@ class LifterRecipe:
     optimisation: Optimisation = field(default_factory=Optimisation)
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        for name, least in {"width": 1, "depth": 0, "batch": 1}.items():
-            if getattr(self, name) < least:
-                raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
-        if self.window < 2 * STRIDE or self.window % STRIDE:
-            raise OccluposeError(
-                f"window {self.window}: the networks take {2 * STRIDE} frames or more, in multiples of {STRIDE}"
-            )
+    def network(self) -> OANetNetwork:
+        return shipped_network(self.width, self.depth)
+
+    def sampler(
+        self, clips: list[MotionClip], video: Sequence[PoseSequence] = ()
+    ) -> Callable[[Generator], "ShippedBatch"]:
+        """A function that draws the batch of a step from motion capture.
+
+        Raises:
+            OccluposeError: there are no clips, or there is video.
+        """
+        if video:
+            raise OccluposeError("the shipped preset does not learn from video; leave it out, or train the paper's")
+        augmentation = self.augmentation
+        windows = MocapWindows(clips, self.window, augmentation.speed, augmentation.still_probability)
+        return partial(make_batch, windows, NoiseModel.load(), self)
+
+    def stages(self, oanet: OANetNetwork, sample: Callable[[Generator], "ShippedBatch"]) -> list[TrainingStage]:
+        """A single one, which trains both networks."""
+        loss = partial(shipped_loss, missing_joint_weight=self.missing_joint_weight)
+        return [TrainingStage(oanet, sample, loss, self.optimisation)]
 
 
 @dataclass
@@ -68,13 +83,13 @@ class MaskedSequences:
     observed: Bool[Tensor, "batch time 22"]
     false_positive: Bool[Tensor, "batch time 22"]
     """Observed joints that are in fact occluded, and only guessed."""
-    inputs: LifterInputs
+    inputs: OANetInputs
     truth: Float[Tensor, "batch time 22 2"]
     """Scaled as the inputs."""
 
 
 @dataclass
-class LifterBatch:
+class ShippedBatch:
     """Network input and ground truth."""
 
     in_skeleton: Bool[Tensor, "batch 1 22"]
@@ -86,7 +101,7 @@ class LifterBatch:
     truth_3d: Float[Tensor, "batch time 17 3"]
 
 
-def make_batch(windows: MocapWindows, noise: NoiseModel, recipe: LifterRecipe, generator: Generator) -> LifterBatch:
+def make_batch(windows: MocapWindows, noise: NoiseModel, recipe: ShippedRecipe, generator: Generator) -> ShippedBatch:
     """The batch of a step: bodies, cameras, projections, noise, and missing joints."""
     augmentation = recipe.augmentation
     bodies = augment_bodies(windows.draw(recipe.batch, generator), augmentation, generator)
@@ -119,7 +134,7 @@ def make_batch(windows: MocapWindows, noise: NoiseModel, recipe: LifterRecipe, g
     for_3d = mask(recipe.complete_probability)
     body = xyz[:, :, BODY22_TO_H36M17]
     truth_3d = (body - body[:, :, :1]) @ for_3d.inputs.rotation.mT
-    return LifterBatch(in_skeleton, for_2d, for_3d, truth_3d)
+    return ShippedBatch(in_skeleton, for_2d, for_3d, truth_3d)
 
 
 def _masked(
@@ -129,10 +144,8 @@ def _masked(
     false_positive: Bool[Tensor, "batch time 22"],
 ) -> MaskedSequences:
     """Inputs from the observed detections, and the true joints scaled alike."""
-    inputs = prepare_inputs(detected, observed)
-    rotated = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) @ inputs.rotation.mT
-    truth = rotated[..., :2] / rotated[..., 2:].clamp_min(0.1) / inputs.scale.unsqueeze(-1)
-    return MaskedSequences(observed, false_positive, inputs, truth)
+    inputs = GapFilledEncoder()(detected, observed)
+    return MaskedSequences(observed, false_positive, inputs, inputs.normalise(rays))
 
 
 def _skeleton_joints(batch: int, h36m_probability: float, generator: Generator) -> Bool[Tensor, "batch 1 22"]:
@@ -166,7 +179,7 @@ def _visible(
     return visible | (torch.rand(shape[0], 1, 1, generator=generator) < complete_probability)
 
 
-def lifter_loss(network: nn.Module, batch: LifterBatch, missing_joint_weight: float) -> Terms:
+def shipped_loss(network: nn.Module, batch: ShippedBatch, missing_joint_weight: float) -> Terms:
     """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's
     0.2.
 
@@ -174,16 +187,16 @@ def lifter_loss(network: nn.Module, batch: LifterBatch, missing_joint_weight: fl
     easier and many times more numerous, and would dominate. Frames without any observation count in neither: they have
     no scale to measure errors in, and would be half of the sum. This, and all weights but that of symmetry, are ours.
     """
-    completed, xyz = network(batch.for_3d.inputs.channels, batch.for_2d.inputs.channels)
-    has_scale = (uncertainty(batch.for_2d.inputs.channels) < 1).any(-1, keepdim=True)
+    output = network(batch.for_3d.inputs, batch.for_2d.inputs)
+    has_scale = (batch.for_2d.inputs.correctable < 1).any(-1, keepdim=True)
     visible = batch.for_3d.observed & ~batch.for_3d.false_positive
     weight = torch.where(visible | ~batch.in_skeleton, 1.0, missing_joint_weight)[..., BODY22_TO_H36M17]
     missing = has_scale & batch.in_skeleton & ~batch.for_2d.observed
     outside_skeleton = has_scale & ~batch.in_skeleton
     return {
-        "position": losses.position_3d(xyz, batch.truth_3d, weight),
-        "velocity": losses.velocity_3d(xyz, batch.truth_3d),
-        "completion": losses.completion_2d(completed, batch.for_2d.truth, missing),
-        "extension": 0.3 * losses.completion_2d(completed, batch.for_2d.truth, outside_skeleton),
-        "symmetry": 0.2 * losses.symmetry(xyz, H36M17),
+        "position": losses.position_3d(output.xyz, batch.truth_3d, weight),
+        "velocity": losses.velocity_3d(output.xyz, batch.truth_3d),
+        "completion": losses.completion_2d(output.xy, batch.for_2d.truth, missing),
+        "extension": 0.3 * losses.completion_2d(output.xy, batch.for_2d.truth, outside_skeleton),
+        "symmetry": 0.2 * losses.symmetry(output.xyz, H36M17),
     }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.spatial.transform import Rotation
 
-from occlupose.methods.oanet.lifter.inputs import (
+from occlupose.methods.oanet.gap_filled_inputs import (
     AGE_DECAY,
     CHANNELS,
     MAX_GAP,
@@ -16,11 +16,9 @@ from occlupose.methods.oanet.lifter.inputs import (
     RMS_DISTANCE,
     SCALE_SMOOTHING,
     TORSO,
+    GapFilledEncoder,
     interpolate_gaps,
-    joints_2d,
-    prepare_inputs,
     rotation_to_axis,
-    uncertainty,
 )
 from occlupose.skeletons import BODY22
 
@@ -43,6 +41,11 @@ def rays(xyz):
 
 def everything(xyz):
     return torch.ones(xyz.shape[:3], dtype=torch.bool)
+
+
+def centre(inputs):
+    """(1, time, 2): where the rotated camera points, on the plane z = 1."""
+    return inputs.rotation[..., 2, :2] / inputs.rotation[..., 2, 2:]
 
 
 def filled_gaps(*observations, frames=100):
@@ -121,7 +124,7 @@ def test_gaps_are_filled_as_by_numpy_interp(mask, max_gap):
 
 def uncertainties(observed, seed=0):
     """(time, 22) uncertainty of a person with these joints observed, (time, 22)."""
-    return uncertainty(prepare_inputs(rays(person(seed, len(observed))), observed[None]).channels)[0]
+    return GapFilledEncoder()(rays(person(seed, len(observed))), observed[None]).correctable[0]
 
 
 def test_uncertainty_grows_from_0_where_observed_to_1_at_the_maximum_gap():
@@ -160,16 +163,13 @@ def test_uncertainty_depends_on_the_frames_to_the_nearest_observation(seed):
 @given(SEEDS)
 def test_with_all_joints_observed_the_input_can_be_undone(seed):
     xyz = person(seed, at=np.random.default_rng(seed).uniform((-2, -1, 2), (2, 1, 8)))
-    inputs = prepare_inputs(rays(xyz), everything(xyz))
-    assert inputs.channels.shape == (1, 40, CHANNELS)
-    flat = (
-        torch.cat([joints_2d(inputs.channels) * inputs.scale.unsqueeze(-1), torch.ones(1, 40, JOINTS, 1)], -1)
-        @ inputs.rotation
-    )
+    inputs = GapFilledEncoder()(rays(xyz), everything(xyz))
+    assert inputs.channels(inputs.xy).shape == (1, 40, CHANNELS)
+    flat = torch.cat([inputs.xy * inputs.scale, torch.ones(1, 40, JOINTS, 1)], -1) @ inputs.rotation
     torch.testing.assert_close(flat[..., :2] / flat[..., 2:], rays(xyz), atol=2e-5, rtol=1e-5)
-    torch.testing.assert_close(inputs.centre, rays(xyz)[:, :, TORSO].mean(2))
-    assert (inputs.channels[..., 2 * JOINTS : 4 * JOINTS] == 1).all()
-    torch.testing.assert_close(inputs.channels[..., -1:], inputs.scale.log())
+    torch.testing.assert_close(centre(inputs), rays(xyz)[:, :, TORSO].mean(2))
+    assert (inputs.extra[..., :-1] == 1).all()
+    torch.testing.assert_close(inputs.extra[..., -1:], inputs.scale.squeeze(-1).log())
 
 
 @settings(max_examples=40)
@@ -178,17 +178,17 @@ def test_unobserved_values_have_no_effect(seed, value):
     random = np.random.default_rng(seed)
     xyz = person(seed)
     observed = torch.from_numpy(random.random((1, 40, JOINTS)) < random.random())
-    one = prepare_inputs(rays(xyz), observed)
-    other = prepare_inputs(torch.where(observed[..., None], rays(xyz), value), observed)
-    for name in ("channels", "rotation", "centre", "scale"):
+    one = GapFilledEncoder()(rays(xyz), observed)
+    other = GapFilledEncoder()(torch.where(observed[..., None], rays(xyz), value), observed)
+    for name in ("xy", "correctable", "extra", "rotation", "scale"):
         assert torch.equal(getattr(one, name), getattr(other, name))
         assert getattr(one, name).isfinite().all()
 
 
 def test_without_any_observation_the_direction_is_straight_ahead():
-    inputs = prepare_inputs(torch.full((2, 12, JOINTS, 2), torch.nan), torch.zeros(2, 12, JOINTS, dtype=torch.bool))
-    assert (inputs.channels[..., :-1] == 0).all()
-    assert inputs.channels.isfinite().all()
+    inputs = GapFilledEncoder()(torch.full((2, 12, JOINTS, 2), torch.nan), torch.zeros(2, 12, JOINTS, dtype=torch.bool))
+    assert (inputs.channels(inputs.xy)[..., :-1] == 0).all()
+    assert inputs.channels(inputs.xy).isfinite().all()
     torch.testing.assert_close(inputs.rotation, torch.eye(3).expand(2, 12, 3, 3))
 
 
@@ -196,12 +196,12 @@ def test_over_some_seconds_without_observations_the_direction_is_interpolated():
     xyz = person(frames=140, at=(1.5, 0, 4))
     observed = everything(xyz)
     observed[:, 10:130] = False
-    inputs = prepare_inputs(rays(xyz), observed)
+    inputs = GapFilledEncoder()(rays(xyz), observed)
     held = 9 + MAX_GAP
     again = 130 - MAX_GAP
     share = torch.linspace(0, 1, again - held + 1)[:, None]
     torch.testing.assert_close(
-        inputs.centre[0, held : again + 1], torch.lerp(inputs.centre[0, 9], inputs.centre[0, 130], share)
+        centre(inputs)[0, held : again + 1], torch.lerp(centre(inputs)[0, 9], centre(inputs)[0, 130], share)
     )
 
 
@@ -211,12 +211,12 @@ def test_over_more_seconds_without_observations_the_direction_is_straight_ahead(
     filled = MAX_GAP + MAX_POSITION_GAP
     observed = everything(xyz)
     observed[:, 100:350] = False
-    centre = prepare_inputs(rays(xyz), observed).centre[0]
-    torch.testing.assert_close(centre[99 : 100 + filled], centre[99].expand(filled + 1, 2))
-    torch.testing.assert_close(centre[350 - filled : 351], centre[350].expand(filled + 1, 2))
-    assert (centre[100 + filled : 350 - filled] == 0).all()
+    found = centre(GapFilledEncoder()(rays(xyz), observed))[0]
+    torch.testing.assert_close(found[99 : 100 + filled], found[99].expand(filled + 1, 2))
+    torch.testing.assert_close(found[350 - filled : 351], found[350].expand(filled + 1, 2))
+    assert (found[100 + filled : 350 - filled] == 0).all()
     observed[:, 100:] = False
-    assert torch.equal(prepare_inputs(rays(xyz), observed).centre[0, : 350 - filled], centre[: 350 - filled])
+    assert torch.equal(centre(GapFilledEncoder()(rays(xyz), observed))[0, : 350 - filled], found[: 350 - filled])
 
 
 def test_without_a_torso_the_centre_is_the_mean_of_the_known_joints():
@@ -224,7 +224,7 @@ def test_without_a_torso_the_centre_is_the_mean_of_the_known_joints():
     observed = everything(xyz)
     observed[:, :, TORSO] = False
     others = [joint for joint in range(JOINTS) if joint not in TORSO]
-    torch.testing.assert_close(prepare_inputs(rays(xyz), observed).centre, rays(xyz)[:, :, others].mean(2))
+    torch.testing.assert_close(centre(GapFilledEncoder()(rays(xyz), observed)), rays(xyz)[:, :, others].mean(2))
 
 
 def flat_person(seed=0):
@@ -239,9 +239,9 @@ def flat_person(seed=0):
 def test_distance_changes_only_the_scale(times):
     near = flat_person()
     far = near * torch.tensor([1.0, 1.0, times])
-    one = prepare_inputs(rays(near), everything(near))
-    other = prepare_inputs(rays(far), everything(far))
-    torch.testing.assert_close(joints_2d(other.channels), joints_2d(one.channels), atol=1e-4, rtol=1e-4)
+    one = GapFilledEncoder()(rays(near), everything(near))
+    other = GapFilledEncoder()(rays(far), everything(far))
+    torch.testing.assert_close(other.xy, one.xy, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(other.scale, one.scale / times, atol=1e-6, rtol=1e-4)
 
 
@@ -251,8 +251,8 @@ def test_an_average_person_at_5_metres_has_scale_1_over_5():
     xy = RMS_DISTANCE[:, None] * torch.stack([angle.cos(), angle.sin()], -1)
     xy[TORSO] = RMS_DISTANCE[TORSO][:, None] * torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
     xy[TORSO] -= xy[TORSO].mean(0)
-    inputs = prepare_inputs(xy.expand(1, 12, JOINTS, 2) / 5, torch.ones(1, 12, JOINTS, dtype=torch.bool))
-    torch.testing.assert_close(inputs.scale, torch.full((1, 12, 1), 1 / 5), rtol=0.01, atol=0)
+    inputs = GapFilledEncoder()(xy.expand(1, 12, JOINTS, 2) / 5, torch.ones(1, 12, JOINTS, dtype=torch.bool))
+    torch.testing.assert_close(inputs.scale, torch.full((1, 12, 1, 1), 1 / 5), rtol=0.01, atol=0)
 
 
 @pytest.mark.parametrize("axis", ["x", "y"])
@@ -261,9 +261,9 @@ def test_the_input_does_not_depend_on_the_position_in_the_image(axis, degrees):
     xyz = person()
     xyz[..., :2] -= xyz[:, :, TORSO, :2].mean(2, keepdim=True)  # so that the camera is rotated about one axis only
     turned = xyz @ torch.from_numpy(Rotation.from_euler(axis, degrees, degrees=True).as_matrix()).float().T
-    one = prepare_inputs(rays(xyz), everything(xyz))
-    other = prepare_inputs(rays(turned), everything(turned))
-    difference = (joints_2d(one.channels) - joints_2d(other.channels)).norm(dim=-1)
+    one = GapFilledEncoder()(rays(xyz), everything(xyz))
+    other = GapFilledEncoder()(rays(turned), everything(turned))
+    difference = (one.xy - other.xy).norm(dim=-1)
     assert difference.mean() < 0.02  # the projected centre is not exactly the centre of the projections
     assert (rays(turned) - rays(xyz)).norm(dim=-1).mean() > 0.15
     straight = turned @ other.rotation[0].mT  # back from the rotated camera to the camera's own axes
@@ -279,9 +279,10 @@ def test_no_frame_beyond_the_maximum_gap_and_the_smoothing_matters(frame):
     less = observed.clone()
     changed[:, future:] += 0.3
     less[:, future:] = ~less[:, future:]
-    one = prepare_inputs(rays(xyz), observed)
-    other = prepare_inputs(changed, less)
-    torch.testing.assert_close(one.channels[:, : frame + 1], other.channels[:, : frame + 1], atol=1e-5, rtol=1e-5)
+    one = GapFilledEncoder()(rays(xyz), observed)
+    other = GapFilledEncoder()(changed, less)
+    channels = [inputs.channels(inputs.xy)[:, : frame + 1] for inputs in (one, other)]
+    torch.testing.assert_close(*channels, atol=1e-5, rtol=1e-5)
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest, uniform
 
-from occlupose.methods.oanet.lifter import augmentation
-from occlupose.methods.oanet.lifter.augmentation import (
+from occlupose.methods.oanet import augmentation
+from occlupose.methods.oanet.augmentation import (
     BENDING,
     CHAINS,
     GROUPS,

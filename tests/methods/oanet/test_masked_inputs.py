@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occlupose.methods.oanet.normalise import RMS_DISTANCE, ROOT, TORSO, normalise_2d
+from occlupose.methods.oanet.masked_inputs import RMS_DISTANCE, ROOT, TORSO, MaskedEncoder
 from occlupose.skeletons import H36M17
 
 EVERYTHING = torch.ones(2, 6, 17, dtype=torch.bool)
@@ -17,22 +17,22 @@ def points(seed=0):
 def test_the_result_does_not_depend_on_unit_and_position(scale, shift, seed):
     xy = points(seed)
     reliable = torch.rand(2, 6, 17, generator=torch.Generator().manual_seed(seed)) < 0.7
-    one = normalise_2d(xy, reliable)
-    other = normalise_2d(scale * (xy + shift), reliable)
+    one = MaskedEncoder()(xy, reliable)
+    other = MaskedEncoder()(scale * (xy + shift), reliable)
     torch.testing.assert_close(other.xy, one.xy, atol=2e-3 * (1 + abs(shift)), rtol=0)
 
 
 def test_normalisation_can_be_undone():
     xy = points()
-    normalised = normalise_2d(xy, EVERYTHING)
+    normalised = MaskedEncoder()(xy, EVERYTHING)
     torch.testing.assert_close(normalised.normalise(xy), normalised.xy)
-    torch.testing.assert_close(normalised.xy * normalised.scale + normalised.root, xy)
+    torch.testing.assert_close(normalised.to_camera(normalised.xy, torch.zeros(2, 6, 17, 3))[0], xy)
 
 
 def test_the_pelvis_is_the_origin_and_a_missing_joint_lies_there():
     reliable = EVERYTHING.clone()
     reliable[:, :, 3] = False
-    normalised = normalise_2d(points(), reliable)
+    normalised = MaskedEncoder()(points(), reliable)
     assert (normalised.xy[:, :, [ROOT, 3]] == 0).all()
     assert (normalised.xy[:, :, 4:] != 0).all()
 
@@ -40,8 +40,8 @@ def test_the_pelvis_is_the_origin_and_a_missing_joint_lies_there():
 def test_unreliable_joints_have_no_effect():
     reliable = torch.rand(2, 6, 17, generator=torch.Generator().manual_seed(1)) < 0.6
     noisy = torch.where(reliable.unsqueeze(-1), points(), torch.nan)
-    assert torch.equal(normalise_2d(noisy, reliable).xy, normalise_2d(points(), reliable).xy)
-    assert normalise_2d(noisy, reliable).xy.isfinite().all()
+    assert torch.equal(MaskedEncoder()(noisy, reliable).xy, MaskedEncoder()(points(), reliable).xy)
+    assert MaskedEncoder()(noisy, reliable).xy.isfinite().all()
 
 
 def test_without_the_pelvis_the_root_is_the_mean_of_the_reliable_torso_joints():
@@ -49,7 +49,7 @@ def test_without_the_pelvis_the_root_is_the_mean_of_the_reliable_torso_joints():
     reliable = EVERYTHING.clone()
     reliable[:, 2, ROOT] = False
     reliable[0, 2, TORSO[:3]] = False
-    root = normalise_2d(xy, reliable).root[:, 2, 0]
+    root = MaskedEncoder()(xy, reliable).root[:, 2, 0]
     torch.testing.assert_close(root, torch.stack([xy[0, 2, TORSO[3]], xy[1, 2, TORSO].mean(0)]))
 
 
@@ -59,17 +59,17 @@ def test_without_a_torso_the_root_is_the_last_one_before_or_the_first_after():
     reliable[:, [0, 3, 4], ROOT] = False
     for joint in TORSO:
         reliable[:, [0, 3, 4], joint] = False
-    root = normalise_2d(xy, reliable).root[:, :, 0]
+    root = MaskedEncoder()(xy, reliable).root[:, :, 0]
     assert torch.equal(root[:, 3], xy[:, 2, ROOT])
     assert torch.equal(root[:, 4], xy[:, 2, ROOT])
     assert torch.equal(root[:, 0], xy[:, 1, ROOT])
 
 
 def test_without_reliable_joints_the_result_is_zero():
-    normalised = normalise_2d(points(), torch.zeros_like(EVERYTHING))
+    normalised = MaskedEncoder()(points(), torch.zeros_like(EVERYTHING))
     assert (normalised.xy == 0).all()
     assert normalised.scale.isfinite().all()
-    assert normalise_2d(points()[:0], EVERYTHING[:0]).xy.shape == (0, 6, 17, 2)
+    assert MaskedEncoder()(points()[:0], EVERYTHING[:0]).xy.shape == (0, 6, 17, 2)
 
 
 @pytest.mark.parametrize("missing", [[], H36M17.index("left_ankle", "right_ankle", "left_knee", "right_knee")])
@@ -78,4 +78,4 @@ def test_the_scale_of_an_average_person_is_a_metre_whichever_joints_are_missing(
     xy = 300 * direction * RMS_DISTANCE.view(1, 1, -1, 1)
     reliable = EVERYTHING.clone()
     reliable[:, :, missing] = False
-    assert normalise_2d(xy, reliable).scale.flatten().tolist() == pytest.approx([300, 300], rel=1e-4)
+    assert MaskedEncoder()(xy, reliable).scale.flatten().tolist() == pytest.approx([300, 300], rel=1e-4)

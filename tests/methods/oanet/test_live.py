@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from lifter_rays import random_rays
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.lifter import weights
-from occlupose.methods.oanet.lifter.inputs import MAX_GAP, MAX_POSITION_GAP
-from occlupose.methods.oanet.lifter.lift import interleave_factor, lift_rays, upsample_factor
-from occlupose.methods.oanet.lifter.live import LiveLifter
-from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.methods.oanet import weights
+from occlupose.methods.oanet.gap_filled_inputs import MAX_GAP, MAX_POSITION_GAP
+from occlupose.methods.oanet.live import LiveLifter
+from occlupose.methods.oanet.network import shipped_network
+from occlupose.methods.oanet.predict import interleave_factor, lift_rays, upsample_factor
 from occlupose.networks.live import HistoryBuffer
 from occlupose.networks.tcn import STRIDE
 from occlupose.skeletons import H36M17
@@ -27,7 +27,7 @@ CLOSE = 1e-5  # metres, and on the plane z = 1
 def lifter(depth=2):
     """A lifter with outputs about as large as those of trained ones."""
     torch.manual_seed(0)
-    net = Lifter(8, depth)
+    net = shipped_network(8, depth)
     for tcn in (net.tcn_2d, net.tcn_3d):
         torch.nn.init.normal_(tcn.out.weight, std=0.1)
     return net.eval()
@@ -248,6 +248,11 @@ def test_a_rate_or_max_gap_that_cannot_be_is_refused(fps, max_gap):
         OccluposeError, match=r"^fps .*, max_gap .*: impossible; give frames per second, and seconds from 0 on$"
     ):
         LiveLifter(LIFTER, fps, max_gap=max_gap)
+
+
+def test_networks_of_the_paper_are_refused():
+    with pytest.raises(OccluposeError, match="paper's preset, which takes whole windows; give weights of the shipped"):
+        LiveLifter(paper_network(8), 30)
 
 
 @pytest.mark.parametrize(

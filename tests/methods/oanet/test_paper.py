@@ -9,9 +9,9 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.camera_views import DISTANCE, to_studio_camera, to_virtual_view
-from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refinement2D
-from occlupose.methods.oanet.recipe import (
-    OANetRecipe,
+from occlupose.methods.oanet.network import AdversarialOANet, Refinement2D, paper_network
+from occlupose.methods.oanet.paper import (
+    PaperRecipe,
     build_batch,
     loss_2d,
     loss_3d,
@@ -24,7 +24,7 @@ from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel
 
 NOISE = NoiseModel.load()
-SMALL = OANetRecipe(width=8, window=16, batch=8)
+SMALL = PaperRecipe(width=8, window=16, batch=8)
 
 
 def rng(seed=0):
@@ -43,13 +43,13 @@ def batch(recipe=SMALL, unlabelled=True, seed=0):
 
 def adversarial():
     torch.manual_seed(0)
-    network = AdversarialOANet(OANetNetwork(8))
+    network = AdversarialOANet(paper_network(8))
     torch.nn.init.normal_(network.oanet.tcn_3d.out.weight)
     return network
 
 
 def test_the_weights_are_those_of_the_paper():
-    whole = OANetRecipe()
+    whole = PaperRecipe()
     assert (whole.symmetry_weight, whole.adversarial_weight, whole.regularisation_weight) == (0.2, 0.1, 0.1)
     assert (whole.threshold, whole.window, whole.batch) == (0.3, 128, 128)
     assert whole.stage_2d.steps + whole.stage_3d.steps == 100_000
@@ -76,7 +76,7 @@ def test_the_weights_are_those_of_the_paper():
 def test_invalid_values_are_refused(change):
     (name,) = change
     with pytest.raises(OccluposeError, match=rf"^{name} {change[name]}: .*"):
-        OANetRecipe(**change)
+        PaperRecipe(**change)
 
 
 def test_a_studio_camera_sees_an_upright_person_at_its_distance_from_four_sides():
@@ -125,7 +125,7 @@ def test_without_objects_the_body_occludes_only_itself():
     observations = simulate_detections(joints, NOISE, rng(), objects=False)
     assert torch.equal(observations.occluded, self_occluded(joints[:, :, BODY22_TO_H36M17], H36M17))
     bare = batch(replace(SMALL, objects=False), seed=4)
-    assert bare.inputs.reliable.float().mean() > batch(seed=4).inputs.reliable.float().mean()
+    assert bare.reliable.float().mean() > batch(seed=4).reliable.float().mean()
 
 
 def test_sequences_with_3d_come_first():
@@ -163,10 +163,10 @@ def test_only_the_visible_joints_of_video_contribute_to_the_loss():
     ankle, wrist = H36M17.index("left_ankle", "right_wrist")
     assert made.dropped[4:, :, ankle].all()
     assert not made.dropped[4:, :, wrist].all()  # never occluded, but absent in some frames
-    assert (made.dropped <= ~made.inputs.reliable).all()
+    assert (made.dropped <= ~made.reliable).all()
     network = adversarial()
     output, _ = network(made.inputs)
-    expected = losses.squared_2d(output.xy[:4], made.truth_2d[:4], made.inputs.reliable[:4]) / 2
+    expected = losses.squared_2d(output.xy[:4], made.truth_2d[:4], made.reliable[:4]) / 2
     network.eval()
     assert loss_3d(network, made, SMALL, end_to_end=True).keys() >= {"projection", "regularisation", "2d"}
     assert loss_2d(lambda _: output.xy, made)["2d"].item() == pytest.approx(expected.item(), rel=1e-5)
@@ -175,8 +175,8 @@ def test_only_the_visible_joints_of_video_contribute_to_the_loss():
 def test_without_occlusion_awareness_every_joint_is_reliable():
     assert build_batch(
         sample_observations(sequences(), None, NOISE, SMALL, rng()), replace(SMALL, occlusion_aware=False)
-    ).inputs.reliable.all()
-    shares = [batch(replace(SMALL, threshold=b)).inputs.reliable.float().mean().item() for b in (0.1, 0.3, 0.5)]
+    ).reliable.all()
+    shares = [batch(replace(SMALL, threshold=b)).reliable.float().mean().item() for b in (0.1, 0.3, 0.5)]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] < 1
 
@@ -194,15 +194,15 @@ def test_each_term_has_its_weight():
     network = adversarial().eval()
     output, logits = network(made.inputs, made.truth_3d)
     terms = loss_3d(network, made, SMALL, end_to_end=True)
-    dropped = ~made.inputs.reliable[4:]
+    dropped = ~made.reliable[4:]
     expected = {
         "3d": losses.squared_3d(output.xyz[:4], made.truth_3d) / 2,
-        "projection": losses.projection(output.xyz[4:], made.truth_2d[4:], made.inputs.reliable[4:]) / 2,
+        "projection": losses.projection(output.xyz[4:], made.truth_2d[4:], made.reliable[4:]) / 2,
         "regularisation": 0.1 * losses.regularisation(output.xyz[4:], dropped, H36M17) / 2,
         "symmetry": 0.2 * 4 * losses.symmetry(output.xyz, H36M17),
         "adversarial": 0.1 * losses.adversarial(logits.fake),
         "discrimination": losses.discrimination(logits.real, logits.fake_detached),
-        "2d": losses.squared_2d(output.xy, made.truth_2d, made.inputs.reliable),
+        "2d": losses.squared_2d(output.xy, made.truth_2d, made.reliable),
     }
     assert terms.keys() == expected.keys()
     for name, value in terms.items():
@@ -225,7 +225,7 @@ def test_a_term_of_weight_0_is_left_out(change, gone):
 
 
 def test_the_first_stage_trains_the_2d_network_alone():
-    network = OANetNetwork(8)
+    network = paper_network(8)
     torch.nn.init.normal_(network.tcn_2d.out.weight)
     terms = loss_2d(Refinement2D(network), batch())
     assert terms.keys() == {"2d"}

@@ -1,18 +1,23 @@
-"""Input of the lifter's temporal networks: joints of one person, centred and scaled, with gaps interpolated, and the
-time to the nearest observations.
+"""The shipped preset's input of OANet's temporal networks: joints of one person, centred and scaled, with gaps
+interpolated, and the time to the nearest observations.
 
-OANet multiplies root-relative coordinates by a 0/1 mask, which makes a missing joint look as if it were at the root.
-Ours interpolates a missing joint linearly over time and adds two channels with the time since the last and until the
+The paper multiplies coordinates by a 0/1 mask, which makes a missing joint look as if it were at the root. Ours
+interpolates a missing joint linearly over time and adds two channels with the time since the last and until the
 next observation. Without missing joints the coordinates are those of a network without occlusion awareness, so complete
 input costs no accuracy.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from occlupose.cameras import Camera
+from occlupose.methods.oanet.inputs import OANetInputs
+from occlupose.methods.oanet.joints import LifterJoints
+from occlupose.poses import Poses
 from occlupose.skeletons import BODY22
 
 CHANNELS = 4 * len(BODY22) + 1
@@ -34,48 +39,54 @@ networks, so that it adds no latency.
 
 TORSO = [BODY22.joints.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
 
-RMS_DISTANCE = torch.tensor(
-    [
-        0.37,
-        0.40,
-        0.40,
-        0.41,
-        0.41,
-        0.28,
-        0.28,
-        0.23,
-        0.23,
-        0.31,
-        0.31,
-        0.25,
-        0.25,
-        0.63,
-        0.63,
-        1.00,
-        1.00,
-        0.25,
-        0.05,
-        0.19,
-        0.37,
-        0.46,
-    ]
+RMS_DISTANCE = (
+    torch.tensor([37, 40, 40, 41, 41, 28, 28, 23, 23, 31, 31, 25, 25, 63, 63, 100, 100, 25, 5, 19, 37, 46]) / 100
 )
 """Root mean square distance of each joint from the torso's centre (metres, across the line of sight), measured on the
 training motion capture.
 """
 
 
-@dataclass
-class LifterInputs:
-    """A batch of network inputs, and how to undo the normalisation."""
+@dataclass(frozen=True)
+class GapFilledEncoder:
+    """Missing joints are interpolated over time, and the time to their nearest observations is an input. Later frames
+    matter only up to MAX_GAP and SCALE_SMOOTHING.
+    """
 
-    channels: Float[Tensor, "batch time channels"]
-    rotation: Float[Tensor, "batch time 3 3"]
-    """Rotates directions of the camera frame so that the z axis points at the person."""
-    centre: Float[Tensor, "batch time 2"]
-    """The torso's centre on the plane z = 1 of the camera frame."""
-    scale: Float[Tensor, "batch time 1"]
-    """Unit of the centred coordinates: about 1 m divided by the person's distance."""
+    skeleton = BODY22
+    channels = CHANNELS
+    window = None
+
+    def observe(self, poses: Poses) -> tuple[Float[np.ndarray, "time 22 2"], Bool[np.ndarray, "time 22"]]:
+        joints = LifterJoints.from_detections(poses.xy[:, 0], poses.score[:, 0], poses.state[:, 0], poses.skeleton)
+        return joints.rays(poses.camera or Camera.from_fov(poses.width, poses.height)), joints.observed
+
+    def __call__(self, rays: Float[Tensor, "batch time 22 2"], observed: Bool[Tensor, "batch time 22"]) -> OANetInputs:
+        """The network input.
+
+        The camera is rotated to point at the person, so that perspective effects depend on the pose alone (the idea of
+        Yu et al., "PCLs", CVPR 2021). Joints are relative to the torso's centre and scaled by the person's size.
+        """
+        filled, ages, known = interpolate_gaps(rays, observed)
+        rotation = rotation_to_axis(interpolate_position(*torso_centre(filled, known)))
+        centred = centre_joints(filled, known, rotation)
+        padding = (SCALE_SMOOTHING, SCALE_SMOOTHING)
+        scale = smooth_scale(torch.nn.functional.pad(squared_extent(centred, known), padding, mode="replicate"))
+        return gap_filled_inputs(stack_channels(centred, ages, scale), rotation, scale)
+
+
+def gap_filled_inputs(
+    channels: Float[Tensor, "batch time channels"],
+    rotation: Float[Tensor, "batch time 3 3"],
+    scale: Float[Tensor, "batch time 1"],
+) -> OANetInputs:
+    """The network input of these channels; joints are the less certain, the longer their nearest observation is ago or
+    ahead, and the 2D network corrects them accordingly. Ours.
+    """
+    xy = channels[..., : 2 * len(BODY22)].unflatten(-1, (len(BODY22), 2))
+    extra = channels[..., 2 * len(BODY22) :]
+    uncertainty = 1 - extra[..., :-1].unflatten(-1, (len(BODY22), 2)).amax(-1)
+    return OANetInputs(xy, uncertainty, extra, rotation, scale.new_zeros(1, 1, 1, 2), scale.unsqueeze(-1))
 
 
 def interpolate_gaps(
@@ -108,38 +119,6 @@ def _at(
 ) -> Float[Tensor, "batch time joint d"]:
     index = index.clamp(0, values.shape[1] - 1)
     return values.gather(1, index.unsqueeze(-1).expand_as(values))
-
-
-def prepare_inputs(
-    rays: Float[Tensor, "batch time joint 2"], observed: Bool[Tensor, "batch time joint"]
-) -> LifterInputs:
-    """Network input from joints on the camera's plane z = 1.
-
-    The camera is rotated to point at the person, so that perspective effects depend on the pose alone (the idea of Yu
-    et al., "PCLs", CVPR 2021). Joints are relative to the torso's centre and scaled by the person's size.
-
-    Arguments:
-        rays: BODY22 joints as (x/z, y/z) in the camera frame; ignored where not observed.
-        observed: which joints are reliable.
-    """
-    filled, ages, known = interpolate_gaps(rays, observed)
-    centre = interpolate_position(*torso_centre(filled, known))
-    rotation = rotation_to_axis(centre)
-    centred = centre_joints(filled, known, rotation)
-    padding = (SCALE_SMOOTHING, SCALE_SMOOTHING)
-    scale = smooth_scale(torch.nn.functional.pad(squared_extent(centred, known), padding, mode="replicate"))
-    return LifterInputs(stack_channels(centred, ages, scale), rotation, centre, scale)
-
-
-def joints_2d(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint 2"]:
-    """The centred, scaled 2D joints among the channels."""
-    return channels[..., : 2 * len(BODY22)].unflatten(-1, (len(BODY22), 2))
-
-
-def uncertainty(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint"]:
-    """0 where a joint is observed, rising to 1 with the time to its nearest observation. Ours."""
-    ages = channels[..., 2 * len(BODY22) : -1].unflatten(-1, (len(BODY22), 2))
-    return 1 - ages.amax(-1)
 
 
 def torso_centre(

@@ -1,4 +1,4 @@
-"""Live lifting: the output of `lift.lift_rays`, frame by frame, each as soon as no later frame can change it.
+"""Live lifting: the output of `predict.lift_rays`, frame by frame, each as soon as no later frame can change it.
 
 All people take their steps through the networks in one batch, STRIDE frames at a time, and every layer keeps the
 earlier frames that it needs (`networks.live`), so the cost of a frame does not depend on the length of the video. The
@@ -16,12 +16,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.lifter.inputs import (
+from occlupose.methods.oanet.gap_filled_inputs import (
     CHANNELS,
     MAX_GAP,
     MAX_POSITION_GAP,
     SCALE_SMOOTHING,
+    GapFilledEncoder,
     centre_joints,
+    gap_filled_inputs,
     interpolate_gaps,
     interpolate_position,
     rotation_to_axis,
@@ -30,8 +32,9 @@ from occlupose.methods.oanet.lifter.inputs import (
     stack_channels,
     torso_centre,
 )
-from occlupose.methods.oanet.lifter.lift import interleave_factor, to_camera_frame, upsample_factor
-from occlupose.methods.oanet.lifter.network import Lifter, apply_correction, apply_offset, replace_joints_2d
+from occlupose.methods.oanet.inputs import OANetInputs
+from occlupose.methods.oanet.network import OANetNetwork
+from occlupose.methods.oanet.predict import interleave_factor, upsample_factor
 from occlupose.networks.live import UNKNOWN_LENGTH, DelayLine, HistoryBuffer, LiveTCN, StreamPosition, reorder_batch
 from occlupose.networks.tcn import STRIDE
 from occlupose.skeletons import BODY22, H36M17
@@ -96,7 +99,7 @@ class LiveLifter:
     tests). In a gap between two of their frames a person is present, unobserved.
 
     Arguments:
-        lifter: networks, on any device.
+        lifter: networks of the shipped preset, on any device.
         fps: frames per second.
         max_gap: seconds; after a longer gap the same id is another person.
 
@@ -104,10 +107,16 @@ class LiveLifter:
         latency: frames between a frame and its output.
 
     Raises:
-        OccluposeError: an impossible frame rate or gap.
+        OccluposeError: an impossible frame rate or gap; networks of the paper's preset, where each frame of a window
+            depends on all others.
     """
 
-    def __init__(self, lifter: Lifter, fps: float, *, max_gap: float = 2.0) -> None:
+    def __init__(self, lifter: OANetNetwork, fps: float, *, max_gap: float = 2.0) -> None:
+        if not isinstance(lifter.encoder, GapFilledEncoder):
+            raise OccluposeError(
+                "live lifting: these weights are of the paper's preset, which takes whole windows; give weights of the"
+                " shipped preset, or lift recorded video"
+            )
         if not (0 < fps < inf and 0 <= max_gap < inf):
             raise OccluposeError(
                 f"fps {fps}, max_gap {max_gap}: impossible; give frames per second, and seconds from 0 on"
@@ -253,23 +262,22 @@ class _Completed(NamedTuple):
     """The state of a step between the 2D and the 3D network."""
 
     position: StreamPosition
-    channels: Float[Tensor, "batch 4 channels"]
+    inputs: OANetInputs
+    """Channels of the frames that the 2D network has completed; rotation and scale of those that are returned."""
     completed: Float[Tensor, "batch 4 22 2"]
-    scale: Float[Tensor, "batch 4 1"]
-    centre: Float[Tensor, "batch 4 2"]
 
 
 class _LiveNetworks(nn.Module):
-    """`inputs.prepare_inputs`, `Lifter.complete_2d`, `Lifter.lift` and `lift.to_camera_frame`, on STRIDE frames of each
-    sequence at a time.
+    """`GapFilledEncoder`, `OANetNetwork` and `OANetInputs.to_camera`, on STRIDE frames of each sequence at a time.
 
     Attributes:
         delay: of the output, frames.
     """
 
-    def __init__(self, lifter: Lifter) -> None:
+    def __init__(self, lifter: OANetNetwork) -> None:
         super().__init__()
         self.device = next(lifter.parameters()).device
+        self.to_3d = lifter.to_3d
         self.observations = HistoryBuffer(3 * JOINTS, 2 * MAX_GAP)
         self.extents = HistoryBuffer(2, 2 * SCALE_SMOOTHING)
         self.positions = HistoryBuffer(3, 2 * MAX_POSITION_GAP)
@@ -308,15 +316,16 @@ class _LiveNetworks(nn.Module):
         channels = stack_channels(joints[:, :, 0], joints[:, :, 1], scale).to(self.device)
         correction = self.tcn_2d(channels, position)
         channels = self.channels_until_2d(channels.mT).mT
-        completed = apply_correction(channels, correction)
-        return _Completed(position, channels, completed, self.scales(scale.mT).mT, self.centres(centre.mT).mT)
+        rotation = rotation_to_axis(self.centres(centre.mT).mT)
+        inputs = gap_filled_inputs(channels, rotation, self.scales(scale.mT).mT)
+        return _Completed(position, inputs, inputs.corrected(correction))
 
     @torch.inference_mode()
     def lift(self, step: _Completed) -> tuple[Float[Tensor, "batch 4 17 3"], Float[Tensor, "batch 4 22 2"]]:
-        """Root-relative 3D joints and completed 2D joints, as from `lift.to_camera_frame`."""
-        offset = self.tcn_3d(replace_joints_2d(step.channels, step.completed), step.position)
+        """Root-relative 3D joints and completed 2D joints, in the camera's frame."""
+        offset = self.tcn_3d(step.inputs.channels(step.completed), step.position)
         completed = self.joints_until_3d(step.completed.flatten(2).mT).mT.unflatten(2, (JOINTS, 2))
-        outputs = torch.cat([apply_offset(completed, offset).flatten(2), completed.flatten(2)], -1)
+        outputs = torch.cat([self.to_3d(completed, offset).flatten(2), completed.flatten(2)], -1)
         xyz, completed = self.outputs_until_position(outputs.mT).mT.cpu().split([3 * len(H36M17), 2 * JOINTS], -1)
-        rotation = rotation_to_axis(step.centre)
-        return to_camera_frame(xyz.unflatten(2, (-1, 3)), completed.unflatten(2, (-1, 2)), step.scale, rotation)
+        rays, xyz = step.inputs.to_camera(completed.unflatten(2, (-1, 2)), xyz.unflatten(2, (-1, 3)))
+        return xyz, rays
