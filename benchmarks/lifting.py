@@ -201,7 +201,9 @@ TARGETS = {
 """Largest ratio of our P-MPJPE to that of the better of hold and interpolate."""
 
 
-def measure(aware: dict[str, OANetNetwork], unaware: OANetNetwork, clips: list[MotionClip], skeleton: Skeleton) -> Errors:
+def measure(
+    aware: dict[str, OANetNetwork], unaware: OANetNetwork, clips: list[MotionClip], skeleton: Skeleton
+) -> Errors:
     """MPJPE and P-MPJPE of each joint and frame (mm) in each view, for each method, condition and joint set.
 
     Arguments:

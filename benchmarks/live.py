@@ -4,7 +4,7 @@
 
 Synthetic people, 30 frames/s, a fifth of their joints missing. Two ways to the same output, frame by frame: `live` is
 `LiveLifter.update`; `window` lifts, for every frame, the window of all frames that can change it (`lift_rays` on
-`OANetNetwork.look_ahead` frames to either side). `stream` is `StreamLifter.update`, which also computes the root trajectory.
+`look_ahead` frames to either side). `stream` is `StreamLifter.update`, which also computes the root trajectory.
 Frames are timed one by one, after the latency; of the windows only every twentieth. Medians of `--repeats` runs, also
 of each run's slowest frame. Writes results/live.csv.
 """

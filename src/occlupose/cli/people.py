@@ -122,7 +122,7 @@ def run(
             in 3D.
         flip: Test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors front ends
             and hupor.
-        weights: Weights of the lifter (oanet) or of all networks (hupor), as train lifter or train hupor writes them.
+        weights: Weights of the lifter (oanet) or of all networks (hupor), as train oanet or train hupor writes them.
         device: Device of the lifter, a front end or detector in a file, RAFT and hupor: cpu, cuda, mps, ...;
             directml for .onnx files alone.
         threads: Processor threads of each network.
@@ -205,7 +205,7 @@ class EstimatorOptions:
         """What the weights belong to, and which command writes them."""
         if self.method == "hupor":
             return "HUPOR, as train hupor writes them"
-        return "a lifter, as train lifter writes them"
+        return "OANet, as train oanet writes them"
 
     def build(self, source: "Source", console: Console) -> "PoseEstimator":
         """The estimator with its networks loaded. Raises OccluposeError."""
@@ -350,7 +350,7 @@ def lift(
     Args:
         input: .npz or .json file of 2D poses.
         output: .npz or .json file to write.
-        weights: Weights of a lifter, as train lifter writes them.
+        weights: Weights of the lifter, as train oanet writes them.
         device: Torch device: cpu, cuda, ...
         calibration: Camera and body height, for correct metres.
     """
@@ -362,7 +362,7 @@ def lift(
     pose_files.check_suffix(file)
     check_file(file)
     if weights is not None and not weights.exists():
-        raise OccluposeError(f"{weights}: no such file; give weights of a lifter, as train lifter writes them")
+        raise OccluposeError(f"{weights}: no such file; give weights of OANet, as train oanet writes them")
     camera = calibration.load()
     poses = pose_files.load(input)
     from occlupose.methods.oanet import lifting

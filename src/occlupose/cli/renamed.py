@@ -6,6 +6,7 @@ RENAMED_COMMANDS: dict[str, tuple[str, ...]] = {
     "eval keypoints": ("eval coco", "eval crowdpose", "eval ochuman"),
     "eval oanet": ("eval h36m", "eval humaneva"),
     "eval hupor": ("eval mupots", "eval 3dpw", "eval h36m-images", "eval synth"),
+    "train lifter": ("train oanet",),
 }
 """Old name -> the new ones."""
 
@@ -47,19 +48,19 @@ RENAMED_OPTIONS: dict[str, str] = {
     "train oanet --recipe.augmentation": "--recipe.virtual-view-fraction",
     "train oanet --recipe.labelled": "--recipe.labelled-fraction",
     "train oanet --recipe.flat": "--recipe.unlabelled-fraction",
-    "train lifter --recipe.masks": "--recipe.occlusion-aware",
-    "train lifter --recipe.no-masks": "--recipe.no-occlusion-aware",
-    "train lifter --recipe.complete": "--recipe.complete-probability",
-    "train lifter --recipe.hidden": "--recipe.missing-joint-weight",
-    "train lifter --recipe.noise": "--recipe.noise-probability",
-    "train lifter --recipe.guessed": "--recipe.guess-probability",
-    "train lifter --recipe.h36m-input": "--recipe.h36m-probability",
-    "train lifter --recipe.views.still": "--recipe.augmentation.still-probability",
-    "train lifter --recipe.views.mirror": "--recipe.augmentation.mirror-probability",
-    "train lifter --recipe.views.arms": "--recipe.augmentation.arm-exchange-probability",
-    "train lifter --recipe.views.bent": "--recipe.augmentation.bend-probability",
-    "train lifter --recipe.views.tumble": "--recipe.augmentation.tumble-probability",
-    "train lifter --recipe.views.wrong-focal": "--recipe.augmentation.wrong-focal-probability",
+    "train oanet --recipe.masks": "--recipe.occlusion-aware",
+    "train oanet --recipe.no-masks": "--recipe.no-occlusion-aware",
+    "train oanet --recipe.complete": "--recipe.complete-probability",
+    "train oanet --recipe.hidden": "--recipe.missing-joint-weight",
+    "train oanet --recipe.noise": "--recipe.noise-probability",
+    "train oanet --recipe.guessed": "--recipe.guess-probability",
+    "train oanet --recipe.h36m-input": "--recipe.h36m-probability",
+    "train oanet --recipe.views.still": "--recipe.augmentation.still-probability",
+    "train oanet --recipe.views.mirror": "--recipe.augmentation.mirror-probability",
+    "train oanet --recipe.views.arms": "--recipe.augmentation.arm-exchange-probability",
+    "train oanet --recipe.views.bent": "--recipe.augmentation.bend-probability",
+    "train oanet --recipe.views.tumble": "--recipe.augmentation.tumble-probability",
+    "train oanet --recipe.views.wrong-focal": "--recipe.augmentation.wrong-focal-probability",
     "train hupor --recipe.variation.turn": "--recipe.augmentation.rotation",
     "train hupor --recipe.variation.flip": "--recipe.augmentation.flip-probability",
     "train hupor --recipe.variation.zoom": "--recipe.augmentation.scale",
@@ -105,7 +106,7 @@ for _stage, _name in _STAGES.items():
     for _old, _new in {**_OPTIMISATION, **dict(zip(_KEPT, _KEPT, strict=True))}.items():
         RENAMED_OPTIONS[f"train oanet --recipe.{_stage}.{_old}"] = f"--recipe.{_name}.{_new}"
 for _old in ("bend", "bone-scale", "distance", "elevation", "off-axis", "roll", "speed"):
-    RENAMED_OPTIONS[f"train lifter --recipe.views.{_old}"] = f"--recipe.augmentation.{_old}"
+    RENAMED_OPTIONS[f"train oanet --recipe.views.{_old}"] = f"--recipe.augmentation.{_old}"
 
 
 def refuse_renamed_command(words: list[str]) -> None:

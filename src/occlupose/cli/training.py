@@ -22,16 +22,12 @@ InitialWeights = Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hin
 GiB = Annotated[float, arg(metavar="GIB")]
 
 
-def _lifter_recipe() -> type:
-    from occlupose.methods.oanet.lifter.recipe import LifterRecipe
+def _oanet_recipe() -> Any:
+    from tyro.extras import subcommand_type_from_defaults
 
-    return LifterRecipe
+    from occlupose.methods.oanet.train import RECIPES
 
-
-def _oanet_recipe() -> type:
-    from occlupose.methods.oanet.recipe import OANetRecipe
-
-    return OANetRecipe
+    return subcommand_type_from_defaults(RECIPES)
 
 
 def _keypoints_recipe() -> type:
@@ -60,32 +56,6 @@ def _refine_recipe() -> type:
     from occlupose.methods.hupor.refine import RefineRecipe
 
     return RefineRecipe
-
-
-def train_lifter(
-    mocap: Mocap,
-    output: Output,
-    recipe: Annotated[Any, arg(constructor_factory=_lifter_recipe)],
-    init_from: InitialWeights = None,
-    resume: bool = False,
-    device: Device = "cpu",
-) -> None:
-    """Train a lifter (OANet's 2D and 3D temporal networks) with the recipe of the shipped one.
-
-        occlupose train lifter --mocap mocap -o runs/lifter --device cuda
-
-    Args:
-        mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
-        output: Folder for checkpoint, log, weights and card.
-        recipe: Configuration of the training.
-        init_from: Initial weights, as train lifter writes them.
-        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
-        device: Torch device: cpu, cuda, ...
-    """
-    from occlupose.methods.oanet.lifter import train
-
-    weights = train.train_lifter(mocap, output, recipe, init_from=init_from, resume=resume, device=device)
-    print(f"{weights}: weights and card written")
 
 
 def train_keypoints(
@@ -121,26 +91,32 @@ def train_oanet(
     output: Output,
     recipe: Annotated[Any, arg(constructor_factory=_oanet_recipe)],
     video: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None,
+    init_from: InitialWeights = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train OANet's temporal networks as in the paper; each part can be switched off for comparison.
+    """Train OANet's temporal networks (the lifter): as the shipped ones, or as in the paper, where each part can be
+    switched off for comparison.
 
-        occlupose train oanet --mocap mocap -o runs/oanet
-        occlupose train oanet --mocap mocap -o run --recipe.no-occlusion-aware
+        occlupose train oanet --mocap mocap -o runs/lifter --device cuda recipe:shipped
+        occlupose train oanet --mocap mocap -o run recipe:paper --recipe.no-occlusion-aware
 
     Args:
         mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: Folder for checkpoints, logs, weights and card.
         recipe: Configuration of the training.
-        video: Folder of poses files, as occlupose run writes them, for training on 2D poses without 3D.
+        video: Folder of poses files, as occlupose run writes them, for training on 2D poses without 3D (recipe:paper).
+        init_from: Initial weights, as train oanet writes them.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
         device: Torch device: cpu, cuda, ...
     """
     from occlupose.methods.oanet import train
+    from occlupose.training.run import TrainingRun
 
-    weights = train.train_oanet(mocap, output, recipe, video=video, resume=resume, device=device)
-    print(f"{weights}: weights and card written; score them with occlupose eval h36m --weights {weights}")
+    places = {mocap: "MOCAP", video: "VIDEO"}
+    run = TrainingRun(output, resume=resume, device=device, init_from=init_from, places=places)
+    weights = train.train_oanet(mocap, recipe, run, video=video)
+    print(f"{weights}: weights and card written; use them with occlupose run --weights {weights}")
 
 
 def train_ljof(
@@ -459,7 +435,6 @@ def _card_fields(datasets: "list[ImageDataset]") -> dict[str, Any]:
 
 
 TRAIN: dict[str, Callable[..., None]] = {
-    "lifter": train_lifter,
     "oanet": train_oanet,
     "keypoints": train_keypoints,
     "ljof": train_ljof,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from occlupose.training.run import TrainingRun
 
 from interrupted_runs import kill_after, run_to_the_end
 from mocap_files import write_mocap
@@ -23,6 +22,7 @@ from occlupose.methods.oanet.train import OANetTask, train_oanet
 from occlupose.methods.oanet.weights import load
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
+from occlupose.training.run import TrainingRun
 
 
 def stage(steps=6, **changes):

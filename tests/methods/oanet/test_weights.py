@@ -135,7 +135,9 @@ def test_other_safetensors_are_refused(tmp_path):
 def test_headers_that_do_not_fit_the_weights_are_refused(tmp_path, header):
     path = tmp_path / "odd.safetensors"
     save_file(
-        {name: value.half() for name, value in lifter().state_dict().items()}, path, {"format": weights.SHIPPED_FORMAT} | header
+        {name: value.half() for name, value in lifter().state_dict().items()},
+        path,
+        {"format": weights.SHIPPED_FORMAT} | header,
     )
     assert "not readable" in refused(path)
 

@@ -154,7 +154,9 @@ class PaperRecipe(OANetRecipe):
             return build_batch(sample(generator), self)
 
         def stage(name: str, module: nn.Module, loss: Callable[..., Terms], seed: int) -> TrainingStage:
-            return TrainingStage(module, batch, loss, getattr(self, name), name, 3 * self.seed + seed)
+            return TrainingStage(
+                module, batch, loss=loss, optimisation=getattr(self, name), name=name, seed=3 * self.seed + seed
+            )
 
         if oanet.tcn_2d is None:
             yield stage("stage_3d", adversarial, loss, 0)

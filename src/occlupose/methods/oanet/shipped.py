@@ -73,7 +73,7 @@ class ShippedRecipe(OANetRecipe):
     def stages(self, oanet: OANetNetwork, sample: Callable[[Generator], "ShippedBatch"]) -> list[TrainingStage]:
         """A single one, which trains both networks."""
         loss = partial(shipped_loss, missing_joint_weight=self.missing_joint_weight)
-        return [TrainingStage(oanet, sample, loss, self.optimisation)]
+        return [TrainingStage(oanet, sample, loss=loss, optimisation=self.optimisation)]
 
 
 @dataclass

@@ -17,9 +17,9 @@ from occlupose.methods.oanet.shipped import ShippedRecipe
 from occlupose.methods.oanet.weights import header, load, save
 from occlupose.synth.noise import SHIPPED
 from occlupose.training.loop import fingerprint
-from occlupose.training.run import TrainingStage, TrainingRun, TrainingTask
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
 
-PRESETS: dict[str, type[OANetRecipe]] = {"paper": PaperRecipe, "shipped": ShippedRecipe}
+RECIPES: dict[str, OANetRecipe] = {"paper": PaperRecipe(), "shipped": ShippedRecipe()}
 """The recipe of each preset."""
 
 
@@ -77,8 +77,8 @@ def train_oanet(mocap: Path, recipe: OANetRecipe, run: TrainingRun, *, video: Pa
     """Trains on a folder of motion capture and writes weights and card; returns the weights file.
 
     Arguments:
-        mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
-        video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.pose_folder.load_sequences`);
+        mocap: folder with cmu/NN/NN_MM.amc (see `datasets.formats.cmu.load_clips`).
+        video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.formats.pose_folder.load_sequences`);
             for the paper's preset.
 
     Raises:
