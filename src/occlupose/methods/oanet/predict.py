@@ -66,8 +66,8 @@ def lift_rays(
         mask = _upsample(mask, upsampling)
     interleaving = interleave_factor(fps)
     window = oanet.encoder.window
-    is_short = window is None or points.shape[1] < window * interleaving
-    multiple = interleaving * (STRIDE if is_short else 1)
+    has_windows = window is not None and points.shape[1] >= window * interleaving
+    multiple = interleaving * (1 if has_windows else STRIDE)  # the length of a window is a multiple of the stride
     sequences = [_interleave(values, interleaving, multiple) for values in (points, mask)]
     lifted = _deinterleave(_lift_windows(oanet, *sequences), interleaving)
     lifted = lifted[:, ::upsampling][:, : len(rays)].transpose(0, 1)
