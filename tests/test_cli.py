@@ -932,7 +932,6 @@ def test_names_that_are_too_long_for_a_line_of_progress():
         "lift",
         "demo",
         "train",
-        "train lifter",
         "train keypoints",
         "train oanet",
         "label",
@@ -959,7 +958,6 @@ def test_help_teaches(command, named):
         "lift": ["coco17", "h36m17", "xyz", ".npz or .json"],
         "demo": ["BSD-3", "--output FOLDER"],
         "train": ["Train a network.", "lifter", "temporal networks", "keypoints"],
-        "train lifter": ["--recipe.seed INT", "--mocap"],
         "train keypoints": [
             "--recipe.stacks INT",
             "--recipe.crop.width INT",
@@ -967,7 +965,7 @@ def test_help_teaches(command, named):
             "--annotations FILE",
             "--images",
         ],
-        "train oanet": ["--recipe.symmetry-weight FLOAT", "--recipe.end-to-end.steps INT", "--mocap", "--video FOLDER"],
+        "train oanet": ["recipe:paper", "recipe:shipped", "--init-from WEIGHTS", "--mocap", "--video FOLDER"],
         "label": [
             "--views 100 --projection orthographic --occlusion-rules paper",
             "--views COUNT",

@@ -14,7 +14,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import weights
 from occlupose.methods.oanet.gap_filled_inputs import MAX_GAP, MAX_POSITION_GAP
 from occlupose.methods.oanet.live import LiveLifter
-from occlupose.methods.oanet.network import shipped_network
+from occlupose.methods.oanet.network import paper_network, shipped_network
 from occlupose.methods.oanet.predict import interleave_factor, lift_rays, upsample_factor
 from occlupose.networks.live import HistoryBuffer
 from occlupose.networks.tcn import STRIDE

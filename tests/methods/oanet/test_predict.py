@@ -233,7 +233,7 @@ def test_overlapping_windows_are_averaged(oanet):
 def test_units_do_not_matter(oanet):
     xy, reliable = sequence(40)
     torch.testing.assert_close(
-        predict_3d(oanet, 300 * xy + 500, reliable, 32), predict_3d(oanet, xy, reliable), atol=1e-4, rtol=1e-4
+        predict_3d(oanet, 300 * xy + 500, reliable), predict_3d(oanet, xy, reliable), atol=1e-4, rtol=1e-4
     )
 
 

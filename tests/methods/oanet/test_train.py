@@ -214,21 +214,20 @@ def test_held_out_subjects_are_not_trained_on(mocap, tmp_path):
     assert not (tmp_path / "nothing").exists()
 
 
+def trainer(mocap, folder, *words):
+    """The command with these words."""
+    start = [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "oanet"]
+    return [*start, "--mocap", str(mocap), "-o", str(folder), *words]
+
+
 def command_line(mocap, folder, *more):
     """`recipe()` with 40 steps a stage as a command."""
-    options = {
-        "mocap": mocap,
-        "output": folder,
-        "recipe.width": 8,
-        "recipe.window": 8,
-        "recipe.batch": 4,
-        "recipe.labelled-fraction": 0.5,
-    }
+    options = {"recipe.width": 8, "recipe.window": 8, "recipe.batch": 4, "recipe.labelled-fraction": 0.5}
     for name in ("stage_2d", "stage_3d", "end_to_end"):
         plan = {"steps": 40, "warm-up-steps": 2, "save-every": 2, "log-every": 2, "precision": "32-true"}
         options |= {f"recipe.{name.replace('_', '-')}.{field}": value for field, value in plan.items()}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "oanet", *words, *more]
+    return trainer(mocap, folder, *more, "recipe:paper", *words)
 
 
 @pytest.mark.slow
@@ -394,10 +393,10 @@ def test_a_folder_without_mocap_is_refused_before_anything_is_written(tmp_path):
 def shipped_command_line(mocap, folder, *more):
     """`shipped_recipe(STEPS)` as a command."""
     plan = {"steps": STEPS, "warm-up-steps": 5, "save-every": 10, "log-every": 10}
-    options = {"mocap": mocap, "output": folder, "recipe.width": 8, "recipe.batch": 2, "recipe.window": 8}
+    options = {"recipe.width": 8, "recipe.batch": 2, "recipe.window": 8}
     options |= {f"recipe.optimisation.{name}": value for name, value in plan.items()}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "lifter", *words, *more]
+    return trainer(mocap, folder, *more, "recipe:shipped", *words)
 
 
 @pytest.mark.slow

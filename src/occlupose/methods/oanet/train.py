@@ -78,8 +78,8 @@ def train_oanet(mocap: Path, recipe: OANetRecipe, run: TrainingRun, *, video: Pa
 
     Arguments:
         mocap: folder with cmu/NN/NN_MM.amc (see `datasets.formats.cmu.load_clips`).
-        video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.formats.pose_folder.load_sequences`);
-            for the paper's preset.
+        video: for the paper's preset, folder of poses files in 2D, as `occlupose run` writes them (see
+            `datasets.formats.pose_folder.load_sequences`).
 
     Raises:
         OccluposeError: no motion capture there, or only of held-out subjects; as `TrainingRun.fit`.
