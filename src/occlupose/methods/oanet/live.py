@@ -277,6 +277,7 @@ class _LiveNetworks(nn.Module):
     def __init__(self, lifter: OANetNetwork) -> None:
         super().__init__()
         self.device = next(lifter.parameters()).device
+        assert lifter.tcn_2d is not None
         self.to_3d = lifter.to_3d
         self.observations = HistoryBuffer(3 * JOINTS, 2 * MAX_GAP)
         self.extents = HistoryBuffer(2, 2 * SCALE_SMOOTHING)
