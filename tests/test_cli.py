@@ -974,7 +974,7 @@ def test_help_teaches(command, named):
             "--preview FILE",
         ],
         "eval": ["h36m", "keypoints", "Score"],
-        "eval h36m": ["Human3.6M", "--predictions FILE", "--detections NAME", "train lifter or train oanet"],
+        "eval h36m": ["Human3.6M", "--predictions FILE", "--detections NAME", "train oanet"],
     }[named]
     flat = re.sub(r"[│\s]+", " ", outcome.out)
     assert [word for word in words if word not in flat] == []

@@ -18,8 +18,8 @@ def call(monkeypatch, capsys):
     [
         ("rnu walk.avi", "rnu: not a command of occlupose; did you mean run?"),
         ("zzz", "zzz: not a command of occlupose; give one of run, demo, "),
-        ("train lifte", "lifte: not a command of occlupose train; did you mean lifter?"),
-        ("train", "train: a command is missing; give one of lifter, "),
+        ("train oanett", "oanett: not a command of occlupose train; did you mean oanet?"),
+        ("train", "train: a command is missing; give one of oanet, "),
         ("--start 3 run walk.avi", "--start: options come after the command; "),
         ("run", "run: INPUT missing; see occlupose run --help"),
         ("convert smpl a.pkl", "convert smpl: --output FILE missing; see occlupose convert smpl --help"),
