@@ -13,9 +13,8 @@ import torch
 import coco_files as files
 from commands import assert_refused, caller, names
 from interrupted_runs import kill_after, run_to_the_end
-from occlupose.frontends.estimator import load
 from occlupose.media import read_image, write_image
-from occlupose.networks.estimators import build
+from occlupose.networks.estimators import build, load
 from occlupose.skeletons import COCO17, H36M17
 
 TINY = ["--model", "hrnet_small", "--crop", "64", "64", "--epochs", "1", "--batch", "4"]
@@ -460,8 +459,8 @@ def empty(folder):
 def other_model(folder):
     output = folder / "other.safetensors"
     torch.manual_seed(0)
-    from occlupose.frontends.estimator import save
     from occlupose.methods.ljof.recipe import published
+    from occlupose.networks.estimators import save
 
     design = published("simple_baseline_small").design(COCO17)
     save(design.build().state_dict(), design, output)

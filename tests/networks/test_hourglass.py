@@ -1,7 +1,13 @@
+import json
+import re
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from occlupose.networks.hourglass import INITIAL_VALUE, Hourglass, Residual, StackedHourglass
+from hourglass_networks import ARMS, CROP, network
+from occlupose.errors import OccluposeError
+from occlupose.networks.hourglass import INITIAL_VALUE, Hourglass, Residual, StackedHourglass, load, save
 
 
 def small(**options):
@@ -65,3 +71,78 @@ def test_a_residual_block_adds_to_its_input():
     x = torch.randn(2, 4, 5, 5)
     torch.testing.assert_close(block(x), x)
     assert Residual(4, 6)(x).shape == (2, 6, 5, 5)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    save(network().state_dict(), network(), ARMS, CROP, tmp_path / "net.safetensors")
+    return tmp_path / "net.safetensors"
+
+
+def test_a_network_comes_back_with_what_is_needed_to_use_it(saved):
+    net, skeleton, crop = load(saved)
+    assert (skeleton, crop) == (ARMS, CROP)
+    assert (len(net.stacks), net.width, net.depth, net.joints, net.training) == (2, 8, 2, 3, False)
+    original = network().state_dict()
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, original[name].half().float() if value.ndim > 1 else original[name]), name
+
+
+def test_saving_twice_gives_the_same_bytes(saved, tmp_path):
+    save(network().state_dict(), network(), ARMS, CROP, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
+
+
+def refused(path):
+    with pytest.raises(OccluposeError) as refusal:
+        load(path)
+    message = str(refusal.value)
+    assert (
+        message.startswith(f"{path}: ")
+        and message.endswith("; give a file that `occlupose train keypoints` wrote")
+        and "\n" not in message
+    )
+    return message
+
+
+def test_other_files_are_refused(saved, tmp_path):
+    assert "no such file" in refused(tmp_path / "none.safetensors")
+    save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    assert "not the weights of a stacked hourglass" in refused(tmp_path / "other.safetensors")
+    saved.write_bytes(saved.read_bytes()[:500])
+    assert "not readable" in refused(saved)
+    (tmp_path / "card.safetensors").write_text(json.dumps({}))
+    assert "not readable" in refused(tmp_path / "card.safetensors")
+
+
+HEADER = {
+    "format": "occlupose hourglass 1",
+    "skeleton": ARMS.name,
+    "stacks": "2",
+    "width": "8",
+    "depth": "2",
+    "crop_width": "32",
+    "crop_height": "48",
+    "crop_padding": "1.5",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: None} for name in HEADER if name != "format"),
+        {"skeleton": "centaur"},
+        {"skeleton": "coco17"},
+        {"stacks": "3"},
+        {"stacks": "two"},
+        {"width": "16"},
+        {"crop_width": "36"},
+        {"crop_padding": "0"},
+    ],
+)
+def test_headers_that_do_not_fit_are_refused(saved, change):
+    tensors = load_file(saved)
+    save_file(tensors, saved, HEADER)
+    load(saved)
+    save_file(tensors, saved, {name: value for name, value in (HEADER | change).items() if value is not None})
+    assert re.search("not readable|do not match", refused(saved))

@@ -76,9 +76,9 @@ def convert_checkpoint(
 
     from occlupose.codecs.crops import Grid
     from occlupose.errors import OccluposeError
-    from occlupose.frontends.estimator import FORMAT, save
     from occlupose.methods.ljof.recipe import published
     from occlupose.networks.checkpoints import translate
+    from occlupose.networks.estimators import FORMAT, save
     from occlupose.networks.weights import header
     from occlupose.skeletons import SKELETONS, by_name
 

@@ -220,10 +220,11 @@ def load_crop_network(
 
 def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropNetwork | OnnxPeople":
     """The pose network of a name or file; see `load_crop_network`."""
-    from occlupose.frontends import estimator
+    from occlupose.frontends.estimator import EstimatorNetwork
     from occlupose.frontends.hourglass import HourglassNetwork
     from occlupose.frontends.movenet import MoveNetThunder
     from occlupose.frontends.onnx import OnnxDetector, load_network
+    from occlupose.networks.estimators import FORMAT
     from occlupose.networks.weights import header
 
     if name == DEFAULT:
@@ -238,6 +239,6 @@ def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropN
         return network
     if path.suffix.lower() != ".safetensors":
         raise OccluposeError(f"{path}: not a keypoint network; give a .safetensors or an .onnx file")
-    if header(path).get("format") == estimator.FORMAT:
-        return estimator.EstimatorNetwork(path, flip=flip, device=device)
+    if header(path).get("format") == FORMAT:
+        return EstimatorNetwork(path, flip=flip, device=device)
     return HourglassNetwork(path, flip=flip, device=device)

@@ -11,15 +11,12 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
 from occlupose.frontends.crops import Keypoints
 from occlupose.networks import weights
-from occlupose.networks.hourglass import STRIDE, StackedHourglass
+from occlupose.networks.hourglass import STRIDE, load
 from occlupose.occlusion.confidence import MIN_CONFIDENCE
-from occlupose.skeletons import Skeleton, by_name
 
-FORMAT = "occlupose hourglass 1"
 BATCH = 16
 """Crops in a batch, so that memory does not grow with the number of people."""
 
@@ -64,38 +61,3 @@ class HourglassNetwork:
             return maps
         mirrored = self._network(crops.flip(2))[-1].flip(3)
         return (maps + mirrored[:, list(self.skeleton.mirror)]) / 2
-
-
-def save(tensors: dict[str, Tensor], network: StackedHourglass, skeleton: Skeleton, crop: Crop, path: Path) -> None:
-    """Writes weights with a header that is enough to use them. Kernels have half precision, per-channel values full
-    precision.
-
-    Raises:
-        OccluposeError: the file could not be written.
-    """
-    numbers = {"stacks": len(network.stacks), "width": network.width, "depth": network.depth}
-    crop_fields = {"crop_width": crop.width, "crop_height": crop.height, "crop_padding": crop.padding}
-    fields = {name: str(value) for name, value in (numbers | crop_fields).items()}
-    header = {"format": FORMAT, "skeleton": skeleton.name} | fields
-    weights.save(weights.half_kernels(tensors), header, path)
-
-
-def load(path: Path) -> tuple[StackedHourglass, Skeleton, Crop]:
-    """A network ready to use, its joints, and the crop of its input.
-
-    Raises:
-        OccluposeError: no such file, not a safetensors file, or not of this network.
-    """
-    command = "occlupose train keypoints"
-    network, header = weights.load(path, _network, format=FORMAT, network="a stacked hourglass", command=command)
-    return network, by_name(header["skeleton"]), _crop(header)
-
-
-def _network(header: dict[str, str]) -> StackedHourglass:
-    Heatmaps(_crop(header), STRIDE * 2 ** int(header["depth"]))  # refuses a crop that cannot be halved this often
-    numbers = {name: int(header[name]) for name in ("stacks", "width", "depth")}
-    return StackedHourglass(len(by_name(header["skeleton"])), **numbers)
-
-
-def _crop(header: dict[str, str]) -> Crop:
-    return Crop(int(header["crop_width"]), int(header["crop_height"]), float(header["crop_padding"]))

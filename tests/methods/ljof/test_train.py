@@ -13,11 +13,10 @@ from interrupted_runs import ENVIRONMENT
 from occlupose.codecs.crops import Crop
 from occlupose.datasets.formats.coco import load as load_people
 from occlupose.errors import OccluposeError
-from occlupose.frontends.estimator import load
 from occlupose.methods.ljof.recipe import StructureTerm, published
 from occlupose.methods.ljof.schedules import Constant, Step
 from occlupose.methods.ljof.train import LJOFBatch, LJOFSampler, LJOFTraining, parameter_groups, train_estimator
-from occlupose.networks.estimators import build
+from occlupose.networks.estimators import build, load
 from occlupose.networks.precision import bf16_is_native
 from occlupose.skeletons import COCO17
 

@@ -11,10 +11,9 @@ from occlupose.codecs.crops import Crop
 from occlupose.codecs.maps import GaussianMaps
 from occlupose.datasets.augmentation import TopDownAugmentation
 from occlupose.errors import OccluposeError
-from occlupose.frontends.estimator import CODECS, EstimatorDesign
 from occlupose.methods.ljof.losses import Kind
 from occlupose.methods.ljof.schedules import Schedule, Step
-from occlupose.networks.estimators import ESTIMATORS
+from occlupose.networks.estimators import CODECS, ESTIMATORS, EstimatorDesign
 from occlupose.occlusion.blocks import LimbBlocks
 from occlupose.skeletons import Skeleton
 from occlupose.training.loop import Optimisation

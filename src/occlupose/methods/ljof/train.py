@@ -23,10 +23,9 @@ from occlupose.datasets.annotations import Annotations, PersonAnnotation
 from occlupose.datasets.augmentation import TopDownAugmentation, make_topdown_batch
 from occlupose.datasets.images import CACHE_BYTES, ImageCache
 from occlupose.errors import OccluposeError
-from occlupose.frontends.estimator import load_initial_weights, save
 from occlupose.methods.ljof.losses import DynamicStructureLoss, heatmap_loss
 from occlupose.methods.ljof.recipe import LJOFRecipe
-from occlupose.networks.estimators import normalise_images
+from occlupose.networks.estimators import load_initial_weights, normalise_images, save
 from occlupose.networks.vitpose import ViTPose, layer_index
 from occlupose.poses import ABSENT
 from occlupose.pyramid import Pyramid

@@ -20,8 +20,7 @@ from occlupose.datasets.annotations import Annotations, PersonAnnotation
 from occlupose.datasets.augmentation import crop_people
 from occlupose.datasets.formats.coco import load
 from occlupose.errors import OccluposeError
-from occlupose.frontends.hourglass import save
-from occlupose.networks.hourglass import STRIDE, StackedHourglass
+from occlupose.networks.hourglass import STRIDE, StackedHourglass, save
 from occlupose.skeletons import Skeleton
 from occlupose.training.loop import Optimisation, Terms
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
