@@ -42,7 +42,6 @@ from occlupose.evaluation.evaluator import Evaluation, one_by_one
 from occlupose.evaluation.mupots import MuPoTSEvaluator, load_samples
 from occlupose.evaluation.predictions import ImagePredictions
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.grouping import OURS, PAPER, GroupingRules
 from occlupose.methods.hupor.labels import relabel
 from occlupose.methods.hupor.losses import PoseMaps
 from occlupose.methods.hupor.network import HUPORNetwork, add_maps
@@ -97,7 +96,6 @@ VARIANTS: dict[str, Variant] = {
     "DSED, all cells alike": Variant(replace(PUBLISHED, foreground_weight=1.0)),
     "DSED, detector's maps mixed in": Variant(replace(PUBLISHED, predicted_input_fraction=0.5)),
 }
-GROUPED = "+ DSED, our grouping"
 REFINERS = {
     "+ DSED + RefineNet, MLP": RefineRecipe("mlp", epochs=40),
     "+ DSED + RefineNet, GCN": RefineRecipe("gcn", epochs=40),
@@ -186,11 +184,9 @@ class Bench:
         )
         return replace(trained, refiner=refiner, refiner_recipe=recipe)
 
-    def row(
-        self, trained: weights.TrainedHUPOR, rules: GroupingRules = PAPER, *, true_maps: bool = False
-    ) -> list[float]:
+    def row(self, trained: weights.TrainedHUPOR, *, true_maps: bool = False) -> list[float]:
         """Metrics of networks, or of their reasoner alone."""
-        hupor = HUPORPredictor(trained, rules=rules)
+        hupor = HUPORPredictor(trained)
         if true_maps:
             people = [
                 hupor.decode_people(output_of_true_maps(hupor, sample), truth.camera)
@@ -232,7 +228,7 @@ def main(
     torch.set_num_threads(1)
     console = Console(stderr=True)
     bench = Bench(detector, train, test, runs)
-    wanted = [name for name in (BARE, *VARIANTS, GROUPED, *REFINERS) if not variants or name in variants]
+    wanted = [name for name in (BARE, *VARIANTS, *REFINERS) if not variants or name in variants]
     for seed in seeds:
         for name in wanted:
             if only_train:
@@ -245,8 +241,7 @@ def main(
             for variant, true_maps in ((name, False), (name + TRUE_MAPS, True)):
                 if any(row["variant"] == variant and int(row["seed"]) == seed for row in rows):
                     continue
-                rules = OURS if name == GROUPED else PAPER
-                figures = bench.row(_networks(bench, name, seed), rules, true_maps=true_maps)
+                figures = bench.row(_networks(bench, name, seed), true_maps=true_maps)
                 _append(output, (variant, seed, *(f"{value:.2f}" for value in figures)))
                 console.print(variant, seed, *(f"{value:.1f}" for value in figures))
 
@@ -256,7 +251,7 @@ def _networks(bench: Bench, name: str, seed: int) -> weights.TrainedHUPOR:
         return weights.load(bench.detector)
     if name in REFINERS:
         return bench.refined(REFINERS[name], seed)
-    return bench.reasoner("+ DSED" if name == GROUPED else name, seed)
+    return bench.reasoner(name, seed)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -4,10 +4,10 @@
 
 Exact maps of 832 x 512 px of random people as in the tests, half of whose joints are hidden; one core. Milliseconds of
 processor time of each part and in total: the minimum over many rounds of each image, averaged over images;
-`total_median_ms` has medians instead. `crossings` is the treatment of overlapping limbs, `depths` the depths of people,
-`other` the rest: reading and checking the maps and, with the published rules, depths of limbs. People are placed a
-second time only if the second assignment differs. `mistakes` counts joints with an error of more than half a pixel or a
-centimetre. Run it on an idle machine. Writes results/hupor_grouping.csv and prints it.
+`total_median_ms` has medians instead. `depths` are the depths of people, `other` the rest: reading and checking the
+maps, and depths of limbs. People are placed a second time only if the second assignment differs. `mistakes` counts
+joints with an error of more than half a pixel or a centimetre. Run it on an idle machine. Writes
+results/hupor_grouping.csv and prints it.
 """
 
 import os
@@ -30,7 +30,6 @@ from rich.table import Table
 from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.methods.hupor import decode
 from occlupose.methods.hupor.decode import DecoderInput
-from occlupose.methods.hupor.grouping import OURS, PAPER, GroupingRules
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from hupor_maps import exact_maps, joint_errors, random_people, random_states
@@ -40,12 +39,10 @@ PARTS = {
     "peaks": ("find_peaks",),
     "scores": ("find_limb_candidates",),
     "association": ("assign_peaks",),
-    "crossings": ("_separate_limbs",),
     "depths": ("root_depths", "relative_depths"),
 }
 COLUMNS = (
     "people",
-    "rules",
     *(f"{part}_ms" for part in PARTS),
     "other_ms",
     "total_ms",
@@ -55,7 +52,7 @@ COLUMNS = (
 )
 
 
-def time_parts(maps: DecoderInput, codec: MultiPersonMaps, rules: GroupingRules) -> dict[str, float]:
+def time_parts(maps: DecoderInput, codec: MultiPersonMaps) -> dict[str, float]:
     """Milliseconds of the parts and in total, for one image."""
     spent: dict[str, float] = defaultdict(float)
     functions = {name: getattr(decode, name) for names in PARTS.values() for name in names}
@@ -74,7 +71,7 @@ def time_parts(maps: DecoderInput, codec: MultiPersonMaps, rules: GroupingRules)
             for name in names:
                 setattr(decode, name, timed(part, functions[name]))
         start = process_time()
-        decode.decode(maps, codec, rules)
+        decode.decode(maps, codec)
         spent["total"] = 1000 * (process_time() - start)
     finally:
         for name, action in functions.items():
@@ -99,26 +96,25 @@ def main(
     torch.set_num_threads(1)
     codec = MultiPersonMaps()
     rows = []
-    ones: dict[str, float] = {}
+    one = 0.0
     for count in track(PEOPLE, "measuring", console=Console(stderr=True)):
         random = np.random.default_rng((seed, count))
         groups = [random_people(random, count, codec) for _ in range(images)]
         inputs = [exact_maps(people, random_states(random, count), codec) for people in groups]
-        for name, rules in (("ours", OURS), ("published", PAPER)):
-            wrong = 0
-            least = defaultdict(float)
-            median = 0.0
-            for people, maps in zip(groups, inputs, strict=True):
-                pixels, metres = joint_errors(decode.decode(maps, codec, rules), people, codec)
-                wrong += int(((pixels > 0.5) | (metres > 0.01)).sum())
-                runs = [time_parts(maps, codec, rules) for _ in range(rounds)]
-                for part in runs[0]:
-                    least[part] += min(run[part] for run in runs) / images
-                median += statistics.median(run["total"] for run in runs) / images
-            other = least["total"] - sum(least[part] for part in PARTS)
-            ones.setdefault(name, least["total"])
-            values = [*(least[part] for part in PARTS), other, least["total"], median, least["total"] / ones[name]]
-            rows.append((count, name, *(f"{value:.2f}" for value in values), wrong))
+        wrong = 0
+        least: dict[str, float] = defaultdict(float)
+        median = 0.0
+        for people, maps in zip(groups, inputs, strict=True):
+            pixels, metres = joint_errors(decode.decode(maps, codec), people, codec)
+            wrong += int(((pixels > 0.5) | (metres > 0.01)).sum())
+            runs = [time_parts(maps, codec) for _ in range(rounds)]
+            for part in runs[0]:
+                least[part] += min(run[part] for run in runs) / images
+            median += statistics.median(run["total"] for run in runs) / images
+        other = least["total"] - sum(least[part] for part in PARTS)
+        one = one or least["total"]
+        values = [*(least[part] for part in PARTS), other, least["total"], median, least["total"] / one]
+        rows.append((count, *(f"{value:.2f}" for value in values), wrong))
     write(output, COLUMNS, rows, seed=seed)
     table = Table(*COLUMNS, title=f"load of the machine {os.getloadavg()[0]:.1f}")
     for row in rows:

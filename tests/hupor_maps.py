@@ -32,27 +32,22 @@ def random_person(random):
     return np.stack([places[joint] for joint in MPI15.joints])
 
 
-def random_people(random, count, maps=None, *, apart=2.5, within=False):
+def random_people(random, count, maps=None, *, apart=2.5):
     """(person, joint, 3), metres: all joints in the image, none at the position of another person's joint of the same
     kind.
 
     Arguments:
         apart: minimum distance between joints of a kind, cells; maps show only one of closer ones.
-        within: the bounding box of every second person lies in that of the person before, who is nearer.
     """
     maps = maps or MultiPersonMaps()
     size = np.array([maps.width, maps.height])
     chosen = []
     for _ in range(200_000):
-        outer = project(chosen[-1], maps) if within and len(chosen) % 2 else None
-        low, high = ([0, 0], size) if outer is None else (outer.min(0), outer.max(0))
-        z = random.uniform(2.5, 9) if outer is None else chosen[-1][ROOT, 2] * random.uniform(1, 2)
-        at = (random.uniform(low, high) - (size - 1) / 2) * z / FOCAL
+        z = random.uniform(2.5, 9)
+        at = (random.uniform([0, 0], size) - (size - 1) / 2) * z / FOCAL
         person = random_person(random) + np.array([*at, z])
         xy = project(person, maps)
         inside = (xy > 2 * maps.stride).all() and (xy < size - 2 * maps.stride).all()
-        if outer is not None:
-            inside = inside and (xy >= low).all() and (xy <= high).all()
         limbs = np.linalg.norm(xy[maps.limbs[0]] - xy[maps.limbs[1]], axis=-1).min() > 2 * maps.stride
         free = all(np.linalg.norm(xy - project(other, maps), axis=-1).min() > apart * maps.stride for other in chosen)
         if inside and limbs and free:
@@ -96,30 +91,6 @@ def exact_maps(people, states, maps):
     merged = torch.maximum(visible, hidden)
     return DecoderInput(
         visible.numpy(), merged.numpy(), maps.fields(given, "all", 4)[0].numpy(), depths.numpy(), 1 / FOCAL
-    )
-
-
-def noisy_maps(exact, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, part=0.3):
-    """Maps as of imperfect networks: peaks with heights from 0.4 to 1, a share of limbs without a field along a part
-    of their length, noise on fields, and on heatmaps (`false`).
-    """
-    cells = (project(people, maps) + 0.5) / maps.stride - 0.5
-    y, x = np.mgrid[: maps.shape[0], : maps.shape[1]]
-    heights = np.empty_like(exact.heatmaps)
-    fields = exact.fields.copy()
-    for joint in range(len(MPI15)):
-        nearest = ((np.stack([x, y], -1)[..., None, :] - cells[:, joint]) ** 2).sum(-1).argmin(-1)
-        heights[joint] = random.uniform(0.4, 1, len(people))[nearest]
-    for limb, (source, target) in enumerate(zip(*maps.limbs, strict=True)):
-        for one, other in cells[:, [source, target]]:
-            if random.random() < share:
-                middle = one + (other - one) * random.random()
-                fields[limb] *= np.hypot(x - middle[0], y - middle[1]) > part / 2 * np.linalg.norm(other - one)
-    fields = fields + random.normal(0, noise, fields.shape)
-    visible = exact.visible * heights
-    heatmaps = exact.heatmaps * heights + random.normal(0, false, heights.shape)
-    return DecoderInput(
-        *(part.astype(np.float32) for part in (visible, heatmaps, fields)), exact.depths, exact.metres_per_pixel
     )
 
 

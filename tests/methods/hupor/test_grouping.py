@@ -7,8 +7,6 @@ from hupor_maps import FOCAL, exact_maps, project, random_person
 from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.methods.hupor.decode import decode
 from occlupose.methods.hupor.grouping import (
-    OURS,
-    PAPER,
     Peaks,
     assign_peaks,
     find_limb_candidates,
@@ -41,8 +39,8 @@ def field(**vectors):
     return fields
 
 
-def together(found, fields, depth, rules):
-    return assign_peaks(found, find_limb_candidates(found, fields, MAPS, rules), depth, MAPS, rules)
+def together(found, fields, depth):
+    return assign_peaks(found, find_limb_candidates(found, fields, MAPS), depth, MAPS)
 
 
 def test_people_grow_from_the_pelvis_to_the_neck_and_on():
@@ -72,9 +70,9 @@ def test_a_top_two_cells_wide_is_one_peak_and_the_border_may_have_one():
     assert both.score.tolist() == [1, 0.5]
 
 
-def score(field, start, end, rules):
+def score(field, start, end):
     fields = np.concatenate([field, np.zeros_like(field[:1])])[None]
-    return score_limbs(fields, np.zeros(1, int), np.array([start], float), np.array([end], float), rules)[0]
+    return score_limbs(fields, np.zeros(1, int), np.array([start], float), np.array([end], float))[0]
 
 
 def test_a_limb_scores_where_nearly_all_of_it_agrees():
@@ -82,36 +80,21 @@ def test_a_limb_scores_where_nearly_all_of_it_agrees():
     one = (5, 10)
     other = (45, 10)
     way[0, 10] = 1
-    assert [score(way, one, end, PAPER) for end in (other, (5, 30))] == [1, -1]
+    assert [score(way, one, end) for end in (other, (5, 30))] == [1, -1]
     way[0, 10, 20:30] = 0
-    assert score(way, one, other, PAPER) == -1
-    assert score(way, other, one, PAPER) == -1  # against it
-    assert score(np.zeros((2, 128, 208)), one, (5.5, 10.5), PAPER) == 0.1
+    assert score(way, one, other) == -1
+    assert score(way, other, one) == -1  # against it
+    assert score(np.zeros((2, 128, 208)), one, (5.5, 10.5)) == 0.1
 
 
-def test_where_a_field_does_not_speak_against_a_limb_it_may_lie():
-    """As where another one crosses it the opposite way."""
-    way = np.zeros((2, 40, 60))
-    one = (5, 10)
-    other = (45, 10)
-    way[0, 10] = 1
-    assert score(way, one, other, OURS) == pytest.approx(1)
-    way[0, 10, 20:30] = 0
-    assert 0.7 < score(way, one, other, OURS) < 0.8
-    assert score(way, other, one, OURS) == -1
-    way[:, 10, 20:30] = [[0], [1]]
-    assert score(way, one, other, OURS) == -1  # another person's, alone
-
-
-@pytest.mark.parametrize("rules", [OURS, PAPER])
-def test_the_nearer_person_gets_a_contested_joint(rules):
+def test_the_nearer_person_gets_a_contested_joint():
     """Three people one behind the other, one neck, which of all is nearest to that person's size; then two."""
     fields = field(neck__pelvis=(0, 1))
     pelvises = [(20.0, 30.0), (21.0, 30.0), (22.0, 30.0)]
     depth = np.array([0.6, 0.3, 0.9])
-    person = together(found(pelvis=pelvises, neck=[(21.0, 10.0)]), fields, depth, rules)
+    person = together(found(pelvis=pelvises, neck=[(21.0, 10.0)]), fields, depth)
     assert person[:, NECK].tolist() == [-1, 0, -1]
-    person = together(found(pelvis=pelvises, neck=[(21.0, 10.0), (21.5, 10.0)]), fields, depth, rules)
+    person = together(found(pelvis=pelvises, neck=[(21.0, 10.0), (21.5, 10.0)]), fields, depth)
     assert person[2, NECK] == -1 and sorted(person[:2, NECK]) == [0, 1]
 
 
@@ -137,7 +120,7 @@ def behind_each_other(joint, depths, maps):
 @pytest.mark.parametrize("depths", list(permutations((4.0, 5.5, 8.0))))
 @pytest.mark.parametrize("name", ["neck", "left_knee", "right_wrist"])
 def test_of_people_behind_each_other_the_nearest_has_the_joint_that_all_might_take(name, depths, hidden):
-    """By the published rules, of maps of them; that joint is hidden of the farther ones. So may the nearest one's
+    """Of maps of them; that joint is hidden of the farther ones. So may the nearest one's
     pelvis be, who then is known to be the nearest by the hips alone."""
     maps = MultiPersonMaps()
     joint = MPI15.index(name)[0]
@@ -156,15 +139,14 @@ def test_of_people_behind_each_other_the_nearest_has_the_joint_that_all_might_ta
     np.testing.assert_allclose(decoded.z[rows, PELVIS], depths, atol=0.01)
 
 
-@pytest.mark.parametrize("rules", [PAPER, OURS])
-def test_a_limb_that_is_longer_than_that_person_s_counts_less(rules):
+def test_a_limb_that_is_longer_than_that_person_s_counts_less():
     """48 cm of a trunk at 1 cm a pixel are 12 cells: of two necks that the field leads to as well, the one at that
     distance is taken.
     """
     fields = field(neck__pelvis=(0, 1))
     both = found(pelvis=[(20.0, 36.0)], neck=[(20.0, 4.0), (20.0, 25.0)])
-    assert together(both, fields, np.array([1.0]), rules)[0, NECK] == 1
-    assert together(both, fields, np.array([np.nan]), rules)[0, NECK] == 0  # nobody knows, and the first is as good
+    assert together(both, fields, np.array([1.0]))[0, NECK] == 1
+    assert together(both, fields, np.array([np.nan]))[0, NECK] == 0  # nobody knows, and the first is as good
 
 
 def test_depth_along_a_limb_is_the_mean_without_extremes():

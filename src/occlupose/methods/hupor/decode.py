@@ -2,24 +2,21 @@
 and peaks are grouped again with the depths of pelvises that were hidden.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor import crossings, grouping
-from occlupose.methods.hupor.crossings import SampledFields, exchange_limbs, limb_ends, peak_positions, remove_limbs
 from occlupose.methods.hupor.depth import relative_depths, root_depths
 from occlupose.methods.hupor.grouping import (
-    PAPER,
-    GroupingRules,
-    LimbCandidates,
     Peaks,
     assign_peaks,
     find_limb_candidates,
     find_peaks,
+    peak_positions,
+    sample_limb_depths,
 )
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 
@@ -61,12 +58,8 @@ class DecoderInput:
     metres_per_pixel: float
 
 
-def decode(maps: DecoderInput, codec: MultiPersonMaps, rules: GroupingRules = PAPER) -> DecodedPeople:
+def decode(maps: DecoderInput, codec: MultiPersonMaps) -> DecodedPeople:
     """People in one image, by the score of the pelvis, highest first.
-
-    Arguments:
-        rules: `PAPER` is the published grouping. `OURS` separates limbs that overlap; it is exact on exact maps, but
-            less accurate than `PAPER` on the maps of weak networks.
 
     Raises:
         OccluposeError: maps with NaN or infinite values.
@@ -78,31 +71,20 @@ def decode(maps: DecoderInput, codec: MultiPersonMaps, rules: GroupingRules = PA
     peaks = find_peaks(maps.heatmaps)
     root = codec.skeleton.index("pelvis")[0]
     depth = _values_at(maps.depths[:1], peaks[root].xy[:, None])[:, 0]  # the first torso joint is the pelvis
-    candidates = find_limb_candidates(peaks, maps.fields, codec, rules)
-    first = assign_peaks(peaks, candidates, depth, codec, rules)
-    people, pruned = _build_people(first, peaks, candidates, maps, codec, rules)
+    candidates = find_limb_candidates(peaks, maps.fields, codec)
+    first = assign_peaks(peaks, candidates, depth, codec)
+    people = _build_people(first, peaks, maps, codec)
     depth = normalise_depth(people.z[:, root], maps.metres_per_pixel)
-    second = assign_peaks(peaks, pruned, depth, codec, rules)
-    if pruned is candidates and (second == first).all():
-        return people
-    return _build_people(second, peaks, pruned, maps, codec, rules)[0]
+    second = assign_peaks(peaks, candidates, depth, codec)
+    return people if (second == first).all() else _build_people(second, peaks, maps, codec)
 
 
 def _build_people(
-    assignment: Int[np.ndarray, "person joint"],
-    peaks: list[Peaks],
-    candidates: list[LimbCandidates],
-    maps: DecoderInput,
-    codec: MultiPersonMaps,
-    rules: GroupingRules,
-) -> tuple[DecodedPeople, list[LimbCandidates]]:
-    """People from assigned peaks, with depths; and the candidates without the limbs that the fields do not support."""
-    if rules.crossings:
-        assignment, limb_depths, candidates = _separate_limbs(assignment, peaks, candidates, maps, codec, rules)
-        xy = peak_positions(assignment, peaks)
-    else:
-        xy = peak_positions(assignment, peaks)
-        limb_depths = grouping.sample_limb_depths(maps.fields, xy, codec)
+    assignment: Int[np.ndarray, "person joint"], peaks: list[Peaks], maps: DecoderInput, codec: MultiPersonMaps
+) -> DecodedPeople:
+    """People from assigned peaks, with depths."""
+    xy = peak_positions(assignment, peaks)
+    limb_depths = sample_limb_depths(maps.fields, xy, codec)
     torso = codec.skeleton.index(*TORSO)
     present = assignment >= 0
     scores = [np.append(of_joint.score, 0)[rows] for of_joint, rows in zip(peaks, assignment.T, strict=True)]
@@ -115,46 +97,7 @@ def _build_people(
     z = np.where(present, root[:, None] + relative, np.nan)
     state = np.where(2 * visibility >= score, VISIBLE, OCCLUDED)
     state = np.where(present, state, ABSENT).astype(np.uint8)
-    return DecodedPeople(codec.to_pixels(xy), z, score, state), candidates
-
-
-def _separate_limbs(
-    assignment: Int[np.ndarray, "person joint"],
-    peaks: list[Peaks],
-    candidates: list[LimbCandidates],
-    maps: DecoderInput,
-    codec: MultiPersonMaps,
-    rules: GroupingRules,
-) -> tuple[Int[np.ndarray, "person joint"], Float[np.ndarray, "person limb"], list[LimbCandidates]]:
-    """The assignment after exchanges of overlapping limbs and removal of unsupported ones, depths of the limbs, and the
-    candidates without unsupported limbs.
-    """
-    limbs = np.arange(len(codec.skeleton.limbs))
-    assignment = exchange_limbs(assignment, peaks, candidates, maps.fields, codec)
-    ends = limb_ends(peak_positions(assignment, peaks), codec)
-    sampled = SampledFields(maps.fields, ends, limbs, wide=False)
-    supported = sampled.supported(rules.min_support)
-    if (sampled.present.T & ~supported).any():
-        candidates = _prune(candidates, assignment, supported)
-        assignment = remove_limbs(assignment, supported, candidates)
-        ends = limb_ends(peak_positions(assignment, peaks), codec)
-        sampled = SampledFields(maps.fields, ends, limbs, wide=False)
-    return assignment, crossings.solve_limb_depths(maps.fields, ends, sampled), candidates
-
-
-def _prune(
-    candidates: list[LimbCandidates],
-    assignment: Int[np.ndarray, "person joint"],
-    supported: Bool[np.ndarray, "person limb"],
-) -> list[LimbCandidates]:
-    """The candidates without assigned limbs that are not supported."""
-    pruned = []
-    for step in candidates:
-        wrong = (assignment[:, step.start] >= 0) & (assignment[:, step.end] >= 0) & ~supported[:, step.limb]
-        scores = step.scores.copy()
-        scores[assignment[wrong, step.start], assignment[wrong, step.end]] = -1
-        pruned.append(replace(step, scores=scores))
-    return pruned
+    return DecodedPeople(codec.to_pixels(xy), z, score, state)
 
 
 def _values_at(

@@ -3,12 +3,8 @@ heatmaps and assigns them to people.
 
 Each pelvis is a person. Limb by limb, from the nearest person to the farthest, each person takes the joint that the
 field leads to and that is a possible limb length away at that depth. Nearer people come first because they are occluded
-least. This is `PAPER`.
-
-Where limbs of one kind cross, their field is the mean of both, and 0 where they are opposite. The paper's rule, that
-nearly the whole field must agree with a limb, rejects such limbs. `OURS` accepts a limb unless the field contradicts
-it, and assigns joints to all people at once so that they explain as much of the fields as possible; `crossings` then
-checks which limbs the fields support.
+least. Nearly the whole field must agree with a limb, which rejects limbs where others of their kind cross: the field
+there is the mean of both.
 
 Coordinates are cells of the maps. Two details differ from the publication (ours): peaks are refined by the maximum of
 the parabola through the logarithms, which is exact for Gaussians, instead of a centroid; and a peak may be two cells
@@ -20,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
-from scipy.optimize import linear_sum_assignment
 
 from occlupose.codecs.multi_person import MultiPersonMaps
 
@@ -63,33 +58,8 @@ MAX_STRETCH = 1.2
 MIN_VALUE = 1e-6
 """Lower bound of heatmap values before their logarithm is taken."""
 
-MIN_SCORE = 0.02
-"""Minimum score of a limb that the field does not contradict (ours)."""
-
-MAX_CONTRADICTING = 0.1
-"""Fraction of the samples of a limb that may contradict it (ours)."""
-
 MAX_OFFSET = 0.49999
 """Maximum offset of a peak from the centre of its cell, so that the position determines the cell."""
-
-
-@dataclass(frozen=True)
-class GroupingRules:
-    """How people are grouped.
-
-    Attributes:
-        crossings: allow limbs of one kind to cross (ours); False is as published.
-        min_support: fraction of a limb's samples that must agree with it after the contribution of other limbs is
-            subtracted.
-    """
-
-    crossings: bool = True
-    min_support: float = 0.6
-
-
-OURS = GroupingRules()
-PAPER = GroupingRules(crossings=False)
-"""`OURS` is exact on exact maps; weak networks need `PAPER` (`benchmarks/hupor_ablation.py` compares them)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,15 +115,11 @@ def score_limbs(
     limb: Int[np.ndarray, " candidate"],
     start: Float[np.ndarray, "candidate 2"],
     end: Float[np.ndarray, "candidate 2"],
-    rules: GroupingRules = PAPER,
 ) -> Float[np.ndarray, " candidate"]:
     """Scores of candidate limbs, at most 1; -1 where the field does not lead from start to end, or 0.1 where these are
     adjacent.
 
-    As published, the score is the mean agreement of the samples that agree with the limb, if nearly all do. Ours is the
-    mean over all samples of agreement minus deviation, and at least `MIN_SCORE` if hardly any sample contradicts the
-    limb. Where n limbs cross, their field F is within (n - 1) / n of the limb divided by n, so that for n up to three
-    F . limb >= 1.5 F . F - 0.5.
+    The score is the mean agreement of the samples that agree with the limb, if nearly all do.
 
     Arguments:
         limb: index of the field.
@@ -167,38 +133,30 @@ def score_limbs(
     unit = vector / np.maximum(length, 1e-6)[:, None]
     count = _sample_counts(vector)
 
-    def agreement_at(
-        rows: Int[np.ndarray, " n"], step: Int[np.ndarray, " n"]
-    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Agreement of the field with these candidates at these samples, and the field's squared length."""
+    def agreement_at(rows: Int[np.ndarray, " n"], step: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Agreement of the field with these candidates at these samples."""
         fraction = (step / (count.take(rows) - 1)).astype(np.float32)
         cells = start.take(rows, 0) + fraction[:, None] * vector.take(rows, 0)
         return _agreement(_vectors_at(fields, limb.take(rows), cells), unit.take(rows, 0))
 
-    middle = _contradicts(*agreement_at(np.arange(len(vector)), count // 2), rules)
-    likely = np.flatnonzero(_enough(middle, count, rules))
+    middle = agreement_at(np.arange(len(vector)), count // 2) <= MIN_AGREEMENT
+    likely = np.flatnonzero(_enough(middle, count))
     if not len(likely):
         return scores
     counts = count.take(likely)
     first = np.cumsum(counts) - counts
-    agreement, square = agreement_at(np.repeat(likely, counts), np.arange(counts.sum()) - np.repeat(first, counts))
-    contradicts = _contradicts(agreement, square, rules)
-    failed = np.add.reduceat(contradicts.astype(int), first)
-    if rules.crossings:
-        mean = np.add.reduceat(agreement - np.maximum(square - agreement, 0), first) / counts
-        mean = np.maximum(mean, MIN_SCORE)
-    else:
-        mean = np.add.reduceat(np.where(contradicts, 0, agreement), first) / np.maximum(counts - failed, 1)
-    scores[likely] = np.where(_enough(failed, counts, rules), mean, scores.take(likely))
+    agreement = agreement_at(np.repeat(likely, counts), np.arange(counts.sum()) - np.repeat(first, counts))
+    disagrees = agreement <= MIN_AGREEMENT
+    failed = np.add.reduceat(disagrees.astype(int), first)
+    mean = np.add.reduceat(np.where(disagrees, 0, agreement), first) / np.maximum(counts - failed, 1)
+    scores[likely] = np.where(_enough(failed, counts), mean, scores.take(likely))
     return scores
 
 
 def _enough(
-    failed: Shaped[np.ndarray, " candidate"], count: Int[np.ndarray, " candidate"], rules: GroupingRules
+    failed: Shaped[np.ndarray, " candidate"], count: Int[np.ndarray, " candidate"]
 ) -> Bool[np.ndarray, " candidate"]:
     """Whether enough samples agree when this many of them do not."""
-    if rules.crossings:
-        return failed <= MAX_CONTRADICTING * count
     return count - failed > MIN_AGREEING * count
 
 
@@ -219,22 +177,9 @@ def _vectors_at(
     return np.stack([flat.take(index), flat.take(index + height * width)], -1)
 
 
-def _agreement(
-    vectors: Float[np.ndarray, "n 2"], unit: Float[np.ndarray, "n 2"]
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Dot products of field vectors with limb directions, and the squared lengths of the vectors."""
-    x = vectors[:, 0]
-    y = vectors[:, 1]
-    return x * unit[:, 0] + y * unit[:, 1], x * x + y * y
-
-
-def _contradicts(
-    agreement: Float[np.ndarray, " n"], square: Float[np.ndarray, " n"], rules: GroupingRules
-) -> Bool[np.ndarray, " n"]:
-    """Whether a sample contradicts a limb: with our rules, a limb that is alone or crosses up to two others."""
-    if rules.crossings:
-        return agreement < 1.5 * np.minimum(square, 1) - 0.7
-    return agreement <= MIN_AGREEMENT
+def _agreement(vectors: Float[np.ndarray, "n 2"], unit: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
+    """Dot products of field vectors with limb directions."""
+    return vectors[:, 0] * unit[:, 0] + vectors[:, 1] * unit[:, 1]
 
 
 def limb_order(codec: MultiPersonMaps) -> list[tuple[int, int, int, bool]]:
@@ -274,10 +219,7 @@ class LimbCandidates:
 
 
 def find_limb_candidates(
-    peaks: Sequence[Peaks],
-    fields: Float[np.ndarray, "limb 3 y x"],
-    codec: MultiPersonMaps,
-    rules: GroupingRules = PAPER,
+    peaks: Sequence[Peaks], fields: Float[np.ndarray, "limb 3 y x"], codec: MultiPersonMaps
 ) -> list[LimbCandidates]:
     """Scores of all pairs of peaks, limb by limb in the order of `limb_order`."""
     order = limb_order(codec)
@@ -294,17 +236,17 @@ def find_limb_candidates(
     unit = vector * (signs.take(step) / np.maximum(length, 1e-6))[:, None]
     at_start = _vectors_at(fields, np.repeat(limbs, counts[:, 0]), start_peaks).take(start_index, 0)
     at_end = _vectors_at(fields, np.repeat(limbs, counts[:, 1]), end_peaks).take(end_index, 0)
-    start_failed = _contradicts(*_agreement(at_start, unit), rules)
-    end_failed = _contradicts(*_agreement(at_end, unit), rules)
+    start_failed = _agreement(at_start, unit) <= MIN_AGREEMENT
+    end_failed = _agreement(at_end, unit) <= MIN_AGREEMENT
     failed = np.add(start_failed, end_failed, dtype=int)
-    likely = np.flatnonzero(failed == 0 if rules.crossings else _enough(failed, _sample_counts(vector), rules))
+    likely = np.flatnonzero(_enough(failed, _sample_counts(vector)))
     scores = np.where(length < np.sqrt(np.prod(codec.shape)) / 150, 0.1, -1.0)
     reverse = signs.take(step.take(likely))[:, None] < 0
     start_xy = start_xy.take(likely, 0)
     end_xy = end_xy.take(likely, 0)
     source = np.where(reverse, end_xy, start_xy)
     target = np.where(reverse, start_xy, end_xy)
-    scores[likely] = score_limbs(fields, limbs.take(step.take(likely)), source, target, rules)
+    scores[likely] = score_limbs(fields, limbs.take(step.take(likely)), source, target)
     lengths = codec.stride * np.maximum(length, 1e-3)
     cuts = np.cumsum(counts.prod(1))[:-1]
     parts = zip(order, counts, np.split(scores, cuts), np.split(lengths, cuts), strict=True)
@@ -341,12 +283,8 @@ def assign_peaks(
     candidates: Sequence[LimbCandidates],
     depth: Float[np.ndarray, " person"],
     codec: MultiPersonMaps,
-    rules: GroupingRules = PAPER,
 ) -> Int[np.ndarray, "person joint"]:
     """The index of each person's peak of each joint, -1 where there is none.
-
-    Our rules assign each joint to all people at once and maximise the sum of limb scores, each times the square root of
-    the limb's length up to the typical length.
 
     Arguments:
         peaks: of each joint; each pelvis is a person.
@@ -371,15 +309,7 @@ def assign_peaks(
         lengths = step.lengths.take(start, 0)
         scores = step.scores.take(start, 0)
         penalty = np.fmin(longest[:, None] / lengths - 1, 0)
-        if rules.crossings:
-            explained = np.sqrt(np.fmin(lengths, longest[:, None]))
-            gain = np.maximum(scores + penalty / 3, MIN_SCORE) * explained * (scores > 0)
-            gain *= np.sqrt(peaks[step.start].score[start, None] * peaks[step.end].score)
-            rows, columns = linear_sum_assignment(gain, maximize=True)
-            positive = gain[rows, columns] > 0
-            assignment[people[rows[positive]], step.end] = columns[positive]
-        else:
-            _assign_nearest_first(assignment, people, step.end, np.where(scores > 0, scores + penalty / 3, -1))
+        _assign_nearest_first(assignment, people, step.end, np.where(scores > 0, scores + penalty / 3, -1))
     return assignment
 
 
@@ -397,6 +327,15 @@ def _assign_nearest_first(
         if row[best] > 0:
             assignment[person, joint] = best
             scores[:, best] = -1
+
+
+def peak_positions(
+    assignment: Int[np.ndarray, "person joint"], peaks: Sequence[Peaks]
+) -> Float[np.ndarray, "person joint 2"]:
+    """Joints of all people, cells; NaN where absent."""
+    absent = [[np.nan, np.nan]]
+    joints = [np.concatenate([of_joint.xy, absent])[rows] for of_joint, rows in zip(peaks, assignment.T, strict=True)]
+    return np.stack(joints, 1)
 
 
 def sample_limb_depths(

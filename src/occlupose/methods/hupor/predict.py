@@ -18,7 +18,6 @@ from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.decode import DecodedPeople, DecoderInput, decode
-from occlupose.methods.hupor.grouping import PAPER, GroupingRules
 from occlupose.methods.hupor.losses import PoseMaps
 from occlupose.methods.hupor.network import TORSO_DEPTH_HEAD, HUPORNetwork, add_maps
 from occlupose.methods.hupor.refine import refine_positions
@@ -60,7 +59,6 @@ class HUPORPredictor:
         flip: test-time augmentation by horizontal flip: slightly better, twice the time.
         device: torch device.
         name: of the weights, for messages.
-        rules: how people are grouped.
 
     Attributes:
         seconds: time spent so far on detection, reasoning, and grouping with all that follows.
@@ -73,7 +71,6 @@ class HUPORPredictor:
         flip: bool = False,
         device: str = "cpu",
         name: str = "hupor",
-        rules: GroupingRules = PAPER,
     ) -> None:
         network = to_device(trained.networks, device)
         self.networks: HUPORNetwork = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -82,7 +79,6 @@ class HUPORPredictor:
         self.name = name
         self.flip = flip
         self.device = device
-        self.rules = rules
         self.seconds = {"detection": 0.0, "reasoning": 0.0, "grouping": 0.0}
 
     @property
@@ -120,7 +116,7 @@ class HUPORPredictor:
             depths=output.depths[0].cpu().numpy(),
             metres_per_pixel=1 / (camera.fx * scale),
         )
-        people = self._place(decode(maps, self.codec, self.rules), output.matrix, camera)
+        people = self._place(decode(maps, self.codec), output.matrix, camera)
         self.seconds["grouping"] += time.perf_counter() - start
         return people
 
@@ -184,16 +180,14 @@ class HUPORPredictor:
         )
 
 
-def load(
-    path: Path | None = None, *, flip: bool = False, device: str = "cpu", rules: GroupingRules = PAPER
-) -> HUPORPredictor:
+def load(path: Path | None = None, *, flip: bool = False, device: str = "cpu") -> HUPORPredictor:
     """HUPOR with the weights of a file, by default the shipped ones; the arguments are those of `HUPORPredictor`.
 
     Raises:
         OccluposeError: the file does not exist or is not HUPOR's; no such device.
     """
     path = path or SHIPPED
-    return HUPORPredictor(weights.load(path), flip=flip, device=device, name=path.name, rules=rules)
+    return HUPORPredictor(weights.load(path), flip=flip, device=device, name=path.name)
 
 
 def _in_image(xy: Float[np.ndarray, "person 15 2"], camera: Camera) -> Bool[np.ndarray, "person 15"]:
