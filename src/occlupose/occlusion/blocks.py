@@ -9,7 +9,7 @@ after which no joint counts as visible; read the files with `formats.coco` or ke
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ LIMB_JOINTS = tuple(
 )
 """The joints that can be covered."""
 
-A = TypeVar("A", Tensor, np.ndarray)
 Region = Literal["crop", "box"]
 Images = Shaped[Tensor, "batch 3 height width"] | Shaped[Tensor, "batch height width 3"]
 Image = UInt8[np.ndarray, "height width 3"] | Float[np.ndarray, "height width 3"]
@@ -88,22 +87,13 @@ class LimbBlocks:
             OccluposeError: the images have another shape, boxes are needed but missing, or the skeleton has no limb
                 joints.
         """
-        height, width = images.shape[1:3] if _channels_last(tuple(images.shape)) else images.shape[2:]
-        limbs = _limbs(skeleton)
-        size = torch.tensor([width, height], dtype=torch.float32, device=images.device)
-        visible = (state == VISIBLE) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
-        blocked, grey = self.choose(visible & torch.tensor(limbs, device=images.device), generator)
-        sides = self.size * (size if self.relative_to == "crop" else _sides(boxes).float()[..., None, :])
-        max_blocks = self.count(sum(limbs)) * math.prod(xy.shape[1:-2])
-        images = draw_blocks(
-            images,
-            xy.flatten(1, -2),
-            sides.expand_as(xy).flatten(1, -2),
-            blocked.flatten(1),
-            grey.flatten(1),
-            max_blocks=max_blocks,
-        )
-        return images, blocked
+        device = torch.device("cpu") if generator is None else generator.device
+        drawn = torch.rand(state.shape[:-1], generator=generator, device=device)
+        order = torch.rand(state.shape, generator=generator, device=device)
+        grey = torch.randint(256, state.shape, generator=generator, device=device, dtype=torch.uint8)
+        made = images.clone()
+        view = made if _channels_last(tuple(images.shape)) else made.movedim(1, -1)
+        return made, self._cover(view, xy, state, skeleton, (drawn, order, grey), boxes)
 
     def cover_image(
         self,
@@ -120,48 +110,62 @@ class LimbBlocks:
         """
         if image.ndim != 3 or image.shape[2] != 3:
             raise OccluposeError(f"image of {_format_shape(image.shape)}: must be height x width x 3")
-        numbers = random.random((*xy.shape[:-2], self.random_count(skeleton)))
-        blocked, grey, sides = self._choose_in(image.shape[:2], xy, state, skeleton, numbers, boxes)
-        return draw_blocks_numpy(image, xy, sides, blocked, grey), blocked
+        numbers = random.random((1, *xy.shape[:-2], self.random_count(skeleton)))
+        boxes = None if boxes is None else boxes[None]
+        made, blocked = self.cover_images(image[None], xy[None], state[None], skeleton, numbers, boxes)
+        return made[0], blocked[0]
 
     def cover_images(
         self,
-        images: UInt8[np.ndarray, "batch height width 3"],
-        xy: Float[np.ndarray, "batch joint 2"],
-        state: Shaped[np.ndarray, "batch joint"],
+        images: UInt8[np.ndarray, "batch height width 3"] | Float[np.ndarray, "batch height width 3"],
+        xy: Float[np.ndarray, "batch *person joint 2"],
+        state: Shaped[np.ndarray, "batch *person joint"],
         skeleton: Skeleton,
-        numbers: Float[np.ndarray, "batch number"],
-        boxes: Float[np.ndarray, "batch 4"] | None = None,
-    ) -> tuple[UInt8[np.ndarray, "batch height width 3"], Bool[np.ndarray, "batch joint"]]:
-        """Cover joints in NumPy images of one person each.
+        numbers: Float[np.ndarray, "batch *person number"],
+        boxes: Float[np.ndarray, "batch *person 4"] | None = None,
+    ) -> tuple[np.ndarray, Bool[np.ndarray, "batch *person joint"]]:
+        """Cover joints in NumPy images.
 
         Arguments, result and errors as for a call; `numbers` are uniform random numbers from 0 to 1, `random_count` of
-        them per image.
+        them per person.
         """
-        blocked, grey, sides = self._choose_in(images.shape[1:3], xy, state, skeleton, numbers, boxes)
-        columns = zip(images, xy, sides, blocked, grey, strict=True)
-        return np.stack([draw_blocks_numpy(*row) for row in columns]), blocked
+        joints = len(skeleton)
+        drawn, order, shades = (torch.tensor(part) for part in np.split(numbers, [1, joints + 1], -1))
+        draws = (drawn[..., 0], order, (256 * shades).to(torch.uint8))
+        corners = None if boxes is None else torch.tensor(boxes)
+        made = images.copy()
+        blocked = self._cover(torch.from_numpy(made), torch.tensor(xy), torch.tensor(state), skeleton, draws, corners)
+        return made, blocked.numpy()
 
-    def _choose_in(
+    def _cover(
         self,
-        shape: tuple[int, ...],
-        xy: Float[np.ndarray, "*person joint 2"],
-        state: Shaped[np.ndarray, "*person joint"],
+        images: Shaped[Tensor, "batch height width 3"],
+        xy: Float[Tensor, "batch *person joint 2"],
+        state: Shaped[Tensor, "batch *person joint"],
         skeleton: Skeleton,
-        numbers: Float[np.ndarray, "*person number"],
-        boxes: Float[np.ndarray, "*person 4"] | None,
-    ) -> tuple[Bool[np.ndarray, "*person joint"], UInt8[np.ndarray, "*person joint"], Float[np.ndarray, "*person 1 2"]]:
-        """The covered joints, the grey of each joint and the sides of each person's blocks, in pixels, for images of
-        this height and width.
+        draws: tuple[Float[Tensor, "batch *person"], Float[Tensor, "batch *person joint"], Tensor],
+        boxes: Float[Tensor, "batch *person 4"] | None,
+    ) -> Bool[Tensor, "batch *person joint"]:
+        """Draws blocks into the images; returns which joints are covered, of the visible limb joints all equally
+        likely.
+
+        Arguments:
+            draws: random numbers that decide whether a person gets blocks and the order of the joints, 0 to 1; and the
+                grey of each block, 0 to 255. The paper has one constant per block; that its three channels are equal
+                is read off the paper's figure.
         """
-        size = np.array(shape[::-1], np.float32)
-        visible = (state == VISIBLE) & np.array(_limbs(skeleton)) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
-        if self.relative_to == "crop":
-            sides = np.broadcast_to(size, (*xy.shape[:-2], 2))
-        else:
-            sides = _sides(boxes).astype(np.float32)
-        blocked, grey = self.choose_numpy(visible, numbers)
-        return blocked, grey, self.size * sides[..., None, :]
+        drawn, order, grey = (values.to(images.device) for values in draws)
+        size = torch.tensor([images.shape[2], images.shape[1]], dtype=torch.float32, device=images.device)
+        limbs = torch.tensor(_limbs(skeleton), device=images.device)
+        visible = limbs & (state == VISIBLE) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
+        counts = torch.tensor([self.count(joints) for joints in range(len(skeleton) + 1)], device=images.device)
+        blocks = torch.where(drawn < self.probability, counts[visible.sum(-1)], 0)
+        rank = order.masked_fill(~visible, 2.0).argsort(-1).argsort(-1)
+        blocked = rank < blocks[..., None]
+        sides = self.size * (size if self.relative_to == "crop" else _sides(boxes).float()[..., None, :])
+        flat_sides = sides.expand_as(xy).flatten(1, -2)
+        draw_blocks(images, xy.flatten(1, -2), flat_sides, blocked.flatten(1), grey.flatten(1))
+        return blocked
 
     def random_count(self, skeleton: Skeleton) -> int:
         """Random numbers needed per person: whether there are blocks, the order of the joints, and each one's grey."""
@@ -173,97 +177,27 @@ class LimbBlocks:
         """
         return math.ceil(round(self.joint_share * visible, 6))
 
-    def choose(
-        self, visible: Bool[Tensor, "*person joint"], generator: Generator | None
-    ) -> tuple[Bool[Tensor, "*person joint"], UInt8[Tensor, "*person joint"]]:
-        """The visible limb joints to cover, all equally likely, and the grey of each block, 0 to 255.
-
-        The paper has one constant per block; that its three channels are equal is read off the paper's figure.
-        """
-        device = torch.device("cpu") if generator is None else generator.device
-        shape = visible.shape
-        drawn = torch.rand(shape[:-1], generator=generator, device=device).to(visible.device)
-        order = torch.rand(shape, generator=generator, device=device).to(visible.device)
-        grey = torch.randint(256, shape, generator=generator, device=device, dtype=torch.uint8).to(visible.device)
-        counts = torch.tensor([self.count(joints) for joints in range(shape[-1] + 1)], device=visible.device)
-        blocks = torch.where(drawn < self.probability, counts[visible.sum(-1)], 0)
-        rank = order.masked_fill(~visible, 2.0).argsort(-1).argsort(-1)
-        return rank < blocks[..., None], grey
-
-    def choose_numpy(
-        self, visible: Bool[np.ndarray, "*person joint"], numbers: Float[np.ndarray, "*person number"]
-    ) -> tuple[Bool[np.ndarray, "*person joint"], UInt8[np.ndarray, "*person joint"]]:
-        """`choose` in NumPy, from uniform random numbers from 0 to 1."""
-        joints = visible.shape[-1]
-        drawn = numbers[..., 0]
-        order = numbers[..., 1 : joints + 1]
-        grey = (256 * numbers[..., joints + 1 :]).astype(np.uint8)
-        counts = np.array([self.count(count) for count in range(joints + 1)])
-        blocks = np.where(drawn < self.probability, counts[visible.sum(-1)], 0)
-        rank = np.where(visible, order, 2.0).argsort(-1).argsort(-1)
-        return rank < blocks[..., None], grey
-
 
 def draw_blocks(
-    images: Images,
+    images: Shaped[Tensor, "batch height width 3"],
     xy: Float[Tensor, "batch joint 2"],
     sides: Float[Tensor, "batch joint 2"],
     blocked: Bool[Tensor, "batch joint"],
     grey: UInt8[Tensor, "batch joint"],
-    *,
-    max_blocks: int | None = None,
-) -> Images:
-    """Images with a block over each covered joint: all pixels at most half a side away from it (LJOF eq. 3). Blocks of
-    later joints are in front.
+) -> None:
+    """Draws a block over each covered joint: all pixels at most half a side away from it (LJOF eq. 3). Blocks of later
+    joints are in front.
 
     Arguments:
-        images: uint8, or floating point from 0 to 1; not modified.
+        images: uint8, or floating point from 0 to 1.
         xy, sides: centre, width and height of the blocks, pixels.
-        max_blocks: upper limit of the number of blocks per image, which saves time.
-
-    Raises:
-        OccluposeError: the images have another shape.
     """
-    last = _channels_last(tuple(images.shape))
-    height, width = images.shape[1:3] if last else images.shape[2:]
-    # the covered joints first, in their order
-    order = blocked.logical_not().to(torch.uint8).argsort(stable=True, dim=-1)[:, :max_blocks]
-    covered = blocked.gather(1, order)
-    shade = grey.gather(1, order)
-    if images.is_floating_point():
-        shade = shade.to(images.dtype) / 255
-    centre = xy.float().gather(1, order[..., None].expand(-1, -1, 2))
-    half = sides.float().gather(1, order[..., None].expand(-1, -1, 2)) / 2
-    low = torch.ceil(centre - half)
-    high = torch.floor(centre + half)
-    columns = torch.arange(width, device=images.device)
-    rows = torch.arange(height, device=images.device)
-    across = (columns >= low[..., :1]) & (columns <= high[..., :1]) & covered[..., None]
-    down = (rows >= low[..., 1:]) & (rows <= high[..., 1:])
-    for block in range(order.shape[1]):
-        inside = (down[:, block, :, None] & across[:, block, None]).unsqueeze(-1 if last else 1)
-        images = torch.where(inside, shade[:, block, None, None, None], images)
-    return images
-
-
-def draw_blocks_numpy(
-    image: Image,
-    xy: Float[np.ndarray, "*person joint 2"],
-    sides: Float[np.ndarray, "*person #joint 2"],
-    blocked: Bool[np.ndarray, "*person joint"],
-    grey: UInt8[np.ndarray, "*person joint"],
-) -> Image:
-    """`draw_blocks` in one NumPy image."""
-    image = image.copy()
-    centre = xy[blocked].astype(np.float32)
-    half = np.broadcast_to(sides, xy.shape)[blocked].astype(np.float32) / 2
-    edges = np.concatenate([np.ceil(centre - half), np.floor(centre + half) + 1], -1).clip(0).astype(int)
-    shades = grey[blocked]
-    if image.dtype != np.uint8:
-        shades = (shades.astype(np.float32) / 255).astype(image.dtype)
-    for (left, top, right, bottom), shade in zip(edges.tolist(), shades, strict=True):
-        image[top:bottom, left:right] = shade
-    return image
+    centre = xy[blocked].float()
+    half = sides[blocked].float() / 2
+    edges = torch.cat([torch.ceil(centre - half), torch.floor(centre + half) + 1], -1).clamp(0).long().tolist()
+    numbers = blocked.nonzero()[:, 0].tolist()
+    for number, (left, top, right, bottom), shade in zip(numbers, edges, grey[blocked].tolist(), strict=True):
+        images[number, top:bottom, left:right] = shade / 255 if images.is_floating_point() else shade
 
 
 def _limbs(skeleton: Skeleton) -> list[bool]:
@@ -279,7 +213,7 @@ def _limbs(skeleton: Skeleton) -> list[bool]:
     return limbs
 
 
-def _sides(boxes: A | None) -> A:
+def _sides(boxes: Float[Tensor, "*person 4"] | None) -> Float[Tensor, "*person 2"]:
     """Width and height of boxes.
 
     Raises:
