@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from occlupose.frontends.regions import overlap
+from occlupose.detections import overlap
 from occlupose.media import Frame
 
 GREY = 128

@@ -1,9 +1,11 @@
-"""Tests of the record of people found in one image."""
+"""Tests of the record of people found in one image, and of bounding boxes."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from occlupose.detections import Detections
+from occlupose.detections import Detections, box_sides, overlap, suppress_similar
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17, H36M17
 
@@ -67,3 +69,38 @@ def test_arrays_of_other_shapes_are_refused(field, shape):
     arrays = {"xy": np.zeros((2, 17, 2)), "score": np.zeros((2, 17))} | {field: np.zeros(shape)}
     with pytest.raises(OccluposeError, match=f"^{field}: has shape .*; it must be"):
         Detections(skeleton=COCO17, **arrays)
+
+
+def test_overlap_of_boxes():
+    """Half of each, a quarter of the larger, a corner, none, and boxes without an area."""
+    box = np.array([0.0, 0, 10, 10])
+    others = np.array([[5.0, 0, 15, 10], [0, 0, 5, 5], [8, 8, 18, 18], [10, 0, 20, 10], [3, 3, 3, 9], [9, 9, 1, 1]])
+    np.testing.assert_allclose(overlap(box, others), [50 / 150, 25 / 100, 4 / 196, 0, 0, 0])
+    assert overlap(box, box) == 1 and overlap(others[4], others[4]) == 0
+    assert overlap(others[:, None], others).shape == (6, 6)
+
+
+def brute_force(similar, order, threshold):
+    """Take the best that is left, strike out all that resemble it, repeat."""
+    left = set(range(len(order)))
+    kept = []
+    while left:
+        best = min(left, key=lambda row: (-order[row], row))
+        kept.append(best)
+        left = {row for row in left if row != best and similar[row][best] <= threshold}
+    return kept
+
+
+@given(st.integers(0, 12), st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_suppression_agrees_with_brute_force(count, seed, threshold):
+    generator = np.random.default_rng(seed)
+    similar = generator.random((count, count))
+    similar = (similar + similar.T) / 2
+    order = generator.integers(0, 5, count) / 4  # with ties
+    assert suppress_similar(similar, order, threshold) == brute_force(similar, order, threshold)
+
+
+def test_the_side_of_a_box_is_the_longer_one_and_at_least_a_pixel():
+    boxes = np.array([[0, 0, 30, 20], [5, 5, 6, 45], [7, 7, 7, 7.5]], np.float32)
+    assert box_sides(boxes).tolist() == [30, 40, 1]
+    assert box_sides(boxes[1]) == 40

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from occlupose.detections import Detections
+from occlupose.detections import Detections, box_sides
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17
 
@@ -56,8 +56,7 @@ def describe_people(image: Pyramid, people: Detections) -> Float[np.ndarray, "pe
     points, known = _strips(people.to(COCO17))
     free = _inside(points, image.size) & ~_covered(points, people.boxes)
     free &= (known & (free.mean(-1) >= MIN_SHARE))[..., None]
-    sides = (people.boxes[:, 2:] - people.boxes[:, :2]).max(-1, initial=1)
-    levels = np.log2(np.fmax(sides / SIDE, 1)).astype(int)
+    levels = np.log2(np.fmax(box_sides(people.boxes) / SIDE, 1)).astype(int)
     appearance = np.zeros((len(people), PARTS, BINS))
     for level in np.unique(levels):
         rows = levels == level

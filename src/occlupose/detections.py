@@ -1,4 +1,6 @@
-"""Detections and bounding boxes: the people found in one image, whatever found them."""
+"""Detections and bounding boxes: the people found in one image, whatever found them; overlap of boxes, and non-maximum
+suppression.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +12,7 @@ from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import Skeleton, convert, convert_weakest
 
-__all__ = ["Detections", "FrameBoxes", "NOBODY"]
+__all__ = ["Detections", "FrameBoxes", "NOBODY", "box_sides", "has_area", "overlap", "suppress_similar"]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -131,6 +133,42 @@ class FrameBoxes:
 
 NOBODY = FrameBoxes(np.zeros((0, 4)), np.zeros(0))
 """Boxes of an image without people."""
+
+
+def box_sides(boxes: Float[np.ndarray, "*any 4"]) -> Float[np.ndarray, "*any"]:
+    """The longer side of each bounding box, px; at least one pixel."""
+    return np.maximum((boxes[..., 2:] - boxes[..., :2]).max(-1), 1)
+
+
+def overlap(boxes: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*c"]:
+    """Intersection over union of bounding boxes (left, top, right, bottom), 0..1 (shapes broadcast)."""
+    low = np.maximum(boxes[..., :2], others[..., :2])
+    high = np.minimum(boxes[..., 2:], others[..., 2:])
+    shared = np.maximum(high - low, 0).prod(-1)
+    areas = [np.maximum(each[..., 2:] - each[..., :2], 0).prod(-1) for each in (boxes, others)]
+    union = areas[0] + areas[1] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def has_area(boxes: Float[np.ndarray, "box 4"]) -> Bool[np.ndarray, " box"]:
+    """Which boxes are wider and higher than nothing; NaN is neither."""
+    return np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+
+
+def suppress_similar(
+    similar: Float[np.ndarray, "person person"], order: Float[np.ndarray, " person"], threshold: float
+) -> list[int]:
+    """Non-maximum suppression: the rows that are kept, best first, no two of them more similar than the threshold.
+
+    Arguments:
+        similar: similarity of rows i and j.
+        order: the larger is kept; of two equal ones the earlier.
+    """
+    kept: list[int] = []
+    for row in np.argsort(-order, kind="stable"):
+        if not kept or similar[row, kept].max() <= threshold:
+            kept.append(int(row))
+    return kept
 
 
 def _around(xy: Float[np.ndarray, "person joint 2"]) -> Float[np.ndarray, "person 4"]:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from occlupose.detections import box_sides
 from occlupose.errors import OccluposeError
 from occlupose.pyramid import Pyramid, square_crop_matrix
 
@@ -161,11 +162,6 @@ class _TrackedFrame:
     xy: Float[np.ndarray, "person joint 2"]
     track_numbers: Int[np.ndarray, " person"]
 
-    @property
-    def sides(self) -> Float[np.ndarray, " person"]:
-        """Side of the square around each box, px."""
-        return np.maximum(self.boxes[:, 2:] - self.boxes[:, :2], 1).max(-1)
-
 
 class FlowSampler:
     """Motion of every joint and optical flow at it (OANet eq. 2) over a stream of frames, one frame late.
@@ -230,18 +226,19 @@ class FlowSampler:
             if wanted.any():
                 motion[wanted] = step[wanted]
                 flow[wanted] = self._flow_at_joints(current, other, wanted.any(-1))[wanted]
-        sides = current.sides[:, None, None]
+        sides = box_sides(current.boxes)[:, None, None]
         return JointFlow(motion / sides, flow / sides)
 
     def _flow_at_joints(
         self, current: _TrackedFrame, other: _TrackedFrame, people: np.ndarray
     ) -> Float[np.ndarray, "person joint 2"]:
         """Flow in px at every joint of `current`, computed on the region of these people; NaN outside it."""
-        pad = PADDING * current.sides[people, None] + MIN_SIDE
+        sides = box_sides(current.boxes[people])
+        pad = PADDING * sides[:, None] + MIN_SIDE
         low = np.clip(np.floor(current.boxes[people, :2] - pad).min(0), 0, current.image.size).astype(int)
         high = np.clip(np.ceil(current.boxes[people, 2:] + pad).max(0), 0, current.image.size).astype(int)
         extent = high - low
-        shrink_person = round(current.sides[people].min() / PERSON_PIXELS)
+        shrink_person = round(sides.min() / PERSON_PIXELS)
         shrink_region = math.ceil((extent.prod() / REGION_PIXELS) ** 0.5)
         factor = max(1, shrink_person, shrink_region)
         size = extent // factor

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from occlupose.appearance import BINS, PARTS, compare_appearances, describe_people
-from occlupose.detections import Detections
+from occlupose.detections import Detections, box_sides, overlap, suppress_similar
 from occlupose.pyramid import Pyramid
 
 __all__ = ["MAX_GAP", "Assignment", "ConfirmationBuffer", "Tracker"]
@@ -101,7 +101,7 @@ class _Track:
     )
 
     def __post_init__(self) -> None:
-        self.side = float(_sides(self.box))
+        self.side = float(box_sides(self.box))
 
     @property
     def confirmed(self) -> bool:
@@ -127,10 +127,10 @@ class _Track:
         displacement, covariance = self.predict(time)
         offset = _offset(self.xy + displacement, self.score, detections)
         side = self.side
-        sides = _sides(detections.boxes)
+        sides = box_sides(detections.boxes)
         joints = _joint_overlap(self.xy + displacement, detections.xy, np.sqrt(side * sides))
         pose = np.sort(joints)[:, -TOP_JOINTS:].mean(-1)
-        box = _box_overlap(self.box + np.tile(displacement, 2), detections.boxes)
+        box = overlap(self.box + np.tile(displacement, 2), detections.boxes)
         distance = np.linalg.norm(offset, axis=-1) / side
         position_variance = min(covariance[0, 0], MAX_DEVIATION**2) + MEASUREMENT_NOISE**2
         mahalanobis = distance**2 / position_variance + (np.log(sides / side) / SIZE_NOISE) ** 2
@@ -159,7 +159,7 @@ class _Track:
         self.box = detections.boxes[person]
         self.hits += 1
         weight = max(1 / self.hits, 1 - math.exp(-(time - self.time) / SIZE_MEMORY))
-        self.side *= float(_sides(self.box) / self.side) ** weight
+        self.side *= float(box_sides(self.box) / self.side) ** weight
         self.time = time
 
 
@@ -290,9 +290,9 @@ class Tracker:
         known = [track for track in self._tracks if track.confirmed and track.time == self._time]
         for track in self._tracks:
             if known and not track.confirmed:
-                sides = np.sqrt(_sides(track.box) * _sides(np.stack([other.box for other in known])))
-                overlap = _joint_overlap(track.xy, np.stack([other.xy for other in known]), sides)
-                track.start = self._time if overlap.mean(-1).max() > DOUBLE_OVERLAP else track.start
+                sides = np.sqrt(box_sides(track.box) * box_sides(np.stack([other.box for other in known])))
+                shared = _joint_overlap(track.xy, np.stack([other.xy for other in known]), sides)
+                track.start = self._time if shared.mean(-1).max() > DOUBLE_OVERLAP else track.start
 
     def _confirm(self, condition: Callable[[_Track], bool]) -> None:
         for track in self._tracks:
@@ -373,13 +373,11 @@ def _exchange_gain(people: list[_Person], seen: list[Float[np.ndarray, "part bin
 
 def _without_duplicates(detections: Detections, order: list[int]) -> list[int]:
     """These people, in this order, without those whose joints all lie on those of a person with a higher box score."""
-    kept: list[int] = []
-    sides = _sides(detections.boxes)
-    for person in sorted(order, key=lambda person: -detections.box_score[person]):
-        overlap = _joint_overlap(detections.xy[person], detections.xy[kept], np.sqrt(sides[person] * sides[kept]))
-        if not kept or overlap.mean(-1).max() < DUPLICATE_OVERLAP:
-            kept.append(person)
-    return [person for person in order if person in kept]
+    xy = detections.xy[order]
+    sides = box_sides(detections.boxes[order])
+    similar = _joint_overlap(xy[:, None], xy, np.sqrt(sides[:, None] * sides)).mean(-1)
+    kept = suppress_similar(similar, detections.box_score[order], DUPLICATE_OVERLAP)
+    return [order[row] for row in sorted(kept)]
 
 
 def _canonical_order(detections: Detections) -> list[int]:
@@ -399,25 +397,14 @@ def _offset(
 
 
 def _joint_overlap(
-    xy: Float[np.ndarray, "joint 2"], others: Float[np.ndarray, "person joint 2"], sides: Float[np.ndarray, " person"]
-) -> Float[np.ndarray, "person joint"]:
-    """Intersection over union of the squares around the same joint of a pose and of each other pose.
+    xy: Float[np.ndarray, "*#any joint 2"],
+    others: Float[np.ndarray, "*#any joint 2"],
+    sides: Float[np.ndarray, "*any"],
+) -> Float[np.ndarray, "*any joint"]:
+    """Intersection over union of the squares around the same joint of poses and other poses (shapes broadcast).
 
     Arguments:
-        sides: box side for each of the others, px.
+        sides: box side of each pair, px.
     """
-    shared = np.maximum(1 - np.abs(others - xy) / (2 * JOINT_RADIUS * sides[:, None, None]), 0).prod(-1)
+    shared = np.maximum(1 - np.abs(others - xy) / (2 * JOINT_RADIUS * sides[..., None, None]), 0).prod(-1)
     return shared / (2 - shared)
-
-
-def _box_overlap(box: Float[np.ndarray, " 4"], others: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, " person"]:
-    """Intersection over union of a box and each other box."""
-    shared = np.maximum(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0).prod(-1)
-    area = (box[2:] - box[:2]).prod()
-    areas = (others[:, 2:] - others[:, :2]).prod(-1)
-    return shared / np.maximum(area + areas - shared, 1e-9)
-
-
-def _sides(boxes: Float[np.ndarray, "*any 4"]) -> Float[np.ndarray, "*any"]:
-    """The longer side of each box, px; at least one pixel."""
-    return np.maximum((boxes[..., 2:] - boxes[..., :2]).max(-1), 1.0)

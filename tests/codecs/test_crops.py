@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occlupose.codecs.crops import Crop, cells, crop_matrices, invert, radius, transform_points, upright_regions
+from occlupose.codecs.crops import (
+    Crop,
+    cells,
+    crop_matrices,
+    invert,
+    radius,
+    similarity,
+    transform_points,
+    upright_regions,
+)
 from occlupose.errors import OccluposeError
 
 coordinate = st.floats(-2000, 2000)
@@ -191,3 +200,9 @@ def test_there_and_back_on_every_grid(boxes, grid, turn):
 def test_a_grid_that_is_none_is_refused():
     with pytest.raises(OccluposeError, match=r"^grid middles: unknown; known are centres, stride, corners$"):
         Crop(grid="middles")
+
+
+def test_similarity_of_regions():
+    here = np.array([[0.0, 0, 0, -100]])
+    others = np.array([[0.0, 0, 0, -100], [35.0, 0, 35.0, -100], [0.0, 0, 0, 100]])
+    np.testing.assert_allclose(similarity(here[:, None], others), [[1, np.exp(-1), 0]], atol=1e-4)

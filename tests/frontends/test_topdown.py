@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from occlupose.frontends.regions import similarity
+from occlupose.codecs.crops import similarity
 from occlupose.frontends.topdown import ESTABLISHED_AGE, KNOWN_SIMILARITY, RegionEstimates, TopDown
 from occlupose.media import Frame
 from occlupose.skeletons import COCO17

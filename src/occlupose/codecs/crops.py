@@ -107,6 +107,13 @@ def radius(regions: Regions) -> Float[np.ndarray, " person"]:
     return np.linalg.norm(regions[..., 2:] - regions[..., :2], axis=-1)
 
 
+def similarity(regions: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*c"]:
+    """Similarity of regions, 0..1 (shapes broadcast): exp(-1) where one is moved by 0.35 radii. Ours."""
+    apart = ((regions - others) ** 2).sum(-1)
+    size = np.maximum(np.maximum(radius(regions), radius(others)), 1.0)
+    return np.exp(-apart / (2 * (0.35 * size) ** 2))
+
+
 def upright_regions(centres: Float[np.ndarray, "person 2"], radii: Float[np.ndarray, " person"]) -> Regions:
     """Upright regions with these centres and radii."""
     return np.concatenate([centres, centres - np.stack([0 * radii, radii], -1)], -1)

@@ -101,18 +101,28 @@ def find_peaks(
     y, x = np.divmod(maps.reshape(*batch, height * width).argmax(-1), width)
     row = np.take_along_axis(maps, y[..., None, None], -2)[..., 0, :]
     column = np.take_along_axis(maps, x[..., None, None], -1)[..., 0]
-    return np.stack([x + _subcell_offset(row, x), y + _subcell_offset(column, y)], -1), maps.max((-2, -1))
+    return np.stack([x + _offset_along(row, x), y + _offset_along(column, y)], -1), maps.max((-2, -1))
 
 
-def _subcell_offset(
+def subcell_offset(
+    before: Float[np.ndarray, "*batch"], middle: Float[np.ndarray, "*batch"], after: Float[np.ndarray, "*batch"]
+) -> Float[np.ndarray, "*batch"]:
+    """Offset from the middle of three cells to the maximum of the Gaussian through them, cells; 0 where there is none
+    or a neighbour is infinite, as beyond the border.
+    """
+    inside = np.isfinite(before) & np.isfinite(after)
+    log_before = np.log(before.clip(MIN_VALUE))
+    log_middle = np.log(middle.clip(MIN_VALUE))
+    log_after = np.log(after.clip(MIN_VALUE))
+    curvature = log_before - 2 * log_middle + log_after
+    offset = np.zeros_like(curvature)
+    return np.divide(log_before - log_after, 2 * curvature, out=offset, where=inside & (curvature < 0))
+
+
+def _offset_along(
     line: Float[np.ndarray, "*batch cell"], peak: Shaped[np.ndarray, "*batch"]
 ) -> Float[np.ndarray, "*batch"]:
-    """Offset from the centre of the highest cell of a line to the maximum of the Gaussian, cells."""
+    """`subcell_offset` of the highest cell of a line."""
     padding = [*[(0, 0)] * (line.ndim - 1), (1, 1)]
-    logarithms = np.log(np.pad(line.astype(np.float64), padding, mode="edge").clip(MIN_VALUE))
-    before = np.take_along_axis(logarithms, peak[..., None], -1)[..., 0]
-    highest = np.take_along_axis(logarithms, peak[..., None] + 1, -1)[..., 0]
-    after = np.take_along_axis(logarithms, peak[..., None] + 2, -1)[..., 0]
-    curvature = before - 2 * highest + after
-    inner = (peak > 0) & (peak < line.shape[-1] - 1) & (curvature < 0)
-    return np.divide(before - after, 2 * curvature, out=np.zeros_like(curvature), where=inner)
+    padded = np.pad(line.astype(np.float64), padding, constant_values=-np.inf)
+    return subcell_offset(*(np.take_along_axis(padded, peak[..., None] + step, -1)[..., 0] for step in range(3)))

@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from occlupose.assets import blazepose_weights
-from occlupose.codecs.crops import Regions, crop_matrices, invert, transform_points
+from occlupose.codecs.crops import Regions, crop_matrices, invert, similarity, transform_points
 from occlupose.frontends.blazepose_detector import BlazePoseDetector
-from occlupose.frontends.regions import similarity
 from occlupose.frontends.search import Tile
 from occlupose.frontends.tflite import TFLiteNetwork, check_installed
 from occlupose.frontends.topdown import KNOWN_SIMILARITY, FoundRegions, RegionEstimates, TopDown

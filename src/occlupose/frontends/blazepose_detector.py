@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occlupose.codecs.crops import Regions, invert, radius, transform_points
-from occlupose.frontends.regions import similarity, suppress_similar
+from occlupose.codecs.crops import Regions, invert, radius, similarity, transform_points
+from occlupose.detections import suppress_similar
 from occlupose.frontends.search import Tile
 from occlupose.frontends.tflite import TFLiteNetwork
 from occlupose.pyramid import Pyramid, square_crop_matrix

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from occlupose.datasets.formats.coco_results import DetectedBox, load_boxes
-from occlupose.detections import FrameBoxes
+from occlupose.detections import FrameBoxes, has_area
 from occlupose.errors import OccluposeError
-from occlupose.frontends.regions import has_area
 from occlupose.media import Source
 
 MIN_SCORE = 0.5

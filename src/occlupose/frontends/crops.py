@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from occlupose.codecs.crops import Crop, Regions, invert, radius, transform_points, upright_regions
-from occlupose.detections import NOBODY, Detections, FrameBoxes
+from occlupose.detections import NOBODY, Detections, FrameBoxes, overlap
 from occlupose.frontends.detector import BoxDetector, detect_in_tiles
-from occlupose.frontends.regions import overlap
 from occlupose.frontends.search import Tile
 from occlupose.frontends.separation import separate
 from occlupose.frontends.topdown import FoundRegions, RegionEstimates, TopDown, boxes_around, make_detections

@@ -6,8 +6,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occlupose.detections import NOBODY, FrameBoxes
-from occlupose.frontends.regions import has_area, overlap, suppress_similar
+from occlupose.detections import NOBODY, FrameBoxes, has_area, overlap, suppress_similar
 from occlupose.frontends.search import Tile
 from occlupose.pyramid import Pyramid
 

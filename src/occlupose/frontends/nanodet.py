@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from occlupose.detections import NOBODY, FrameBoxes
-from occlupose.frontends.regions import overlap, suppress_similar
+from occlupose.detections import NOBODY, FrameBoxes, overlap, suppress_similar
 from occlupose.networks import pretrained
 
 SIDE = 416  # px, long side of the network's input

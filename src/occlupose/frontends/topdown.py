@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from occlupose.codecs.crops import Regions, radius
-from occlupose.detections import Detections
-from occlupose.frontends.regions import similarity, suppress_similar
+from occlupose.codecs.crops import Regions, radius, similarity
+from occlupose.detections import Detections, suppress_similar
 from occlupose.frontends.search import Tile, TileScheduler, context_tile, whole_image
 from occlupose.media import Frame
 from occlupose.occlusion.confidence import MIN_CONFIDENCE

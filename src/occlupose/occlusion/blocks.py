@@ -130,8 +130,9 @@ class LimbBlocks:
         them per person.
         """
         joints = len(skeleton)
-        drawn, order, shades = (torch.tensor(part) for part in np.split(numbers, [1, joints + 1], -1))
-        draws = (drawn[..., 0], order, (256 * shades).to(torch.uint8))
+        uniform = torch.tensor(numbers)
+        grey = (256 * uniform[..., joints + 1 :]).to(torch.uint8)
+        draws = (uniform[..., 0], uniform[..., 1 : joints + 1], grey)
         corners = None if boxes is None else torch.tensor(boxes)
         made = images.copy()
         blocked = self._cover(torch.from_numpy(made), torch.tensor(xy), torch.tensor(state), skeleton, draws, corners)
@@ -154,17 +155,17 @@ class LimbBlocks:
                 grey of each block, 0 to 255. The paper has one constant per block; that its three channels are equal
                 is read off the paper's figure.
         """
-        drawn, order, grey = (values.to(images.device) for values in draws)
+        drawn, order, grey = draws
         size = torch.tensor([images.shape[2], images.shape[1]], dtype=torch.float32, device=images.device)
         limbs = torch.tensor(_limbs(skeleton), device=images.device)
         visible = limbs & (state == VISIBLE) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
         counts = torch.tensor([self.count(joints) for joints in range(len(skeleton) + 1)], device=images.device)
-        blocks = torch.where(drawn < self.probability, counts[visible.sum(-1)], 0)
-        rank = order.masked_fill(~visible, 2.0).argsort(-1).argsort(-1)
+        blocks = torch.where(drawn.to(images.device) < self.probability, counts[visible.sum(-1)], 0)
+        rank = order.to(images.device).masked_fill(~visible, 2.0).argsort(-1).argsort(-1)
         blocked = rank < blocks[..., None]
         sides = self.size * (size if self.relative_to == "crop" else _sides(boxes).float()[..., None, :])
         flat_sides = sides.expand_as(xy).flatten(1, -2)
-        draw_blocks(images, xy.flatten(1, -2), flat_sides, blocked.flatten(1), grey.flatten(1))
+        draw_blocks(images, xy.flatten(1, -2), flat_sides, blocked.flatten(1), grey.to(images.device).flatten(1))
         return blocked
 
     def random_count(self, skeleton: Skeleton) -> int:

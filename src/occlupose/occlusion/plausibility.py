@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from occlupose.detections import Detections
+from occlupose.detections import Detections, box_sides
 from occlupose.flow import JointFlow
 from occlupose.occlusion.anatomy import HEAD, PARTS, TRUNK, Anatomy, describe
 from occlupose.occlusion.sides import (
@@ -294,7 +294,7 @@ class Plausibility:
             last = self._frames[-1]
             rows, last_rows = _match(numbers, last.track_numbers)
             to_this_frame = np.isfinite(found.xy[rows] + last.detections.xy[last_rows])
-            flow = joint_flow.flow[last_rows] * _box_sides(last.detections.boxes[last_rows])
+            flow = joint_flow.flow[last_rows] * box_sides(last.detections.boxes[last_rows])[:, None, None]
             memory.move(rows, _reorder(np.where(to_this_frame, flow, np.nan), last.order[last_rows]))
         return memory
 
@@ -444,7 +444,7 @@ def _motion(frame: CheckedFrame, others: list[CheckedFrame]) -> Float[np.ndarray
         there[rows] = _reorder(other.detections.xy, other.order)[other_rows]
         step = there - _reorder(xy, frame.order)
         motion = np.where((_reorder(measures, frame.order) & np.isfinite(step).all(-1))[..., None], step, motion)
-    return motion / _box_sides(frame.detections.boxes)
+    return motion / box_sides(frame.detections.boxes)[:, None, None]
 
 
 def _estimate_heights(memory: _Memory, found: Detections, time: float, anatomy: Anatomy) -> None:
@@ -457,7 +457,7 @@ def _estimate_heights(memory: _Memory, found: Detections, time: float, anatomy: 
     seen = (found.score[:, anatomy.limbs] >= SEEN).all(-1) & np.isfinite(heights)
     height = np.sort(np.where(seen, heights, 0), axis=-1)[:, -HEIGHT_RANK]
     height = np.fmax(height, memory.height * np.exp(-(time - memory.time) / HEIGHT_DECAY))
-    memory.height = np.where(height > 0, height, _box_sides(found.boxes)[:, 0, 0])
+    memory.height = np.where(height > 0, height, box_sides(found.boxes))
 
 
 def _predict_variance(memory: _Memory, time: float, anatomy: Anatomy) -> Float[np.ndarray, "person joint"]:
@@ -572,11 +572,6 @@ def _find_shared_limbs(
 def _limb_lengths(xy: Float[np.ndarray, "person joint 2"], anatomy: Anatomy) -> Float[np.ndarray, "person limb"]:
     """Length of each limb in the image, px."""
     return np.linalg.norm(xy[:, anatomy.limbs[:, 1]] - xy[:, anatomy.limbs[:, 0]], axis=-1)
-
-
-def _box_sides(boxes: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, "person 1 1"]:
-    """The longer side of each box, px; at least one pixel."""
-    return np.maximum(boxes[:, 2:] - boxes[:, :2], 1).max(-1)[:, None, None]
 
 
 def _match(

@@ -8,11 +8,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from occlupose.codecs.crops import Crop, invert, transform_points
-from occlupose.detections import NOBODY, Detections, FrameBoxes
+from occlupose.detections import NOBODY, Detections, FrameBoxes, has_area, overlap, suppress_similar
 from occlupose.errors import OccluposeError
 from occlupose.frontends.onnx.cards import BoxCard, PeopleCard
 from occlupose.frontends.onnx.session import OnnxSession, Outputs, describe, find_output
-from occlupose.frontends.regions import has_area, overlap, suppress_similar
 from occlupose.frontends.topdown import RegionEstimates, make_detections
 from occlupose.media import Frame
 from occlupose.occlusion.confidence import MIN_CONFIDENCE

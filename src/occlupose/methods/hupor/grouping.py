@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from occlupose.codecs.heatmaps import subcell_offset
 from occlupose.codecs.multi_person import MultiPersonMaps
 
 BONES = {
@@ -55,9 +56,6 @@ SAMPLE_RANGE = (5, 25)
 MAX_STRETCH = 1.2
 """Limbs longer than typical by more than this factor lose score."""
 
-MIN_VALUE = 1e-6
-"""Lower bound of heatmap values before their logarithm is taken."""
-
 MAX_OFFSET = 0.49999
 """Maximum offset of a peak from the centre of its cell, so that the position determines the cell."""
 
@@ -86,28 +84,12 @@ def find_peaks(heatmaps: Float[np.ndarray, "joint y x"], minimum: float = MIN_PE
     score = flat.take(cells)
     joint = cells // (width * (rows + 2))
     y, x = np.divmod(cells % (width * (rows + 2)), width)
-    dx = _peak_offset(flat.take(cells - 1), score, flat.take(cells + 1))
-    dy = _peak_offset(flat.take(cells - width), score, flat.take(cells + width))
-    xy = np.stack([x - 1 + dx, y - 1 + dy], -1)
+    dx = subcell_offset(flat.take(cells - 1), score, flat.take(cells + 1))
+    dy = subcell_offset(flat.take(cells - width), score, flat.take(cells + width))
+    xy = np.stack([x - 1, y - 1], -1) + np.stack([dx, dy], -1).clip(-MAX_OFFSET, MAX_OFFSET)
     order = np.lexsort((-score, joint))
     parts = np.split(order, np.searchsorted(joint, np.arange(1, joints)))
     return [Peaks(xy[index[:MAX_PEAKS]], score[index[:MAX_PEAKS]]) for index in parts]
-
-
-def _peak_offset(
-    before: Float[np.ndarray, " n"], middle: Float[np.ndarray, " n"], after: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " n"]:
-    """Offset from the middle of three cells to the top of the Gaussian through them, at most half a cell; 0 at the
-    border.
-    """
-    inside = np.isfinite(before) & np.isfinite(after)
-    log_before = np.log(before.clip(MIN_VALUE))
-    log_middle = np.log(middle.clip(MIN_VALUE))
-    log_after = np.log(after.clip(MIN_VALUE))
-    curvature = log_before - 2 * log_middle + log_after
-    offset = np.zeros_like(curvature)
-    np.divide(log_before - log_after, 2 * curvature, out=offset, where=inside & (curvature < 0))
-    return offset.clip(-MAX_OFFSET, MAX_OFFSET)
 
 
 def score_limbs(
