@@ -30,9 +30,9 @@ from occlupose.cli import people, terminal
 from occlupose.codecs.crops import Crop
 from occlupose.evaluation.mpjpe import load_sequences
 from occlupose.media import VideoWriter, open_media, read_image, write_image
-from occlupose.methods.oanet import labels
 from occlupose.methods.oanet.lifting import load_lifter
 from occlupose.networks.hourglass import StackedHourglass, save
+from occlupose.occlusion import labels
 from occlupose.occlusion.cylinders import PAPER
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17

@@ -77,3 +77,10 @@ def make_poses(*people: np.ndarray, pitch: float = 0, roll: float = 0, width: in
 def circle() -> np.ndarray:
     """(time, joint, 3) of a person who walks for ten seconds around a circle of 1.5 m radius, 5 m ahead."""
     return walk(lambda time: np.stack([1.5 * np.cos(0.7 * time), 5 + 1.5 * np.sin(0.7 * time)], -1), 100)
+
+
+def behind_the_back(frames=3):
+    """A person 4 m ahead, seen from behind, with the left wrist before the belly."""
+    body = stand(0, 4, frames)
+    body[:, H36M17.joints.index("left_wrist")] = (-0.05, 1.15, 4.25)
+    return make_poses(body)

@@ -7,8 +7,9 @@ from PIL import Image
 
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.labels import FRONT, label_poses, view_from
+from occlupose.methods.oanet.labels import FRONT, view_from
 from occlupose.occlusion.cylinders import place_cylinders
+from occlupose.occlusion.labels import label_poses
 from occlupose.skeletons import COCO17, H36M17
 from occlupose.viewer import preview_labels
 from occlupose.viewer.label_preview import BACKGROUND, CAPTION, FAR, NEAR, PANEL, PAPER, _silhouettes

@@ -10,31 +10,15 @@ from occlupose.cameras import Camera
 from occlupose.datasets.formats import synth_scenes
 from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.methods.hupor import labels
-from occlupose.methods.hupor.labels import hidden_by_cylinders, joint_positions, relabel
+from occlupose.methods.hupor.labels import joint_positions, relabel
 from occlupose.methods.hupor.ssf.label import label_occlusion
 from occlupose.methods.hupor.ssf.optimise import FitSettings
+from occlupose.occlusion.labels import hidden_by_cylinders
 from occlupose.skeletons import MPI15
+from spread_people import standing
 
 CAMERA = Camera.from_fov(320, 240)
-STANDING = {
-    "neck": (0, -0.5),
-    "head_top": (0, -0.8),
-    "pelvis": (0, 0),
-    "left_shoulder": (0.18, -0.45),
-    "left_elbow": (0.35, -0.25),
-    "left_wrist": (0.5, -0.05),
-    "left_hip": (0.1, 0.02),
-    "left_knee": (0.12, 0.4),
-    "left_ankle": (0.12, 0.8),
-}
-STANDING |= {joint.replace("left", "right"): (-x, y) for joint, (x, y) in STANDING.items() if "left" in joint}
-LEFT_WRIST, LEFT_KNEE, LEFT_ANKLE, PELVIS = MPI15.index("left_wrist", "left_knee", "left_ankle", "pelvis")
-
-
-def standing(*where):
-    """People with their arms spread, flat across the view, pelvises at these places."""
-    body = np.array([(*STANDING[joint], 0.0) for joint in MPI15.joints])
-    return np.stack([body + place for place in where])
+PELVIS = MPI15.index("pelvis")[0]
 
 
 def seen(xyz, state=2):
@@ -43,75 +27,13 @@ def seen(xyz, state=2):
     )
 
 
-def test_a_spread_out_person_alone_hides_nothing():
-    assert not hidden_by_cylinders(standing((0, 0, 4))).any()
-
-
-def test_a_person_in_front_hides_another():
-    """The nearer one is all visible; of the further one, straight behind, the joints within the nearer one's cylinders
-    are hidden.
-    """
-    behind = hidden_by_cylinders(standing((0, 0, 6), (0, 0, 4)))
-    assert not behind[1].any()
-    assert behind[0, MPI15.index("neck", "pelvis", "left_shoulder", "left_hip", "right_hip")].all()
-    apart = standing((2.5, 0, 6), (0, 0, 4))
-    assert np.array_equal(
-        hidden_by_cylinders(apart), np.concatenate([hidden_by_cylinders(person[None]) for person in apart])
-    )
-
-
-def test_one_limb_hides_one_joint():
-    """A forearm across the line of sight to another person's knee; further away than the knee it hides nothing."""
-    people = standing((0, 0, 5), (3, 0, 3))
-    for depth, hidden in ((0.6, True), (1.3, False)):
-        target = people[0, LEFT_KNEE] * depth
-        people[1, LEFT_WRIST - 1 : LEFT_WRIST + 1] = target + np.array([[-0.1, 0, 0], [0.15, 0, 0]])
-        behind = hidden_by_cylinders(people)
-        assert behind[0, LEFT_KNEE] == hidden and not behind[0, LEFT_ANKLE]
-    people[1, LEFT_WRIST - 1 : LEFT_WRIST + 1] = people[0, LEFT_KNEE] * 0.6 + np.array(
-        [[-0.1, 0.09, 0], [0.15, 0.09, 0]]
-    )
-    assert not hidden_by_cylinders(people)[0, LEFT_KNEE]  # further off than the radius
-
-
-def test_it_is_the_shortest_way_to_the_axis():
-    """Compared with slow sampling along each line of sight, for random people with unknown joints."""
-    random = np.random.default_rng(1)
-    people = random.uniform([-1, -1, 3], [1, 1, 5], (4, 1, 3)) + random.normal(0, 0.35, (4, 15, 3))
-    people[0, 5] = np.nan
-    fast = hidden_by_cylinders(people)
-    alone = np.concatenate([hidden_by_cylinders(person[None]) for person in people])
-    assert not fast[0, 5]
-    torso = np.linalg.norm(people[:, 3] - people[:, 0], axis=-1)
-    parts = [(0, 1, 0.10), (0, 2, None), (3, 4, 0.05), (4, 5, 0.05), (6, 7, 0.05), (7, 8, 0.05)]
-    parts += [(9, 10, 0.05), (10, 11, 0.05), (12, 13, 0.05), (13, 14, 0.05)]
-    slow = alone.copy()
-    share = np.linspace(0, 1, 4001)[:, None]
-    for person, joint in np.ndindex(4, 15):
-        sight = people[person, joint] / np.linalg.norm(people[person, joint])
-        for other in {0, 1, 2, 3} - {person}:
-            for start, end, radius in parts:
-                points = people[other, start] * (1 - share) + people[other, end] * share
-                away = points @ sight
-                off = np.linalg.norm(points - away[:, None] * sight, axis=-1)
-                best = off.argmin() if np.isfinite(off).all() else None
-                limit = torso[other] if radius is None else radius
-                if (
-                    best is not None
-                    and off[best] <= limit
-                    and np.linalg.norm(people[person, joint]) - away[best] >= 0.02
-                ):
-                    slow[person, joint] = True
-    assert np.array_equal(fast, slow) and alone.sum() < fast.sum() < fast.size
-
-
 def test_other_means():
     given = seen(standing((0, 0, 6), (0.1, 0, 4)), 1)
     (same,) = relabel([given], "dataset")
     (open_,) = relabel([given], "none")
     (cylinder,) = relabel([given], "cylinders")
     assert same is given and (open_.state == 2).all() and given.state.max() == 1
-    assert np.array_equal(cylinder.state == 1, hidden_by_cylinders(joint_positions(given))) and {
+    assert np.array_equal(cylinder.state == 1, hidden_by_cylinders(joint_positions(given), MPI15)) and {
         *cylinder.state.ravel()
     } == {1, 2}
     for other in (open_, cylinder):
@@ -193,7 +115,9 @@ def test_cylinders_agree_with_meshes():
         for record in records(10, seed=5, people=(3, 5), objects=0, width=512, height=320)
     ]
     relabelled = relabel(given, "cylinders")
-    alone = [np.concatenate([hidden_by_cylinders(person[None]) for person in joint_positions(one)]) for one in given]
+    alone = [
+        np.concatenate([hidden_by_cylinders(person[None], MPI15) for person in joint_positions(one)]) for one in given
+    ]
     here = np.concatenate([one.state.ravel() > 0 for one in given])
     truth = np.concatenate([one.state.ravel() == 1 for one in given])[here]
     predicted = np.concatenate([one.state.ravel() == 1 for one in relabelled])[here]

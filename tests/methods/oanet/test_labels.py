@@ -21,27 +21,19 @@ from occlupose.methods.oanet.labels import (
     CameraSetup,
     clip_to_sequence,
     find_files,
-    label_poses,
     label_views,
     read_sequences,
     view_from,
     write_labels,
 )
-from occlupose.occlusion.cylinders import PAPER, self_occluded
+from occlupose.occlusion.labels import label_poses
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, COCO17, H36M17, MUPOTS17
 from occlupose.synth.virtual_cameras import level_rotations, paper_rotations
-from walking_people import circle, make_poses, stand
+from walking_people import behind_the_back, circle, make_poses, stand
 
 LENS = Camera.from_fov(640, 480, 50)
 WRIST = H36M17.joints.index("left_wrist")
-
-
-def behind_the_back(frames=3):
-    """A person 4 m ahead, seen from behind, with the left wrist before the belly."""
-    body = stand(0, 4, frames)
-    body[:, WRIST] = (-0.05, 1.15, 4.25)
-    return make_poses(body)
 
 
 def parallel_scale(poses):
@@ -56,38 +48,6 @@ def parallel_scale(poses):
 def shape_of(xyz):
     """All distances between joints, which no camera changes."""
     return np.linalg.norm(xyz[:, :, :, None] - xyz[:, :, None], axis=-1)
-
-
-def test_a_wrist_before_the_belly_is_occluded_from_behind():
-    labelled = label_poses(behind_the_back())
-    assert (labelled.state[:, 0, WRIST] == 1).all()
-    assert (labelled.state[:, 0, H36M17.index("head_top", "right_wrist", "left_ankle", "right_ankle")] == 2).all()
-
-
-@pytest.mark.parametrize("perspective", [True, False])
-def test_only_the_states_change_and_they_are_the_cylinder_mans(perspective):
-    poses = make_poses(circle(), stand(1, 4, 100))
-    labelled = label_poses(poses, perspective=perspective, rules=PAPER)
-    hides = self_occluded(torch.from_numpy(poses.xyz), H36M17, perspective=perspective, rules=PAPER).numpy()
-    assert hides.any() and not hides.all()
-    np.testing.assert_array_equal(labelled.state, np.where(hides, 1, 2))
-    assert replace(labelled, state=poses.state) == poses
-
-
-def test_what_has_no_place_in_3d_keeps_its_state():
-    poses = behind_the_back()
-    xyz = poses.xyz.copy()
-    xy = poses.xy.copy()
-    state = poses.state.copy()
-    xyz[0, 0, WRIST] = np.nan  # seen in the image alone
-    state[0, 0, WRIST] = 1
-    xyz[1, 0, WRIST] = np.nan
-    xy[1, 0, WRIST] = np.nan
-    state[1, 0, WRIST] = 0
-    labelled = label_poses(replace(poses, xyz=xyz, xy=xy, state=state))
-    assert labelled.state[:, 0, WRIST].tolist() == [1, 0, 1]
-    state[0, 0, WRIST] = 2
-    assert label_poses(replace(poses, xyz=xyz, xy=xy, state=state)).state[:, 0, WRIST].tolist() == [2, 0, 1]
 
 
 @settings(max_examples=25, deadline=None)

@@ -16,8 +16,8 @@ from occlupose.cameras import Camera
 from occlupose.datasets.formats.cmu import MotionClip, read_clip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
-from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules, self_occluded
-from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules
+from occlupose.poses import VISIBLE, Poses
 from occlupose.skeletons import BODY22, H36M17, Skeleton
 from occlupose.synth.virtual_cameras import level_rotations, paper_rotations
 
@@ -81,25 +81,6 @@ class CameraSetup:
         )
 
 
-def label_poses(poses: Poses, *, perspective: bool = True, rules: OcclusionRules = OURS) -> Poses:
-    """The same poses with states from the Cylinder Man: occluded where the person's own body is in front of the joint.
-
-    Other people and objects occlude nothing here. Joints without `xyz` keep their state.
-
-    Arguments:
-        poses: with `xyz`.
-        perspective: False looks along +z, as in the paper.
-        rules: what occludes a joint.
-
-    Raises:
-        OccluposeError: the poses are 2D, or their skeleton lacks a joint that the Cylinder Man needs.
-    """
-    xyz = _xyz(poses)
-    occluded = self_occluded(torch.from_numpy(xyz), poses.skeleton, perspective=perspective, rules=rules).numpy()
-    known = (poses.state != ABSENT) & np.isfinite(xyz).all(-1)
-    return replace(poses, state=np.where(known, np.where(occluded, OCCLUDED, VISIBLE), poses.state))
-
-
 def view_from(
     poses: Poses, rotation: Float[np.ndarray, "3 3"], distance: float, camera: Camera, *, perspective: bool = True
 ) -> Poses:
@@ -116,7 +97,7 @@ def view_from(
     Raises:
         OccluposeError: the poses are 2D.
     """
-    centred = _xyz(poses) - _centre(_xyz(poses))
+    centred = positions(poses) - _centre(positions(poses))
     rotated = (centred @ (rotation @ FRONT).T).astype(np.float32)
     setup = CameraSetup(perspective=perspective, camera=camera)
     room = FILLED * np.array(setup.margins if perspective else (camera.width / 2, camera.height / 2))
@@ -275,12 +256,6 @@ def clip_to_sequence(clip: MotionClip) -> PoseSequence:
     )
     camera = Camera.from_fov(IMAGE_SIZE, IMAGE_SIZE)
     return PoseSequence(clip.name, clip.subject, "", view_from(poses, FRONT, DISTANCE[1], camera, perspective=False))
-
-
-def _xyz(poses: Poses) -> Float[np.ndarray, "time person joint 3"]:
-    if poses.xyz is None:
-        raise OccluposeError("holds 2D poses, without xyz; lift them first with occlupose lift")
-    return poses.xyz
 
 
 def _centre(xyz: Float[np.ndarray, "time person joint 3"]) -> Float[np.ndarray, "3"]:
