@@ -11,15 +11,11 @@ from occlupose.synth.appearance import (
     HAIR_STYLES,
     HATS,
     MATERIALS,
-    OBJECT_MATERIALS,
     PATTERNS,
     Cloth,
-    linear,
-    sample_object,
-    sample_person,
-    sample_surroundings,
     shader_uniforms,
 )
+from occlupose.synth.sampling import OBJECT_MATERIALS, linear, sample_object, sample_person, sample_surroundings
 from occlupose.synth.scenery import STRIP_HEIGHT, STRIP_WIDTH, paint_surroundings
 
 

@@ -11,10 +11,10 @@ from occlupose.bodies.anny import anny
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.surfaces import render_zbuffer
-from occlupose.synth.appearance import sample_person, sample_surroundings
 from occlupose.synth.camera_effects import apply_camera_effects
 from occlupose.synth.clothing import CLOTHING_OFFSET, ClothedMesh
 from occlupose.synth.render import Renderer
+from occlupose.synth.sampling import sample_person, sample_surroundings
 from occlupose.synth.scene import Person, Scene, SceneObject
 from occlupose.synth.virtual_cameras import axis_rotation
 
