@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, reason
 from occlupose.files import atomic, try_to_write
 
 # the same wheel on every machine, so the same hash
@@ -135,9 +135,8 @@ def _check_cache() -> None:
     try:
         try_to_write(folder)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         cure = "give another folder with the environment variable OCCLUPOSE_CACHE"
-        raise OccluposeError(f"{folder}: the cache cannot be written to ({reason}); {cure}") from error
+        raise OccluposeError(f"{folder}: the cache cannot be written to ({reason(error)}); {cure}") from error
 
 
 def _download(asset: Asset, folder: Path) -> Path:

@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.networks import nanodet
 from occlupose.networks.pretrained import NETWORKS
 
@@ -105,7 +105,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_CURE}") from error
+        raise unreadable(path, error, _CURE) from error
 
 
 def translate(path: Path, model: str) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from scipy.ndimage import median_filter
 from scipy.signal import savgol_coeffs, savgol_filter
 from torch import Generator, Tensor
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, reason
 from occlupose.files import atomic
 from occlupose.skeletons import BODY22, COCO17
 
@@ -94,8 +94,7 @@ class NoiseModel:
             values = json.loads(path.read_text())
             model = cls(**{**values, "jitter": tuple(values["jitter"])})
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise OccluposeError(f"{path}: {reason}; give a file that NoiseModel.save wrote") from None
+            raise OccluposeError(f"{path}: {reason(error)}; give a file that NoiseModel.save wrote") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise OccluposeError(f"{path}: not a noise model; give a file that NoiseModel.save wrote") from None
         if len(model.jitter) != len(BODY22):

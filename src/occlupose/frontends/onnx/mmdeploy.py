@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.frontends.onnx.cards import explain
 from occlupose.frontends.presets import Kind
 
@@ -149,9 +149,7 @@ def _read(path: Path, model: type[Any]) -> Any:
     try:
         return model.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise OccluposeError(
-            f"{path}: cannot be read ({error.strerror}); give the folder that MMDeploy wrote"
-        ) from error
+        raise unreadable(path, error, "give the folder that MMDeploy wrote") from error
     except ValidationError as error:
         raise OccluposeError(
             f"{path}: not as MMDeploy writes it ({explain(error)}); export the network again"

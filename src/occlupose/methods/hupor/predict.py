@@ -2,7 +2,6 @@
 visible, occluded or absent.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +58,6 @@ class HUPORPredictor:
         flip: test-time augmentation by horizontal flip: slightly better, twice the time.
         device: torch device.
         name: of the weights, for messages.
-
-    Attributes:
-        seconds: time spent so far on detection, reasoning, and grouping with all that follows.
     """
 
     def __init__(
@@ -79,7 +75,6 @@ class HUPORPredictor:
         self.name = name
         self.flip = flip
         self.device = device
-        self.seconds = {"detection": 0.0, "reasoning": 0.0, "grouping": 0.0}
 
     @property
     def codec(self) -> MultiPersonMaps:
@@ -107,7 +102,6 @@ class HUPORPredictor:
 
     def decode_people(self, output: HUPOROutput, camera: Camera) -> Detections:
         """The people in an image, in pixels and in metres, from the networks' output."""
-        start = time.perf_counter()
         scale = float(np.hypot(*output.matrix[:, 0]))
         maps = DecoderInput(
             visible=output.visible.heatmaps[0].cpu().numpy(),
@@ -116,9 +110,7 @@ class HUPORPredictor:
             depths=output.depths[0].cpu().numpy(),
             metres_per_pixel=1 / (camera.fx * scale),
         )
-        people = self._place(decode(maps, self.codec), output.matrix, camera)
-        self.seconds["grouping"] += time.perf_counter() - start
-        return people
+        return self._place(decode(maps, self.codec), output.matrix, camera)
 
     @torch.inference_mode()
     def predict_maps(self, image: RGB) -> HUPOROutput:
@@ -127,7 +119,6 @@ class HUPORPredictor:
         Raises:
             OccluposeError: the output of a layer is not a number; names the layer.
         """
-        start = time.perf_counter()
         letterbox = self.networks.design.letterbox
         matrix = letterbox.matrix(image.shape[1], image.shape[0])
         warped = letterbox.warp(Pyramid(image), matrix)
@@ -138,9 +129,6 @@ class HUPORPredictor:
             heads = self.networks.detect(images)
             visible = self.networks.visible_maps(heads)
             depths = heads[-1][0][TORSO_DEPTH_HEAD].float()
-            if images.is_cuda:
-                torch.cuda.synchronize()
-            detected = time.perf_counter()
             hidden = self.networks.hidden_maps(visible)
         combined = add_maps(visible, hidden)
         if self.flip:
@@ -150,8 +138,6 @@ class HUPORPredictor:
         if not all(part.isfinite().all() for part in (combined.heatmaps, combined.fields, depths[:1])):
             layer = _first_nonfinite_layer(self.networks, images)
             raise OccluposeError(f"{self.name}: the output of {layer} is not a number; give other weights")
-        self.seconds["detection"] += detected - start
-        self.seconds["reasoning"] += time.perf_counter() - detected
         return HUPOROutput(warped, matrix, visible, hidden, combined, depths[:1])
 
     def _place(self, people: DecodedPeople, matrix: Float[np.ndarray, "2 3"], camera: Camera) -> Detections:
