@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occlupose.detections import Detections, box_sides
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17
 
@@ -21,7 +22,6 @@ PARTS = 2
 """Trunk and thighs."""
 
 SIDE = 128  # px, approximate longer side of a person's box in the image that is sampled
-SCORE = 0.3  # minimum confidence of a keypoint that is used (OANet's b)
 MIN_SHARE = 0.5  # of a strip's points that must be in the image and outside of other people's boxes
 # half widths of the strips; the trunk takes the larger of two: seen from the front, from the side
 SHOULDER_SHARE = 0.35  # of the distance of the shoulders
@@ -96,7 +96,7 @@ def _strips(
     normal = np.stack([-axis[..., 1], axis[..., 0]], -1) / np.maximum(length, 1e-6)[..., None]
     across = half_width[..., None] * normal
     points = start[:, :, None] + GRID[:, :1] * axis[:, :, None] + GRID[:, 1:] * across[:, :, None]
-    sure = people.score >= SCORE
+    sure = people.score >= MIN_CONFIDENCE
     trunk = sure[:, COCO17.index("left_shoulder", "right_shoulder", "left_hip", "right_hip")].all(-1)
     left = sure[:, COCO17.index("left_hip", "left_knee")].all(-1)
     right = sure[:, COCO17.index("right_hip", "right_knee")].all(-1)

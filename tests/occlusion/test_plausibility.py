@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from moving_figures import check, motion_of, standing, striding, swap_sides, view
 from occlupose.detections import Detections
 from occlupose.occlusion.confidence import discount_by_flow
-from occlupose.occlusion.plausibility import DOUBT, MAX_CLAIM, Plausibility
+from occlupose.occlusion.limbs import MAX_CLAIM
+from occlupose.occlusion.plausibility import DOUBT, Plausibility
 from occlupose.skeletons import BODY22, BODY26, COCO17, CROWDPOSE14, H36M17, MPI15, WHOLEBODY133, Skeleton
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -16,11 +16,13 @@ from jaxtyping import Bool, Float, Int
 
 from occlupose.detections import Detections, box_sides
 from occlupose.flow import JointFlow
-from occlupose.occlusion.anatomy import HEAD, PARTS, TRUNK, Anatomy, describe
+from occlupose.occlusion.anatomy import PARTS, Anatomy, describe
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
+from occlupose.occlusion.limbs import doubt_lengths, estimate_heights, find_appearances, find_shared_limbs
+from occlupose.occlusion.person_memory import LAG, PersonMemory, predict_variance, reorder
 from occlupose.occlusion.sides import (
     CHOICES,
     NOISE,
-    PRIOR,
     SPEEDS,
     compare_sides,
     measure_pairs,
@@ -28,13 +30,10 @@ from occlupose.occlusion.sides import (
     update_belief,
 )
 
-LAG = 1 / 3
-"""Seconds for which a frame may change when later ones are known: as long as the tracker takes to confirm an id, so
-that no result waits for this. A person who is gone for longer starts afresh."""
-
 # Lengths without a unit are in body heights.
-SEEN = 0.3  # least score of a joint that is seen (OANet's b)
-DOUBT = 0.1  # factor of the score of a joint that jumped or is on another person: no score is above `SEEN` then
+DOUBT = (
+    0.1  # factor of the score of a joint that jumped or is on another person: no score is above `MIN_CONFIDENCE` then
+)
 
 FIRMNESS = 1.5  # odds above which the choice of swapped parts in earlier frames is changed
 
@@ -45,24 +44,8 @@ MAX_OUTLIERS = 0.25  # share of a person's joints that are elsewhere, above whic
 JUMP = 3 * NOISE
 FASTEST = 2 * SPEEDS
 
-# Limbs. Foreshortening makes limbs shorter only, so body height is that of a long limb: the third longest for its kind,
-# since an arm on another person is two wrong ones. A person who walks away from 4 m to 8 m halves in 3 s.
-HEIGHT_RANK = 3
-HEIGHT_DECAY = 4.0  # s in which a body height that is not seen again falls to exp(-1)
-# limit of a limb's length / the longest of its kind in this person, which is between the mean of people and 1.25 times
-# it: bones differ by 10 % between people, and datasets' shoulders and hips by as much
-MARGIN = 1.3
-LONGEST = 1.25
-QUANTILE = 0.9  # share of the frames in which a limb is shorter than the person's longest of its kind
-ADAPTATION = 0.5  # per s: how fast the longest is learnt
-LENGTH_SIGMA = 0.1  # excess over the limit that multiplies the score by exp(-1/2)
-
-# Joints on others
-LIMB_RADIUS = 0.055  # half the width of a clothed arm or shank, and the noise of a keypoint
 SURPRISE_DECAY = 0.2  # s in which it is forgotten that a joint was not where it was expected
 MAX_SURPRISE = 30.0  # squared distance in standard deviations; more is no more surprising
-APPEARANCE = 0.1  # s without being seen after which a joint counts as hidden, and in which it appears again
-MAX_CLAIM = 1.0  # s after which a joint on another person's limb is believed
 
 
 @dataclass(eq=False)
@@ -106,103 +89,12 @@ class CheckedFrame:
         found = self.detections
         people = replace(
             found,
-            xy=_reorder(found.xy, order),
-            score=_reorder(found.score * self.doubt.astype(found.score.dtype), order),
-            state=_reorder(found.state, order),
-            xyz=None if found.xyz is None else _reorder(found.xyz, order),
+            xy=reorder(found.xy, order),
+            score=reorder(found.score * self.doubt.astype(found.score.dtype), order),
+            state=reorder(found.state, order),
+            xyz=None if found.xyz is None else reorder(found.xyz, order),
         )
-        return people, JointFlow(_reorder(self.joint_flow.motion, order), _reorder(self.joint_flow.flow, order))
-
-
-@dataclass(eq=False)
-class _Memory:
-    """What is remembered of people, one row each. Positions in px, moved with the flow; joints with sides put right."""
-
-    number: Int[np.ndarray, " person"]
-    time: Float[np.ndarray, " person"]  # of the last frame; NaN: none yet
-    height: Float[np.ndarray, " person"]  # body height, px
-    longest: Float[np.ndarray, "person kind"]  # longest limb of a kind / the mean of people of this height
-    belief: Float[
-        np.ndarray, "person choice"
-    ]  # probability of each choice of swapped parts in the last frame that counts
-    choice: Int[np.ndarray, " person"]  # made there
-    choice_time: Float[np.ndarray, " person"]  # of that frame; NaN: none
-    xy: Float[np.ndarray, "person joint 2"]  # in the last frame
-    expected: Float[np.ndarray, "person joint 2"]  # by a Kalman filter that leaves out what jumps
-    variance: Float[np.ndarray, "person joint"]  # of a coordinate of that when it was last corrected, body heights²
-    found_time: Float[np.ndarray, "person joint"]  # when last near where it was expected; -inf: never
-    left_time: Float[np.ndarray, "person joint"]  # of the last frame before it jumped away; NaN: it did not
-    surprise: Float[np.ndarray, "person joint"]  # recent squared distance from there, in standard deviations
-    seen_since: Float[np.ndarray, "person joint"]  # without having been hidden; -inf: before the first frame
-    seen_time: Float[np.ndarray, "person joint"]  # when last seen; -inf: never
-    claim_time: Float[np.ndarray, "person joint"]  # when last on another person's limb; -inf: never
-
-    @classmethod
-    def blank(cls, number: Int[np.ndarray, " person"], joints: int, kinds: int) -> "_Memory":
-        """People who were not there before."""
-        people = len(number)
-        return cls(
-            number=number.copy(),
-            time=np.full(people, np.nan),
-            height=np.full(people, np.nan),
-            longest=np.full((people, kinds), LONGEST),
-            belief=np.tile(PRIOR, (people, 1)),
-            choice=np.zeros(people, int),
-            choice_time=np.full(people, np.nan),
-            xy=np.full((people, joints, 2), np.nan),
-            expected=np.full((people, joints, 2), np.nan),
-            variance=np.full((people, joints), np.nan),
-            found_time=np.full((people, joints), -np.inf),
-            left_time=np.full((people, joints), np.nan),
-            surprise=np.zeros((people, joints)),
-            seen_since=np.full((people, joints), -np.inf),
-            seen_time=np.full((people, joints), -np.inf),
-            claim_time=np.full((people, joints), -np.inf),
-        )
-
-    def select(self, rows: np.ndarray) -> "_Memory":
-        """Some of the people."""
-        return _Memory(**{name: values[rows] for name, values in vars(self).items()})
-
-    def put(self, rows: np.ndarray, other: "_Memory", other_rows: np.ndarray) -> None:
-        """Copies people from another memory."""
-        for name, values in vars(self).items():
-            values[rows] = getattr(other, name)[other_rows]
-
-    def add(self, other: "_Memory") -> "_Memory":
-        """The people of both."""
-        return _Memory(**{name: np.concatenate([values, getattr(other, name)]) for name, values in vars(self).items()})
-
-    def swap(self, change: Int[np.ndarray, " person"], anatomy: Anatomy) -> None:
-        """Swaps the sides of these choices of parts in all that is remembered."""
-        order = order_joints(CHOICES[change], anatomy)
-        for name in _JOINTWISE:
-            setattr(self, name, _reorder(getattr(self, name), order))
-        self.choice = self.choice ^ change
-
-    def move(self, rows: np.ndarray, flow: Float[np.ndarray, "person joint 2"]) -> None:
-        """Moves the joints of these people with the flow at them, px; a joint without flow, or that was not where it
-        was expected, with the mean of the others.
-        """
-        useful = np.isfinite(flow).all(-1) & (self.found_time[rows] == self.time[rows, None])
-        total = np.where(useful[..., None], flow, 0).sum(1, keepdims=True)
-        mean = total / np.maximum(useful.sum(1), 1)[:, None, None]
-        step = np.where(useful[..., None], flow, mean)
-        self.xy[rows] += step
-        self.expected[rows] += step
-
-
-_JOINTWISE = (
-    "xy",
-    "expected",
-    "variance",
-    "found_time",
-    "left_time",
-    "surprise",
-    "seen_since",
-    "seen_time",
-    "claim_time",
-)
+        return people, JointFlow(reorder(self.joint_flow.motion, order), reorder(self.joint_flow.flow, order))
 
 
 class Plausibility:
@@ -218,7 +110,7 @@ class Plausibility:
 
     def reset(self) -> None:
         """Start with another video."""
-        self._memory: _Memory | None = None
+        self._memory: PersonMemory | None = None
         self._frames: deque[CheckedFrame] = deque()
 
     def update(
@@ -244,23 +136,23 @@ class Plausibility:
         self._frames.append(frame)
         while len(self._frames) > 3 and time - self._frames[0].time > LAG + 1e-6:
             self._frames.popleft()
-        _estimate_heights(memory, found, time, anatomy)
+        estimate_heights(memory, found, time, anatomy)
         frame.choice[rows], belief, frame.before[rows] = self._choose_sides(memory, found, time, anatomy)
         order = frame.order[rows]
-        xy = _reorder(found.xy, order)
-        score = _reorder(found.score, order)
-        seen = np.isfinite(xy).all(-1) & (score >= SEEN)
+        xy = reorder(found.xy, order)
+        score = reorder(found.score, order)
+        seen = np.isfinite(xy).all(-1) & (score >= MIN_CONFIDENCE)
         counts = self._find_jumps(memory, xy, seen, time, anatomy)
         frame.counts[rows] = counts
         memory.belief = np.where(counts[:, None], belief, memory.belief)
         memory.choice = np.where(counts, frame.choice[rows], memory.choice)
         memory.choice_time = np.where(counts, time, memory.choice_time)
-        doubt = _doubt_lengths(memory, xy, seen, time, anatomy)
-        claimed = _find_appearances(memory, xy, seen, time, anatomy)
-        claimed |= _find_shared_limbs(memory, xy, seen, score * doubt, time, anatomy)
+        doubt = doubt_lengths(memory, xy, seen, time, anatomy)
+        claimed = find_appearances(memory, xy, seen, time, anatomy)
+        claimed |= find_shared_limbs(memory, xy, seen, score * doubt, time, anatomy)
         doubt = np.where(claimed, np.minimum(doubt, DOUBT), doubt)
         doubt[np.isnan(memory.time)] = 1  # a person's first frame stands
-        frame.doubt[rows] = _reorder(doubt, order)
+        frame.doubt[rows] = reorder(doubt, order)
         self._remember(memory, xy, time)
         if len(self._frames) > 1 and joint_flow is not None:
             self._set_flow(len(self._frames) - 2, joint_flow)
@@ -283,9 +175,9 @@ class Plausibility:
         joint_flow: JointFlow | None,
         time: float,
         anatomy: Anatomy,
-    ) -> _Memory:
+    ) -> PersonMemory:
         """What is remembered of these people, moved with the flow since the frame before."""
-        memory = _Memory.blank(numbers, found.score.shape[1], int(anatomy.kinds.max(initial=-1)) + 1)
+        memory = PersonMemory.blank(numbers, found.score.shape[1], int(anatomy.kinds.max(initial=-1)) + 1)
         if self._memory is not None:
             old = self._memory.select(time - self._memory.time < LAG)
             rows, old_rows = _match(numbers, old.number)
@@ -295,10 +187,10 @@ class Plausibility:
             rows, last_rows = _match(numbers, last.track_numbers)
             to_this_frame = np.isfinite(found.xy[rows] + last.detections.xy[last_rows])
             flow = joint_flow.flow[last_rows] * box_sides(last.detections.boxes[last_rows])[:, None, None]
-            memory.move(rows, _reorder(np.where(to_this_frame, flow, np.nan), last.order[last_rows]))
+            memory.move(rows, reorder(np.where(to_this_frame, flow, np.nan), last.order[last_rows]))
         return memory
 
-    def _remember(self, memory: _Memory, xy: Float[np.ndarray, "person joint 2"], time: float) -> None:
+    def _remember(self, memory: PersonMemory, xy: Float[np.ndarray, "person joint 2"], time: float) -> None:
         """Keeps these people, and those who are gone for less than `LAG` seconds."""
         memory.xy = xy.astype(float)
         memory.time = np.full(len(xy), time)
@@ -308,13 +200,13 @@ class Plausibility:
         self._memory = memory
 
     def _choose_sides(
-        self, memory: _Memory, found: Detections, time: float, anatomy: Anatomy
+        self, memory: PersonMemory, found: Detections, time: float, anatomy: Anatomy
     ) -> tuple[Int[np.ndarray, " person"], Float[np.ndarray, "person choice"], Int[np.ndarray, "person choice"]]:
         """The most probable choice of swapped parts, and what `update_belief` returns. Where another choice than that
         made in the frame before leads to it, earlier frames are changed.
         """
         pairs = anatomy.pairs
-        variance = _predict_variance(memory, time, anatomy)
+        variance = predict_variance(memory, time, anatomy)
         same, other = measure_pairs(memory.expected, found.xy, anatomy)
         scale = memory.height[:, None] ** 2
         evidence = compare_sides(same / scale, other / scale, variance[:, pairs].max(-1))
@@ -350,7 +242,7 @@ class Plausibility:
 
     def _find_jumps(
         self,
-        memory: _Memory,
+        memory: PersonMemory,
         xy: Float[np.ndarray, "person joint 2"],
         seen: Bool[np.ndarray, "person joint"],
         time: float,
@@ -360,7 +252,7 @@ class Plausibility:
         Returns which people are where they were expected.
         """
         height = memory.height[:, None]
-        variance = _predict_variance(memory, time, anatomy)
+        variance = predict_variance(memory, time, anatomy)
         distance = np.linalg.norm(xy - memory.expected, axis=-1) / height
         deviation = distance**2 / variance
         known = np.isfinite(deviation)
@@ -408,7 +300,7 @@ class Plausibility:
         others = [self._frames[other] for other in (index + 1, index - 1) if 0 <= other < len(self._frames)]
         motion = joint_flow.motion.copy()
         if any(neighbour.choice.any() for neighbour in (frame, *others)):
-            motion = _reorder(_motion(frame, others), frame.order).astype(motion.dtype)
+            motion = reorder(_motion(frame, others), frame.order).astype(motion.dtype)
         frame.joint_flow = JointFlow(motion, joint_flow.flow)
 
 
@@ -441,137 +333,10 @@ def _motion(frame: CheckedFrame, others: list[CheckedFrame]) -> Float[np.ndarray
         there[rows] = other.detections.xy[other_rows]
         measures = np.isfinite(there - xy).all(-1) & ~measured
         measured |= measures
-        there[rows] = _reorder(other.detections.xy, other.order)[other_rows]
-        step = there - _reorder(xy, frame.order)
-        motion = np.where((_reorder(measures, frame.order) & np.isfinite(step).all(-1))[..., None], step, motion)
+        there[rows] = reorder(other.detections.xy, other.order)[other_rows]
+        step = there - reorder(xy, frame.order)
+        motion = np.where((reorder(measures, frame.order) & np.isfinite(step).all(-1))[..., None], step, motion)
     return motion / box_sides(frame.detections.boxes)[:, None, None]
-
-
-def _estimate_heights(memory: _Memory, found: Detections, time: float, anatomy: Anatomy) -> None:
-    """Body heights, px: by a long limb of this frame, or as remembered if that is larger; the side of the box where too
-    few limbs are seen. NaN, so that nothing is checked, if the skeleton has too few.
-    """
-    if len(anatomy.limbs) < HEIGHT_RANK:
-        return
-    heights = _limb_lengths(found.xy, anatomy) / anatomy.lengths
-    seen = (found.score[:, anatomy.limbs] >= SEEN).all(-1) & np.isfinite(heights)
-    height = np.sort(np.where(seen, heights, 0), axis=-1)[:, -HEIGHT_RANK]
-    height = np.fmax(height, memory.height * np.exp(-(time - memory.time) / HEIGHT_DECAY))
-    memory.height = np.where(height > 0, height, box_sides(found.boxes))
-
-
-def _predict_variance(memory: _Memory, time: float, anatomy: Anatomy) -> Float[np.ndarray, "person joint"]:
-    """Variance of a coordinate of a keypoint around where it is expected, body heights²; NaN where nothing is
-    remembered, or was last found before `LAG`.
-    """
-    age = time - memory.found_time
-    age = np.where(age < LAG, age, np.nan)
-    return memory.variance + (SPEEDS[anatomy.reach] * age) ** 2 + NOISE**2
-
-
-def _doubt_lengths(
-    memory: _Memory,
-    xy: Float[np.ndarray, "person joint 2"],
-    seen: Bool[np.ndarray, "person joint"],
-    time: float,
-    anatomy: Anatomy,
-) -> Float[np.ndarray, "person joint"]:
-    """Factor of each score, below 1 from the end of a limb on that is too long; learns the person's lengths."""
-    ratio = _limb_lengths(xy, anatomy) / anatomy.lengths / memory.height[:, None]
-    ratio = np.where(seen[:, anatomy.limbs].all(-1), ratio, np.nan)
-    ends = anatomy.limbs[:, 1]
-    excess = np.nan_to_num(np.maximum(ratio / (MARGIN * memory.longest[:, anatomy.kinds]) - 1, 0))
-    factor = np.where(anatomy.reach[ends] > TRUNK, np.exp(-((excess / LENGTH_SIGMA) ** 2) / 2), 1)
-    doubt = np.ones(xy.shape[:2])
-    for limb in np.flatnonzero((factor < 1).any(0)):
-        doubt = np.where(anatomy.moved[ends[limb]], np.minimum(doubt, factor[:, limb, None]), doubt)
-    step = ADAPTATION * np.nan_to_num(time - memory.time)
-    for kind in range(memory.longest.shape[1]):
-        longer = np.fmax.reduce(ratio[:, anatomy.kinds == kind], axis=-1, initial=np.nan)
-        learnt = memory.longest[:, kind] + step * (QUANTILE - (longer < memory.longest[:, kind]))
-        memory.longest[:, kind] = np.where(np.isnan(longer), memory.longest[:, kind], learnt.clip(1, LONGEST))
-    return doubt
-
-
-def _find_appearances(
-    memory: _Memory,
-    xy: Float[np.ndarray, "person joint 2"],
-    seen: Bool[np.ndarray, "person joint"],
-    time: float,
-    anatomy: Anatomy,
-) -> Bool[np.ndarray, "person joint"]:
-    """Joints that were hidden and appeared on an arm or leg of another person that was seen before, those that they
-    move, and those nearer the trunk that appeared with them.
-    """
-    # a joint that jumped was not seen where it is
-    since = np.where(seen, np.fmax(memory.seen_since, memory.left_time), np.inf)
-    age = time - since
-    appears = (age < APPEARANCE) | (time - memory.claim_time < APPEARANCE)
-    outward = (anatomy.reach > TRUNK) & (anatomy.part != HEAD)
-    claimed = np.zeros(xy.shape[:2], bool)
-    for person, joint in np.argwhere(appears & (age >= 0) & (age < MAX_CLAIM) & outward):
-        if _is_on_others(memory, xy, since, person, joint, anatomy):
-            memory.claim_time[person, joint] = time
-        if time - memory.claim_time[person, joint] < APPEARANCE:
-            together = since[person] > since[person, joint] - APPEARANCE
-            claimed[person] |= anatomy.moved[joint] | (anatomy.moved[:, joint] & outward & together)
-    return claimed
-
-
-def _is_on_others(
-    memory: _Memory,
-    xy: Float[np.ndarray, "person joint 2"],
-    since: Float[np.ndarray, "person joint"],
-    person: int,
-    joint: int,
-    anatomy: Anatomy,
-) -> bool:
-    """Whether a joint is on a limb, of its part of the body, of another person who showed it for `LAG` s before."""
-    ends = anatomy.limbs[:, 1]
-    limbs = anatomy.limbs[(anatomy.reach[ends] > TRUNK) & (anatomy.part[ends] == anatomy.part[joint])]
-    start = xy[:, limbs[:, 0]]
-    along = xy[:, limbs[:, 1]] - start
-    offset = xy[person, joint] - start
-    share = (offset * along).sum(-1) / np.maximum((along**2).sum(-1), 1e-9)
-    distance = np.linalg.norm(offset - share.clip(0, 1)[..., None] * along, axis=-1)
-    theirs = since[:, limbs].max(-1) < since[person, joint] - LAG
-    theirs[person] = False
-    return bool((theirs & (distance < LIMB_RADIUS * memory.height[:, None])).any())
-
-
-def _find_shared_limbs(
-    memory: _Memory,
-    xy: Float[np.ndarray, "person joint 2"],
-    seen: Bool[np.ndarray, "person joint"],
-    score: Float[np.ndarray, "person joint"],
-    time: float,
-    anatomy: Anatomy,
-) -> Bool[np.ndarray, "person joint"]:
-    """Arms and legs in one place with those of another person, of which one is hidden at best: the ends, and what they
-    move, of the less plausible, by scores and by how far the joints were from where they were expected.
-    """
-    claimed = np.zeros(xy.shape[:2], bool)
-    outward = anatomy.reach[anatomy.limbs[:, 1]] > TRUNK
-    person, limb = np.nonzero(seen[:, anatomy.limbs].all(-1) & outward)
-    ends = anatomy.limbs[limb]
-    places = xy[person[:, None], ends]
-    apart = np.linalg.norm(places[:, None] - places, axis=-1).max(-1)
-    radius = LIMB_RADIUS * memory.height[person]
-    alike = anatomy.kinds[limb][:, None] == anatomy.kinds[limb]
-    shared = alike & (person[:, None] < person) & (apart < np.minimum(radius[:, None], radius))
-    cost = memory.surprise / 2 - np.log(np.maximum(score, 1e-3))
-    for pair in np.argwhere(shared):
-        rows = person[pair, None]
-        before = time - memory.claim_time[rows, ends[pair]].max(-1) < APPEARANCE
-        loser = np.lexsort((cost[rows, ends[pair]].sum(-1), before))[-1]
-        memory.claim_time[rows[loser], ends[pair[loser]]] = time
-        claimed[rows[loser]] |= (anatomy.moved[ends[pair[loser]]] & (anatomy.reach > TRUNK)).any(0)
-    return claimed
-
-
-def _limb_lengths(xy: Float[np.ndarray, "person joint 2"], anatomy: Anatomy) -> Float[np.ndarray, "person limb"]:
-    """Length of each limb in the image, px."""
-    return np.linalg.norm(xy[:, anatomy.limbs[:, 1]] - xy[:, anatomy.limbs[:, 0]], axis=-1)
 
 
 def _match(
@@ -580,8 +345,3 @@ def _match(
     """Rows of the people in both lists, in either; negative numbers are nobody."""
     rows, other_rows = np.nonzero((numbers[:, None] == others) & (others >= 0))
     return rows, other_rows
-
-
-def _reorder(values: np.ndarray, order: Int[np.ndarray, "person joint"]) -> np.ndarray:
-    """The values of each person's joints in another order."""
-    return values[np.arange(len(order))[:, None], order]
