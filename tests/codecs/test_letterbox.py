@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occlupose.codecs.letterbox import GREY, Letterbox
+from occlupose.codecs.letterbox import GREY, Letterbox, fit
 from occlupose.pyramid import Pyramid
 
 BOX = Letterbox()
@@ -129,3 +129,9 @@ def test_an_image_in_the_corner_fills_one_side_and_leaves_grey_beside_the_other(
     warped = box.warp(Pyramid(np.full((1024, 1024, 3), 200, np.uint8)), matrix)
     assert (warped[:, 1:319] == 200).all() and (warped[:, 321:] == 114).all()
     np.testing.assert_allclose(through(box.matrix(1024, 1024, zoom=2.0), [[511.5, 511.5]]), [[159.5, 159.5]])
+
+
+def test_the_longer_side_becomes_that_of_the_input():
+    assert fit(1920, 1080, 416) == (416, 234)
+    assert fit(10, 5000, 416) == (1, 416)
+    assert fit(200.0, 100.0, 200.0) == (200, 100)

@@ -14,7 +14,7 @@ LEFT_WRIST, LEFT_KNEE, LEFT_ANKLE = MPI15.index("left_wrist", "left_knee", "left
 WRIST = H36M17.joints.index("left_wrist")
 
 
-def hidden(people):
+def behind_cylinders(people):
     return hidden_by_cylinders(people, MPI15)
 
 
@@ -51,18 +51,18 @@ def test_what_has_no_place_in_3d_keeps_its_state():
 
 
 def test_a_spread_out_person_alone_hides_nothing():
-    assert not hidden(standing((0, 0, 4))).any()
+    assert not behind_cylinders(standing((0, 0, 4))).any()
 
 
 def test_a_person_in_front_hides_another():
     """The nearer one is all visible; of the further one, straight behind, the joints within the nearer one's cylinders
     are hidden.
     """
-    behind = hidden(standing((0, 0, 6), (0, 0, 4)))
+    behind = behind_cylinders(standing((0, 0, 6), (0, 0, 4)))
     assert not behind[1].any()
     assert behind[0, MPI15.index("neck", "pelvis", "left_shoulder", "left_hip", "right_hip")].all()
     apart = standing((2.5, 0, 6), (0, 0, 4))
-    assert np.array_equal(hidden(apart), np.concatenate([hidden(person[None]) for person in apart]))
+    assert np.array_equal(behind_cylinders(apart), np.concatenate([behind_cylinders(person[None]) for person in apart]))
 
 
 def test_one_limb_hides_one_joint():
@@ -71,12 +71,12 @@ def test_one_limb_hides_one_joint():
     for depth, hidden in ((0.6, True), (1.3, False)):
         target = people[0, LEFT_KNEE] * depth
         people[1, LEFT_WRIST - 1 : LEFT_WRIST + 1] = target + np.array([[-0.1, 0, 0], [0.15, 0, 0]])
-        behind = hidden(people)
+        behind = behind_cylinders(people)
         assert behind[0, LEFT_KNEE] == hidden and not behind[0, LEFT_ANKLE]
     people[1, LEFT_WRIST - 1 : LEFT_WRIST + 1] = people[0, LEFT_KNEE] * 0.6 + np.array(
         [[-0.1, 0.09, 0], [0.15, 0.09, 0]]
     )
-    assert not hidden(people)[0, LEFT_KNEE]  # further off than the radius
+    assert not behind_cylinders(people)[0, LEFT_KNEE]  # further off than the radius
 
 
 def test_it_is_the_shortest_way_to_the_axis():
@@ -84,8 +84,8 @@ def test_it_is_the_shortest_way_to_the_axis():
     random = np.random.default_rng(1)
     people = random.uniform([-1, -1, 3], [1, 1, 5], (4, 1, 3)) + random.normal(0, 0.35, (4, 15, 3))
     people[0, 5] = np.nan
-    fast = hidden(people)
-    alone = np.concatenate([hidden(person[None]) for person in people])
+    fast = behind_cylinders(people)
+    alone = np.concatenate([behind_cylinders(person[None]) for person in people])
     assert not fast[0, 5]
     torso = np.linalg.norm(people[:, 3] - people[:, 0], axis=-1)
     parts = [(0, 1, 0.10), (0, 2, None), (3, 4, 0.05), (4, 5, 0.05), (6, 7, 0.05), (7, 8, 0.05)]

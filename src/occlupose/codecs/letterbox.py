@@ -60,3 +60,9 @@ class Letterbox:
     def warp(self, image: Pyramid, matrix: Float[np.ndarray, "2 3"]) -> UInt8[np.ndarray, "height width 3"]:
         """The image warped into the input by a matrix."""
         return image.crop(matrix, self.width, self.height, self.grey)
+
+
+def fit(width: float, height: float, side: float) -> tuple[int, int]:
+    """Width and height of an image of this size after its longer side has become `side` px; at least one pixel."""
+    scale = side / max(width, height)
+    return max(round(width * scale), 1), max(round(height * scale), 1)

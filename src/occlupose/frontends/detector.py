@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from occlupose.codecs.letterbox import fit
 from occlupose.detections import NOBODY, FrameBoxes, has_area, overlap, suppress_similar
 from occlupose.frontends.search import Tile
 from occlupose.pyramid import Pyramid
@@ -51,8 +52,7 @@ def detect_in_tiles(detector: BoxDetector, image: Pyramid, tiles: Sequence[Tile]
     pixels = []
     scales = []
     for left, top, right, bottom in parts:
-        shrink = min(detector.side / max(right - left, bottom - top), 1.0)
-        size = (max(round((right - left) * shrink), 1), max(round((bottom - top) * shrink), 1))
+        size = fit(right - left, bottom - top, min(detector.side, max(right - left, bottom - top)))
         scales.append(np.array([size[0] / (right - left), size[1] / (bottom - top)]))
         linear = np.diag(scales[-1])
         offset = scales[-1] * (0.5 - np.array([left, top])) - 0.5

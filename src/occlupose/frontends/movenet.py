@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from occlupose.codecs.crops import HALF_PIXEL, Crop
+from occlupose.codecs.letterbox import fit
 from occlupose.detections import Detections
 from occlupose.frontends.crops import Keypoints, KeypointsAndPeaks
 from occlupose.media import Frame
@@ -79,10 +80,9 @@ class MoveNetMultiPose:
     def __call__(self, frame: Frame) -> Detections:
         """The people in this frame."""
         size = np.array(frame.pyramid.size)
-        scale = LONG_SIDE / size.max()
-        sides = np.maximum(np.rint(size * scale), 1)
+        sides = np.array(fit(*frame.pyramid.size, LONG_SIDE))
         ratio = sides / size
-        padded = (np.ceil(sides / STEP) * STEP).astype(int)
+        padded = sides + -sides % STEP
         matrix = np.concatenate([np.diag(ratio), (ratio - 1)[:, None] / 2], 1)
         image = frame.pyramid.crop(matrix, *padded.tolist())
         outputs = self._network(image[None])

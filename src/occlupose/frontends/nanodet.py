@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from occlupose.codecs.letterbox import fit
 from occlupose.detections import NOBODY, FrameBoxes, overlap, suppress_similar
 from occlupose.networks import pretrained
 
@@ -37,11 +38,11 @@ class NanoDetector:
 
     def _detect(self, image: UInt8[np.ndarray, "height width 3"]) -> FrameBoxes:
         height, width = image.shape[:2]
-        scale = SIDE / max(height, width)
-        sides = (max(round(width * scale), 1), max(round(height * scale), 1))
+        sides = fit(width, height, SIDE)
         small = image
         if sides != (width, height):
-            small = cv2.resize(image, sides, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+            shrinks = max(width, height) > SIDE
+            small = cv2.resize(image, sides, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         right = -sides[0] % STEP
         below = -sides[1] % STEP
         padded = cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_CONSTANT, value=GREY)

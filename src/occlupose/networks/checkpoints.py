@@ -24,6 +24,7 @@ from torch.serialization import safe_globals
 from occlupose.errors import OccluposeError
 from occlupose.networks.estimators import ESTIMATORS, build
 from occlupose.networks.vitpose import ViTPose
+from occlupose.networks.weights import full_precision
 from occlupose.pickles import NUMPY
 
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -150,7 +151,7 @@ def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> 
         )
     # missing in old files
     counts = {name: torch.tensor(0) for name in expected if name.endswith("num_batches_tracked")}
-    full = {name: value.float() if value.is_floating_point() else value for name, value in (counts | tensors).items()}
+    full = full_precision(counts | tensors)
     return Translated({name: full[name] for name in expected if name in full}, bool(maps), maps, origin, tuple(notes))
 
 

@@ -32,6 +32,11 @@ def half_precision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
 
 
+def full_precision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Floating point tensors in full precision, the others as they are."""
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
 def half_kernels(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Kernels in half precision, per-channel parameters in full: half the size for a convolutional network."""
     return {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
@@ -79,11 +84,10 @@ def load(
         raise OccluposeError(f"{path}: no such file; {cure}") from None
     except (SafetensorError, OSError) as error:
         raise OccluposeError(refusal) from error
-    full = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     try:
         with torch.device("meta"):  # skips the random initialisation
             built = build(header)
-        built.load_state_dict(full, assign=True)
+        built.load_state_dict(full_precision(tensors), assign=True)
     except RuntimeError as error:
         mismatch = f"{path}: not readable as weights of {network}: tensors do not match this version"
         raise OccluposeError(f"{mismatch}; {cure}") from error

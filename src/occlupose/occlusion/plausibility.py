@@ -18,7 +18,7 @@ from occlupose.detections import Detections, box_sides
 from occlupose.flow import JointFlow
 from occlupose.occlusion.anatomy import PARTS, Anatomy, describe
 from occlupose.occlusion.confidence import MIN_CONFIDENCE
-from occlupose.occlusion.limbs import doubt_lengths, estimate_heights, find_appearances, find_shared_limbs
+from occlupose.occlusion.limbs import APPEARANCE, doubt_lengths, estimate_heights, find_appearances, find_shared_limbs
 from occlupose.occlusion.person_memory import LAG, PersonMemory, predict_variance, reorder
 from occlupose.occlusion.sides import (
     CHOICES,

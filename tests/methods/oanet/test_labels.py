@@ -26,6 +26,7 @@ from occlupose.methods.oanet.labels import (
     view_from,
     write_labels,
 )
+from occlupose.occlusion.cylinders import PAPER, self_occluded
 from occlupose.occlusion.labels import label_poses
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, COCO17, H36M17, MUPOTS17

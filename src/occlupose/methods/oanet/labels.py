@@ -17,6 +17,7 @@ from occlupose.datasets.formats.cmu import MotionClip, read_clip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules
+from occlupose.occlusion.labels import label_poses, positions
 from occlupose.poses import VISIBLE, Poses
 from occlupose.skeletons import BODY22, H36M17, Skeleton
 from occlupose.synth.virtual_cameras import level_rotations, paper_rotations
