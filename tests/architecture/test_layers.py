@@ -14,5 +14,5 @@ def test_the_page_lists_the_layers_of_the_import_contract():
     contract = [re.findall(r"\w+", layer) for layer in layers]
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)
-    assert [[room for _, room in group] for _, group in groupby(rows, lambda row: row[0])] == contract
+    assert [[module for _, module in group] for _, group in groupby(rows, lambda row: row[0])] == contract
     assert [number for number, _ in groupby(rows, lambda row: row[0])] == [str(n + 1) for n in range(len(layers))]
