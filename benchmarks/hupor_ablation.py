@@ -47,11 +47,13 @@ from occlupose.methods.hupor.losses import PoseMaps
 from occlupose.methods.hupor.network import HUPORNetwork, add_maps
 from occlupose.methods.hupor.predict import HUPOROutput, HUPORPredictor
 from occlupose.methods.hupor.recipe import SMALL, HUPORRecipe
-from occlupose.methods.hupor.refine import RefineRecipe, train_refine
-from occlupose.methods.hupor.train import collect_pairs, train_hupor
+from occlupose.methods.hupor.refine import RefineRecipe
+from occlupose.methods.hupor.train import train_hupor
+from occlupose.methods.hupor.train_refine import RefineTask, collect_pairs
 from occlupose.metrics.mupots import MPI15_PROTOCOL
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
+from occlupose.training.run import TrainingRun
 
 RESULTS = Path(__file__).parent / "results" / "hupor_ablation.csv"
 COLUMNS = ("variant", "seed", "pck_rel", "pck_abs", "pck_occ", "mpjpe_mm")
@@ -161,7 +163,8 @@ class Bench:
         path = folder / f"{recipe.name}.safetensors"
         if not path.exists():
             initial = self.detector if recipe.predicted_input_fraction else None
-            train_hupor(variant.labels(self.samples), folder, recipe, init_from=initial, resume=True, progress=False)
+            run = TrainingRun(folder, resume=True, init_from=initial, progress=False)
+            train_hupor(variant.labels(self.samples), recipe, run)
         return path
 
     def reasoner(self, name: str, seed: int) -> weights.TrainedHUPOR:
@@ -174,14 +177,9 @@ class Bench:
         """The networks of the row with DSED, with a RefineNet trained on their output for training images."""
         trained = self.reasoner("+ DSED", seed)
         folder = self.runs / f"refine-{recipe.kind}-{seed}"
-        refiner = train_refine(
-            collect_pairs(HUPORPredictor(trained), self.samples[:REFINED]),
-            folder,
-            recipe,
-            resume=True,
-            seed=seed,
-            progress=False,
-        )
+        pairs = collect_pairs(HUPORPredictor(trained), self.samples[:REFINED])
+        task = RefineTask(self.train("+ DSED", seed), pairs, replace(recipe, seed=seed))
+        refiner = TrainingRun(folder, resume=True, progress=False).train(task)
         return replace(trained, refiner=refiner, refiner_recipe=recipe)
 
     def row(self, trained: weights.TrainedHUPOR, *, true_maps: bool = False) -> list[float]:

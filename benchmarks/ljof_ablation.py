@@ -44,6 +44,7 @@ from occlupose.methods.ljof.schedules import Constant, Exponential, Linear, Step
 from occlupose.methods.ljof.train import train_estimator
 from occlupose.metrics import oks
 from occlupose.occlusion.blocks import LimbBlocks
+from occlupose.training.run import TrainingRun
 
 RESULTS = Path(__file__).parent / "results" / "ljof_ablation.csv"
 COLUMNS = ("estimator", "variant", "seed", "ap", "ap_occluded", "ar")
@@ -138,15 +139,8 @@ def trained(run: Run, train: Path, runs: Path) -> Path:
     path = folder / f"{run.estimator}.safetensors"
     if not path.exists():
         initial = None if run.variant in LONG else trained(first(run.estimator), train, runs)
-        train_estimator(
-            data,
-            folder,
-            run.recipe(len(data.people)),
-            init_from=initial,
-            cache_bytes=CACHE_BYTES,
-            resume=True,
-            progress=False,
-        )
+        training = TrainingRun(folder, resume=True, init_from=initial, progress=False)
+        train_estimator(data, run.recipe(len(data.people)), training, cache_bytes=CACHE_BYTES)
     return path
 
 

@@ -9,8 +9,8 @@ a line for each case and exits with 1 if a number differs by more than 1e-5 (of 
 the root). The earlier commit also writes poses files and weights, which both trees then read.
 
 Finished cases go to a CSV file and are not run again until either commit changes; `--work` keeps all files. Commands
-are spelled as in the earlier commit; this tree's `cli.renamed` translates their options, `VALUES` their
-values.
+are spelled as in the earlier commit; this tree's `cli.renamed` translates their options, `VALUES` their values. What is
+now set in a recipe goes into a file.
 """
 
 import csv
@@ -24,6 +24,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,8 +70,8 @@ class Tree(NamedTuple):
         command = words.split()
         spelled = [str(argument) for argument in arguments]
         if self.now:
-            command, spelled = _with_dataset(command, spelled)
-            spelled = [part for argument in spelled for part in _translated(command, argument)]
+            command, spelled = _command_now(command, spelled)
+            spelled = _translated(command, spelled)
         sys.argv = ["occlupose", *command, *spelled]
         print(*sys.argv, file=sys.stderr)
         try:
@@ -81,19 +82,61 @@ class Tree(NamedTuple):
             raise SystemExit(f"exit code {code}")
 
 
-def _with_dataset(command: list[str], arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Commands of `eval` are now named after the dataset, which was an option or an argument."""
+def _command_now(command: list[str], arguments: list[str]) -> tuple[list[str], list[str]]:
+    """A command as this tree calls it: `eval` names the dataset, which was an option or an argument; both trainers of
+    OANet are presets of one.
+    """
+    preset = {"train lifter": "recipe:shipped", "train oanet": "recipe:paper"}.get(" ".join(command))
+    if preset:
+        return ["train", "oanet"], [*arguments, preset]
     if command not in (["eval", "oanet"], ["eval", "hupor"]):
         return command, arguments
     place = int(arguments[0] == "--dataset")
     return ["eval", arguments[place]], arguments[place + 1 :]
 
 
-def _translated(command: list[str], argument: str) -> list[str]:
+def _translated(command: list[str], arguments: list[str]) -> list[str]:
+    """The arguments as this tree spells them."""
     from occlupose.cli.renamed import renamed
 
-    new = renamed(command, argument) if argument.startswith("--") else None
-    return [VALUES.get(argument, argument)] if new is None else new.split()
+    starts = [place for place, word in enumerate(arguments) if word.startswith(("-", "recipe:"))]
+    spelled = arguments[: min(starts, default=len(arguments))]
+    recipe = None
+    fields: dict[str, Any] = {}
+    for start, end in pairwise([*starts, len(arguments)]):
+        option = arguments[start]
+        values = [VALUES.get(value, value) for value in arguments[start + 1 : end]]
+        new = renamed(command, option) or option
+        if new.startswith("--recipe FILE with "):
+            names = new.removeprefix("--recipe FILE with ").removesuffix(" in it").split(" and ")
+            fields |= {name: _number(value) for name, value in zip(names, values, strict=True)}
+        elif new.startswith("--recipe"):
+            recipe = [*new.split(), *values][1]
+        else:
+            spelled += [*new.split(), *values]
+    return [*spelled, *_recipe_options(command[-1], recipe, fields)]
+
+
+def _recipe_options(trainer: str, recipe: str | None, fields: dict[str, Any]) -> list[str]:
+    """Options for a recipe by name with other values of some fields."""
+    from occlupose.cli.training import RECIPES
+    from occlupose.training.recipe import changed, write
+
+    if not fields:
+        return [] if recipe is None else ["--recipe", recipe]
+    known = import_module(f"occlupose.methods.{RECIPES[trainer]}").RECIPES
+    path = Path(tempfile.mkdtemp()) / "recipe.json"
+    write(changed(known[recipe or next(iter(known))], fields), path)
+    return ["--recipe", str(path)]
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
 def run_demo(tree: Tree) -> None:

@@ -958,13 +958,19 @@ def test_help_teaches(command, named):
         "demo": ["BSD-3", "--output FOLDER"],
         "train": ["Train a network.", "lifter", "temporal networks", "keypoints"],
         "train keypoints": [
-            "--recipe.stacks INT",
-            "--recipe.crop.width INT",
-            "--recipe.optimisation.steps INT",
+            "--recipe FILE",
+            "--steps COUNT",
+            "occlupose train recipe keypoints",
             "--annotations FILE",
             "--images",
         ],
-        "train oanet": ["recipe:paper", "recipe:shipped", "--init-from WEIGHTS", "--mocap", "--video FOLDER"],
+        "train oanet": [
+            "--recipe NAME|FILE",
+            "paper, shipped, or a JSON file",
+            "--init-from WEIGHTS",
+            "--mocap",
+            "--video FOLDER",
+        ],
         "label": [
             "--views 100 --projection orthographic --occlusion-rules paper",
             "--views COUNT",

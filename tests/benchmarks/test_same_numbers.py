@@ -53,3 +53,17 @@ def test_what_counts_as_another_number(same_numbers, folders, arrays, words):
 
 def test_every_case_says_what_it_runs(same_numbers):
     assert all(case.run.__doc__ for case in same_numbers.CASES.values())
+
+
+def test_options_that_are_now_in_recipes_go_into_a_file(same_numbers):
+    words = "--data d recipe:small --start w --recipe.epochs 2 --recipe.warm-up 10 --recipe.design.width 96".split()
+    *options, recipe, path = same_numbers._translated(["train", "hupor"], words)
+    assert options == ["--data", "d", "--init-from", "w", "--epochs", "2"] and recipe == "--recipe"
+    content = json.loads(Path(path).read_text())
+    assert (content["warm_up_steps"], content["design"]["width"], content["name"]) == (10, 96, "hupor.synth")
+    words = ["--model", "hrnet_small", "--crop", "64", "32", "--batch", "4"]
+    *options, recipe, path = same_numbers._translated(["train", "ljof"], words)
+    assert options == ["--batch", "4"]
+    assert json.loads(Path(path).read_text())["crop"]["height"] == 32
+    assert same_numbers._translated(["train", "ssf"], ["recipe:small"]) == ["--recipe", "small"]
+    assert same_numbers._translated(["run"], ["a.mp4", "--height", "1.7"]) == ["a.mp4", "--height", "1.7"]

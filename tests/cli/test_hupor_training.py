@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,44 +18,33 @@ from interrupted_runs import kill_after, run_to_the_end
 from occlupose.datasets.discovery import load_dataset
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
+from occlupose.methods.hupor.recipe import SMALL
 from occlupose.networks.mspn import StageSize
 from occlupose.synth.dataset import DatasetPlan, write_dataset
 from occlupose.synth.generate import ImageSettings
 from occlupose.synth.layout import SceneSettings, SceneSource
 from occlupose.synth.pose_prior import PosePrior
+from occlupose.training.recipe import to_json
 
 RUN = ["hupor.synth.json", "hupor.synth.safetensors", "last.pt", "log.csv"]
 
 
-def small(**changes):
-    """The small recipe, smaller still."""
-    options = {
-        "batch": 2,
-        "warm-up-steps": 1,
-        "epochs": 2,
-        "design.width": 64,
-        "design.height": 32,
-        "design.stages": 1,
-    } | changes
-    sizes = {
-        f"{size}.{name}": value
-        for size in ("design.size",)
-        for name, value in (("blocks", "1 1 1 1"), ("widths", "4 4 8 8"))
-    }
-    words = [word for name, value in (options | sizes).items() for word in (f"--recipe.{name}", *str(value).split())]
-    return [
-        "recipe:small",
-        *words,
-        "--recipe.design.size.width",
-        "8",
-        "recipe.design.reasoner-size:stage-size",
-        "--recipe.design.reasoner-size.blocks",
-        *"1111",
-        "--recipe.design.reasoner-size.widths",
-        *"4488",
-        "--recipe.design.reasoner-size.width",
-        "8",
-    ]
+def small(folder, **changes):
+    """The small recipe, smaller still, as a file.
+
+    Arguments:
+        changes: of fields, with two underscores for the dot of nested ones.
+    """
+    size = StageSize((1, 1, 1, 1), (4, 4, 8, 8), 8)
+    design = HUPORDesign(64, 32, stages=1, size=size, reasoner_stages=1, reasoner_size=size)
+    tiny = to_json(replace(SMALL, design=design, batch=2, warm_up_steps=1, epochs=2))
+    for name, value in changes.items():
+        first, _, second = name.partition("__")
+        if second:
+            tiny[first][second] = value
+        else:
+            tiny[first] = value
+    return ["--recipe", write_json(folder / "recipe.json", tiny)]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +58,7 @@ def synth(tmp_path_factory):
 
 def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
     """The card names data and command, without any folder of this machine."""
-    done = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small())
+    done = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small(tmp_path))
     assert done.code == 0, done
     first = done.out.splitlines()[0]
     last = done.out.splitlines()[-1]
@@ -80,9 +71,7 @@ def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
     card = json.loads(text)
     assert card["recipe"]["epochs"] == 2 and card["recipe"]["design"]["size"]["widths"] == [4, 4, 8, 8]
     assert card["pictures"] == 4 and 0 < card["people"] <= 12
-    assert card["licence"] and card["command"].startswith(
-        "occlupose train hupor --data DATA -o FOLDER recipe:small --recipe.batch 2"
-    )
+    assert card["licence"] and card["command"].startswith("occlupose train hupor --data DATA -o FOLDER --recipe RECIPE")
     assert str(tmp_path) not in text and str(synth) not in text
     log = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
     assert [row["step"] for row in log] == ["1", "2", "3", "4"]
@@ -92,7 +81,7 @@ def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
 def test_half_of_each_batch_is_of_images_without_depth(command, synth, tmp_path):
     """The card's command names both datasets; another run starts from these weights."""
     coco = write_coco(tmp_path / "coco")
-    done = command("train", "hupor", "--data", synth, coco, "-o", tmp_path / "run", *small(epochs=0.5))
+    done = command("train", "hupor", "--data", synth, coco, "-o", tmp_path / "run", *small(tmp_path, epochs=0.5))
     assert done.code == 0, done
     learnt = next(line for line in done.out.splitlines() if "trains on" in line)
     assert learnt.endswith(", 4 with depth") and "in 4 images" not in learnt
@@ -106,7 +95,7 @@ def test_half_of_each_batch_is_of_images_without_depth(command, synth, tmp_path)
         tmp_path / "on",
         "--init-from",
         tmp_path / "run" / RUN[1],
-        *small(epochs=0.5),
+        *small(tmp_path, epochs=0.5),
     )
     assert begun.code == 0, begun
     card = json.loads((tmp_path / "on" / RUN[0]).read_text())
@@ -116,10 +105,9 @@ def test_half_of_each_batch_is_of_images_without_depth(command, synth, tmp_path)
 def test_help_names_the_recipes(command):
     help_page = command("train", "hupor", "--help")
     assert help_page.code == 0
-    assert "recipe:published" in help_page.out and "recipe:small" in help_page.out
     assert all(
-        word in help_page.out
-        for word in ("--data", "--output", "--init-from", "--image-cache-gib", "--strict", "--resume", "--device")
+        word in " ".join(re.sub("[│╭╮╰╯─]", " ", help_page.out).split())
+        for word in ("--recipe NAME|FILE", "published, small, or a JSON file", "occlupose train recipe hupor small")
     )
 
 
@@ -130,41 +118,45 @@ def test_data_that_is_not_there_or_is_no_dataset_is_refused(command, tmp_path):
         (tmp_path / "empty", "no known dataset in it"),
     ):
         assert_refused(
-            command("train", "hupor", "--data", folder, "-o", tmp_path / "run", *small()), str(folder), message
+            command("train", "hupor", "--data", folder, "-o", tmp_path / "run", *small(tmp_path)), str(folder), message
         )
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("memory", ["-1", "nan", "inf"])
 def test_an_impossible_image_cache_is_refused(command, synth, tmp_path, memory):
-    refused = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", "--image-cache-gib", memory, *small())
+    refused = command(
+        "train", "hupor", "--data", synth, "-o", tmp_path / "run", "--image-cache-gib", memory, *small(tmp_path)
+    )
     assert_refused(refused, f"image cache {memory}: not possible")
     assert not (tmp_path / "run").exists()
 
 
 def test_impossible_recipes_are_refused_in_one_line(command, synth, tmp_path):
     for change, message in (
-        ({"predicted-input-fraction": 2}, "predicted_input_fraction 2: must be between 0 and 1"),
-        ({"design.width": 50}, "must be multiples of 32"),
-        ({"batch": 1}, "batch 1"),
+        ({"predicted_input_fraction": 2}, "recipe.json: predicted_input_fraction 2: must be between 0 and 1"),
+        ({"design__width": 50}, "recipe.json: design.input 50 x 32: its sides must be multiples of 32"),
+        ({"design__stages": "two"}, "recipe.json: design.stages two: must be a whole number"),
+        ({"design__stage": 2}, "recipe.json: design.stage: not a field of the recipe; did you mean stages?"),
+        ({"batch": 1}, "recipe.json: batch 1: must be 2 or more"),
     ):
-        outcome = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small(**change))
+        outcome = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small(tmp_path, **change))
         assert outcome.code == 2 and message in outcome.err and "Traceback" not in outcome.err
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_not_overwritten_and_is_resumed_only_as_it_began(command, synth, tmp_path):
     words = ["train", "hupor", "--data", synth, "-o", tmp_path / "run"]
-    assert command(*words, *small(epochs=0.5)).code == 0
+    assert command(*words, *small(tmp_path, epochs=0.5)).code == 0
     results = [name for name in RUN if not name.endswith(".json")]  # the card has the command, which now says --resume
     before = [(tmp_path / "run" / name).read_bytes() for name in results]
     for more, recipe, message in (
         ((), {}, "give --resume"),
-        (("--resume",), {"predicted-input-fraction": 0.25}, "started with other settings or data"),
+        (("--resume",), {"predicted_input_fraction": 0.25}, "started with other settings or data"),
     ):
-        outcome = command(*words, *more, *small(epochs=0.5, **recipe))
+        outcome = command(*words, *more, *small(tmp_path, epochs=0.5, **recipe))
         assert_refused(outcome, message, out=outcome.out)
-    assert command(*words, "--resume", *small(epochs=0.5)).code == 0
+    assert command(*words, "--resume", *small(tmp_path, epochs=0.5)).code == 0
     assert [(tmp_path / "run" / name).read_bytes() for name in results] == before and names(tmp_path / "run") == RUN
 
 
@@ -174,11 +166,13 @@ def test_an_unreadable_image_is_named_or_stops_the_training(command, tmp_path):
     assert image is not None
     spoilt = image.path
     spoilt.write_bytes(spoilt.read_bytes()[:60])
-    done = command("train", "hupor", "--data", coco, "-o", tmp_path / "run", *small(epochs=8, batch=8))
+    done = command("train", "hupor", "--data", coco, "-o", tmp_path / "run", *small(tmp_path, epochs=8, batch=8))
     assert done.code == 0, done
     assert spoilt.name in done.out, done.out
     assert "skipped: 1" in done.out
-    strict = command("train", "hupor", "--data", coco, "-o", tmp_path / "strict", "--strict", *small(epochs=8, batch=8))
+    strict = command(
+        "train", "hupor", "--data", coco, "-o", tmp_path / "strict", "--strict", *small(tmp_path, epochs=8, batch=8)
+    )
     assert_refused(strict, spoilt.name, out=strict.out)
 
 
@@ -202,7 +196,7 @@ def test_images_of_muco_and_coco_make_up_half_of_each_batch(command, tmp_path):
             *folders,
             "-o",
             tmp_path / name,
-            *small(**{"epochs": steps, "batch": 4, "no-depth-fraction": 0.5}),
+            *small(tmp_path, epochs=steps, batch=4, no_depth_fraction=0.5),
         )
         assert done.code == 0, done
         logs[name] = list(csv.DictReader((tmp_path / name / "log.csv").open()))
@@ -238,8 +232,8 @@ def untrained(tmp_path_factory):
 
 
 def refine(synth, untrained, folder, *more):
-    recipe = ("--recipe.epochs", "2", "--recipe.batch", "2", "--recipe.width", "8", "--recipe.depth", "1")
-    return ["train", "refine", "--weights", untrained, "--data", synth, "-o", folder, *recipe, *more]
+    recipe = write_json(folder.parent / "refine.json", {"epochs": 2, "batch": 2, "width": 8, "depth": 1})
+    return ["train", "refine", "--weights", untrained, "--data", synth, "-o", folder, "--recipe", recipe, *more]
 
 
 def test_a_refinenet_is_added_to_weights(command, synth, untrained, tmp_path):
@@ -254,11 +248,11 @@ def test_a_refinenet_is_added_to_weights(command, synth, untrained, tmp_path):
     text = (folder / RUN[0]).read_text()
     card = json.loads(text)
     assert (
-        card["pairs"] > 0 and card["refinement"]["batch"] == 2 and card["seed"] == 0 and card["licence"] == "Apache-2.0"
+        card["pairs"] > 0
+        and (card["recipe"]["batch"], card["recipe"]["seed"]) == (2, 0)
+        and card["licence"] == "Apache-2.0"
     )
-    assert card["command"].startswith(
-        "occlupose train refine --weights WEIGHTS --data DATA -o FOLDER --recipe.epochs 2"
-    )
+    assert card["command"].startswith("occlupose train refine --weights WEIGHTS --data DATA -o FOLDER --recipe RECIPE")
     assert (
         card["data"] == ["4 images of our own synthetic people"]
         and str(tmp_path) not in text
@@ -293,6 +287,8 @@ def test_a_refinenet_without_images_or_with_an_impossible_value_is_refused(comma
 def test_a_killed_run_is_resumed_to_the_same_end(synth, tmp_path):
     """It is killed in its first steps, when the reasoner has not begun to learn yet."""
 
+    recipe = [str(word) for word in small(tmp_path, epochs=10)]
+
     def words(folder, *more):
         begin = [
             sys.executable,
@@ -305,7 +301,7 @@ def test_a_killed_run_is_resumed_to_the_same_end(synth, tmp_path):
             "-o",
             str(folder),
         ]
-        return [*begin, *more, *small(epochs=10)]
+        return [*begin, *more, *recipe]
 
     kill_after(tmp_path / "killed" / "last.pt", words(tmp_path / "killed"))
     assert torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < 20

@@ -17,7 +17,7 @@ from occlupose.media import read_image, write_image
 from occlupose.networks.estimators import build, load
 from occlupose.skeletons import COCO17, H36M17
 
-TINY = ["--model", "hrnet_small", "--crop", "64", "64", "--epochs", "1", "--batch", "4"]
+TINY = ["--recipe", str(Path(__file__).with_name("tiny_ljof.json"))]
 RUN = ["hrnet_small.json", "hrnet_small.safetensors", "last.pt", "log.csv"]
 WEIGHTS = "hrnet_small.safetensors"
 
@@ -40,6 +40,12 @@ def weights(tmp_path_factory):
         call = caller(patch, lambda: ("", ""))
         assert call("train", "ljof", "--data", files.write_coco(folder / "coco"), "-o", folder / "run", *TINY).code == 0
     return folder / "run" / WEIGHTS
+
+
+def tiny(folder, **changes):
+    """The recipe of TINY with other values of some fields."""
+    recipe = json.loads(Path(TINY[1]).read_text()) | changes
+    return ["--recipe", files.write_json(folder / "recipe.json", recipe)]
 
 
 def people(path):
@@ -204,22 +210,22 @@ def test_real_files(command, tmp_path, name):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--no-lja"], {"blocks": None}),
-        (["--lja-blocks", "1", "--lja-size", "0.1"], {"blocks": {"joint_share": 1.0, "size": 0.1}}),
-        (["--structure-loss", "none"], {"structure": None}),
-        (["--structure-loss", "body"], {"structure": {"kind": "body"}}),
-        (["--dsl-schedule", "constant"], {"structure": {"kind": "limbs", "schedule": {"weight": 0.5}}}),
-        (["--dsl-schedule", "step"], {"structure": {"schedule": {"at": 0.5}}}),
-        (["--dsl-schedule", "linear"], {"structure": {"kind": "limbs"}}),
-        (["--dsl-schedule", "exponential"], {"structure": {"kind": "limbs"}}),
-        (["--ema", "0.5", "--lr", "0.01", "--seed", "3"], {"ema_decay": 0.5, "learning_rate": 0.01, "seed": 3}),
-        (["--model", "simple_baseline_small"], {"model": "simple_baseline_small"}),
+        ([], {"blocks": None}),
+        ([], {"blocks": {"joint_share": 1.0, "size": 0.1}}),
+        ([], {"structure": None}),
+        ([], {"structure": {"kind": "body"}}),
+        ([], {"structure": {"kind": "limbs", "schedule": {"weight": 0.4}}}),
+        ([], {"structure": {"schedule": {"at": 0.5}}}),
+        ([], {"structure": {"schedule": {"start": 0.5}}}),
+        ([], {"structure": {"schedule": {"rate": 2.0}}}),
+        (["--learning-rate", "0.01", "--seed", "3"], {"ema_decay": 0.5, "learning_rate": 0.01, "seed": 3}),
+        ([], {"model": "simple_baseline_small"}),
     ],
 )
 def test_what_can_be_chosen_is_on_the_card_and_in_the_log(command, tmp_path, options, expected):
     data = files.write_crowdpose(tmp_path / "data")
     run = tmp_path / "run"
-    outcome = command("train", "ljof", "--data", data, "-o", run, *TINY, *options)
+    outcome = command("train", "ljof", "--data", data, "-o", run, *tiny(tmp_path, **expected), *options)
     assert (outcome.code, outcome.err) == (0, "")
     model = expected.get("model", "hrnet_small")
     recipe = json.loads((run / f"{model}.json").read_text())["recipe"]
@@ -253,21 +259,7 @@ def test_a_memorised_person_is_found(command, tmp_path):
     content = files.document("synth", generator, images=3, most=2)
     files.write_json(data / "annotations.json", content)
     files.write_images(data / "images", content, generator)
-    options = [
-        "--model",
-        "hrnet_small",
-        "--crop",
-        "64",
-        "64",
-        "--batch",
-        "16",
-        "--epochs",
-        "800",
-        "--lr",
-        "0.05",
-        "--ema",
-        "0.95",
-    ]
+    options = tiny(tmp_path, batch=16, epochs=800, learning_rate=0.05, ema_decay=0.95)
     assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *options).code == 0
     for extra in ([], ["--flip"]):
         outcome = command(
@@ -293,10 +285,11 @@ def test_a_memorised_person_is_found(command, tmp_path):
 @pytest.mark.slow
 def test_killed_and_resumed_is_as_if_nothing_had_happened(tmp_path):
     data = files.write_coco(tmp_path / "data")
+    recipe = tiny(tmp_path, epochs=20, ema_decay=0.9)
 
     def line(folder):
         module = [sys.executable, "-m", "occlupose", "train", "ljof", "--data", str(data), "-o", str(folder)]
-        return [*module, *TINY, "--epochs", "20", "--ema", "0.9", "--resume"]
+        return [*module, *map(str, recipe), "--resume"]
 
     run_to_the_end(line(tmp_path / "whole"))
     kill_after(tmp_path / "killed" / "last.pt", line(tmp_path / "killed"))
@@ -318,8 +311,8 @@ def test_a_run_is_not_overwritten_and_is_resumed_only_as_itself(command, tmp_pat
     assert outcome.code == 0
     outcome = outcome.out.splitlines()[0] + "\n"
     before = {path: path.read_bytes() for path in run.iterdir()}
-    assert_refused(command(*options), "already holds a training run", "--resume", out=outcome)
-    for other in (["--epochs", "2"], ["--seed", "1"], ["--no-lja"], ["--init-from", weights]):
+    assert_refused(command(*options), "already holds a training run", "--resume")
+    for other in (["--epochs", "2"], ["--seed", "1"], tiny(tmp_path, blocks=None), ["--init-from", weights]):
         assert_refused(
             command(*options, "--resume", *other),
             "last.pt",
@@ -383,7 +376,7 @@ def test_a_checkpoint_of_others_finds_joints(command, tmp_path):
 def test_a_backbone_alone_starts_a_training_and_finds_nothing(command, tmp_path):
     data = files.write_crowdpose(tmp_path / "data")
     output, message = converted(command, checkpoint(tmp_path / "theirs.pth", head=False), "--skeleton", "crowdpose14")
-    assert "the backbone of hrnet_small written; train it: occlupose train ljof --model hrnet_small" in message
+    assert "the backbone of hrnet_small written; train it: occlupose train ljof --recipe hrnet_small" in message
     outcome = command("eval", "crowdpose", "--data", data, "--frontend", output)
     assert_refused(outcome, str(output), "a backbone alone", f"occlupose train ljof --init-from {output}")
     assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--init-from", output).code == 0
@@ -481,13 +474,16 @@ BOTH = [
     ("options", "words"),
     [
         *BOTH,
-        (lambda folder: ["--model", "hrnet"], ["model hrnet", "hrnet_small", "vitpose_b"]),
-        (lambda folder: ["--crop", "64", "70"], ["crop 64 x 70", "multiples of 32"]),
-        (lambda folder: ["--crop", "0", "64"], ["crop 0 x 64"]),
+        (lambda folder: ["--recipe", "hrnet"], ["recipe hrnet", "hrnet_small", "vitpose_b"]),
+        (lambda folder: tiny(folder, model="hrnet"), ["recipe.json", "model hrnet", "hrnet_small", "vitpose_b"]),
+        (lambda folder: tiny(folder, crop={"width": 64, "height": 70}), ["crop 64 x 70", "multiples of 32"]),
+        (lambda folder: tiny(folder, crop={"width": 0}), ["recipe.json: crop.", "0"]),
+        (lambda folder: tiny(folder, blocks={"size": 2}), ["recipe.json: blocks.size 2: must be", "between 0 and 1"]),
+        (lambda folder: tiny(folder, lja=True), ["recipe.json: lja: not a field of the recipe"]),
         (lambda folder: ["--epochs", "0"], ["epochs 0"]),
         (lambda folder: ["--epochs", "inf"], ["epochs inf"]),
         (lambda folder: ["--batch", "0"], ["batch 0"]),
-        (lambda folder: ["--lr", "-1"], ["rate -1"]),
+        (lambda folder: ["--learning-rate", "-1"], ["rate -1"]),
         (lambda folder: ["--image-cache-gib", "nan"], ["image cache nan"]),
         (lambda folder: ["--seed", "-1"], ["seed -1"]),
         (lambda folder: ["--seed", str(2**63)], ["seed 9223372036854775808"]),
@@ -495,7 +491,7 @@ BOTH = [
         (lambda folder: ["--init-from", checkpoint(folder / "a.pth")], ["a.pth", "not readable as weights"]),
         (
             lambda folder: ["--init-from", other_model(folder)],
-            ["other.safetensors", "simple_baseline_small", "give --model"],
+            ["other.safetensors", "simple_baseline_small", "give --recipe"],
         ),
         (lambda folder: ["--holdout", folder / "nope"], ["nope", "no such folder"]),
         (lambda folder: ["--holdout", *empty(folder)[1:]], ["empty", "no image in it"]),
@@ -698,7 +694,7 @@ def test_unusable_images(command, tmp_path, weights, what, words):
     train = ["train", "ljof", "--data", data, "-o", run, *TINY, "--epochs", "4"]
     score = ["eval", "coco", "--data", data, "--frontend", weights, "-o", scores]
     outcome = command(*train)
-    assert outcome.code == 0 and words in outcome.out and "images that could not be read, left out: 1\n" in outcome.out
+    assert outcome.code == 0 and words in outcome.out and "images that could not be read, skipped: 1\n" in outcome.out
     outcome = command(*score)
     assert (
         outcome.code == 0
@@ -833,12 +829,12 @@ def test_people_are_detected_by_default(command, tmp_path):
         (
             "train ljof",
             [
-                "--model NAME",
+                "--recipe NAME|FILE",
                 "hrnet_small",
                 "--holdout FOLDERS|FILES",
                 "torchrun",
                 "--resume",
-                "--structure-loss {limbs,body,none}",
+                "occlupose train recipe ljof",
             ],
         ),
         (

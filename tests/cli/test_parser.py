@@ -5,7 +5,7 @@ import pytest
 from commands import assert_refused, caller
 from occlupose import cli
 from occlupose.cli.options import seconds
-from occlupose.cli.parser import options, recipes
+from occlupose.cli.parser import options
 
 
 @pytest.fixture
@@ -41,12 +41,10 @@ def call(monkeypatch, capsys):
         ("run a.avi b.avi", "b.avi: one input at a time is taken; "),
         ("lift a.npz b.npz -o c.npz", "b.npz: one input at a time is taken; "),
         ("doctor now", "now: not an argument of doctor; see occlupose doctor --help"),
-        ("train hupor recipe:smal --data d -o o", "recipe:smal: not known; known are recipe:published, recipe:small"),
-        ("train hupor --data d -o o", "train hupor: a recipe is missing; give one of recipe:published, recipe:small"),
-        (
-            "train hupor recipe:small --recipe.seeed 2 --data d -o o",
-            "--recipe.seeed: not an option of train hupor; did",
-        ),
+        ("train hupor --data d -o o", "train hupor: --recipe NAME|FILE missing; see occlupose train hupor --help"),
+        ("train hupor --recipe smal --data d -o o", "recipe smal: not known; known are published, small, and .json"),
+        ("train recipe hupo -o r.json", "TRAINER hupo: not known; known are hupor, "),
+        ("train recipe hupor smal -o r.json", "recipe smal: not known; known are published, small, and .json files"),
     ],
 )
 def test_what_cannot_be_parsed_is_refused_in_one_line(call, arguments, message):
@@ -93,4 +91,3 @@ def test_the_options_of_a_command_are_known():
         "-h",
         "-o",
     ]
-    assert recipes(["train", "hupor"]) == ["recipe:published", "recipe:small"]

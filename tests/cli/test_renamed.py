@@ -1,20 +1,25 @@
 """Every command and option that there ever was is still taken, or refused by a line that names the new one."""
 
+import re
+from dataclasses import is_dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from commands import assert_refused, caller
-from occlupose.cli.parser import options, recipes
-from occlupose.cli.renamed import RENAMED_COMMANDS, RENAMED_OPTIONS, renamed
+from occlupose.bounds import alternatives, hints
+from occlupose.cli.parser import options
+from occlupose.cli.renamed import OPTIONS_IN_RECIPES, RENAMED_COMMANDS, RENAMED_OPTIONS, renamed
+from occlupose.cli.training import RECIPES
 
 EARLIER = {
     command: options_of.split()
     for command, _, options_of in (
         line.partition(": ")
         for line in Path(__file__).with_name("earlier_options.txt").read_text().splitlines()
-        if ": " in line
+        if re.match("[a-z]+( [a-z]+)?: ", line)
     )
 }
 """Options by command."""
@@ -30,12 +35,8 @@ def call(monkeypatch, capsys):
 
 @cache
 def now(command: str) -> set[str]:
-    """Options of a command, those of its recipes and of their variants too."""
-    words = command.split()
-    return {
-        *options(words),
-        *(option for recipe in recipes(words) if recipe not in words for option in now(f"{command} {recipe}")),
-    }
+    """Options of a command."""
+    return set(options(command.split()))
 
 
 @pytest.mark.parametrize("earlier, commands", NOW.items())
@@ -54,14 +55,45 @@ def test_nothing_that_a_command_takes_is_refused_and_what_is_named_is_taken(earl
         assert {word for word in new.split() if word.startswith("-")} <= taken, (option, new)
 
 
-def test_an_earlier_variant_of_a_recipe_is_refused(call):
-    outcome = call("train", "hupor", "recipe:small", "recipe.design.reasoner-size:size", "--data", "d", "-o", "o")
-    assert_refused(outcome, "recipe.design.reasoner-size:size: an earlier spelling; give ")
-    assert "recipe.design.reasoner-size:stage-size" in recipes(["train", "hupor", "recipe:small"])
+def fields(record, inside=""):
+    """Names of the fields of a recipe, with those of nested ones after a dot; of all members of a union."""
+    for name, hint in hints(record).items():
+        yield inside + name
+        for kind in alternatives(hint):
+            if is_dataclass(kind):
+                yield from fields(kind, f"{inside}{name}.")
+
+
+@pytest.mark.parametrize("trainer", RECIPES)
+def test_fields_that_are_named_instead_of_options_are_fields_of_the_recipe(trainer):
+    module = import_module(f"occlupose.methods.{RECIPES[trainer]}")
+    known = {field for recipe in module.RECIPES.values() for field in fields(type(recipe))}
+    command = f"train {trainer}"
+    for option in (option for earlier, names in NOW.items() if command in names for option in EARLIER[earlier]):
+        new = renamed(command.split(), option) or ""
+        if new.startswith("--recipe FILE with "):
+            named = new.removeprefix("--recipe FILE with ").removesuffix(" in it").split(" and ")
+            assert set(named) <= known, (option, new)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "words"),
+    [
+        ("ljof --lja-size 0.1", "--lja-size: an earlier spelling; give --recipe FILE with blocks.size in it, see "),
+        ("hupor recipe:small", "recipe:small: an earlier spelling; give --recipe small, see "),
+        ("hupor --recipe.clip 2", "--recipe.clip: an earlier spelling; give --recipe FILE with max_grad_norm in it, "),
+        ("oanet --recipe.no-refine", "--recipe.no-refine: an earlier spelling; give --recipe FILE with refine in it, "),
+        ("oanet recipe:paper", "recipe:paper: an earlier spelling; give --recipe paper, see occlupose train oanet "),
+        ("keypoints --recipe.optimisation.steps=5", "an earlier spelling; give --steps, see occlupose train"),
+    ],
+)
+def test_an_option_that_is_now_in_recipes_is_refused(call, earlier, words):
+    assert_refused(call("train", *earlier.split()), words)
 
 
 def test_old_spellings_have_hyphens():
     assert not [old for old in RENAMED_OPTIONS if "_" in old]
+    assert not [old for old in OPTIONS_IN_RECIPES if "_" in old]
 
 
 @pytest.mark.parametrize("given", [["--start", "x"], ["--start=x"]])

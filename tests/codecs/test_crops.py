@@ -93,7 +93,7 @@ def test_upright_regions():
 
 @pytest.mark.parametrize("sides", [(0, 256, 1.25), (256, -1, 1.25), (256, 256, 0.9)])
 def test_crops_that_are_none_are_refused(sides):
-    with pytest.raises(OccluposeError, match=r"^crop .*: each must be 1 or more$"):
+    with pytest.raises(OccluposeError, match=r"^(width|height|padding) .*: must be 1 or more$"):
         Crop(*sides)
 
 
@@ -198,7 +198,7 @@ def test_there_and_back_on_every_grid(boxes, grid, turn):
 
 
 def test_a_grid_that_is_none_is_refused():
-    with pytest.raises(OccluposeError, match=r"^grid middles: unknown; known are centres, stride, corners$"):
+    with pytest.raises(OccluposeError, match=r"^grid middles: not known; known are centres, stride, corners$"):
         Crop(grid="middles")
 
 

@@ -262,14 +262,14 @@ def test_each_image_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"rotation": -1.0}, "rotation -1: degrees, between 0 and 180"),
-        ({"rotation": float("nan")}, "rotation nan: degrees"),
+        ({"rotation": -1.0}, "rotation -1: must be between 0 and 180"),
+        ({"rotation": float("nan")}, "rotation nan: must be between"),
         ({"flip_probability": 1.5}, "flip_probability 1.5: must be between 0 and 1"),
-        ({"scale": (0.0, 1.0)}, "scale 0 1: the smallest and the largest factor"),
-        ({"scale": (1.2, 1.0)}, "scale 1.2 1: the smallest"),
-        ({"scale": (1.0, float("inf"))}, "scale 1 inf"),
-        ({"shift": -1.0}, "shift -1: pixels"),
-        ({"shift": float("inf")}, "shift inf: pixels"),
+        ({"scale": (0.0, 1.0)}, r"scale \(0.0, 1.0\): each must be more than 0"),
+        ({"scale": (1.2, 1.0)}, "scale 1.2 1: the smallest factor must come first"),
+        ({"scale": (1.0, float("inf"))}, r"scale \(1.0, inf\): each must be more than 0 and finite"),
+        ({"shift": -1.0}, "shift -1: must be 0 or more"),
+        ({"shift": float("inf")}, "shift inf: must be 0 or more and finite"),
     ],
 )
 def test_variations_that_cannot_be_are_refused(wrong, message):

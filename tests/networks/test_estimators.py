@@ -162,7 +162,7 @@ def test_weights_of_another_model_or_for_another_crop_are_refused(saved, tmp_pat
     other = design("simple_baseline_small")
     with pytest.raises(
         OccluposeError,
-        match=r"net\.safetensors: weights of hrnet_small; give --model hrnet_small, or weights of simple",
+        match=r"net\.safetensors: weights of hrnet_small; give --recipe hrnet_small, or weights of simple",
     ):
         load_initial_weights(other.build(), other, saved)
     vit = design("vitpose_s")

@@ -262,9 +262,9 @@ def test_no_people():
 
 def test_what_cannot_be_is_refused():
     for name in ("joint_share", "size", "probability"):
-        with pytest.raises(OccluposeError, match=rf"^{name} 1.5: must be a share between 0 and 1$"):
+        with pytest.raises(OccluposeError, match=rf"^{name} 1.5: must be between 0 and 1$"):
             LimbBlocks(**{name: 1.5})
-    with pytest.raises(OccluposeError, match=r"^relative_to image: unknown; give crop or box$"):
+    with pytest.raises(OccluposeError, match=r"^relative_to image: not known; known are crop, box$"):
         LimbBlocks(relative_to="image")
     arguments = torch.zeros(1, 17, 2), torch.zeros(1, 17), COCO17, generator()
     with pytest.raises(OccluposeError, match=r"^images of 1 x 8 x 8 x 1: must be batch x 3 x height x width"):

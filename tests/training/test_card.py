@@ -11,10 +11,10 @@ def test_the_command_names_places_instead_of_telling_where_they_are(monkeypatch)
     monkeypatch.setattr(
         sys,
         "argv",
-        ["/home/me/bin/occlupose", "train", "lifter", "--mocap=/home/me/mocap", "-o", "/tmp/x", "--recipe.seed", "3"],
+        ["/home/me/bin/occlupose", "train", "oanet", "--mocap=/home/me/mocap", "-o", "/tmp/x", "--seed", "3"],
     )
     places = {Path("/home/me/mocap"): "MOCAP", Path("/tmp/x"): "FOLDER", None: "WEIGHTS"}
-    assert card.command(places) == "occlupose train lifter --mocap=MOCAP -o FOLDER --recipe.seed 3"
+    assert card.command(places) == "occlupose train oanet --mocap=MOCAP -o FOLDER --seed 3"
 
 
 def test_a_folder_that_is_called_like_the_command_does_not_rename_it(monkeypatch):

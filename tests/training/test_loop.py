@@ -325,7 +325,7 @@ def test_numbers_of_steps_are_positive(name):
 )
 def test_numbers_that_would_only_fail_later_or_train_uphill_are_refused(name, values):
     for value in values:
-        with pytest.raises(OccluposeError, match=f"{name} {value}: "):
+        with pytest.raises(OccluposeError, match=f"{name} {value:g}: "):
             Optimisation(**{name: value})
 
 

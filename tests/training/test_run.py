@@ -15,7 +15,7 @@ from torch import nn
 from occlupose import __version__
 from occlupose.errors import OccluposeError
 from occlupose.training.loop import Optimisation
-from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, UnreadableImages
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, UnreadableImages, forward
 
 QUICK = Optimisation(
     steps=6, learning_rate=0.1, warm_up_steps=1, max_grad_norm=inf, save_every=2, log_every=1, precision="32-true"
@@ -53,6 +53,9 @@ class Sum(TrainingTask):
     draws: int = 1000
     """Batches before the run is killed."""
 
+    def about(self):
+        return "tiny: trains on numbers"
+
     def data(self):
         return "three numbers"
 
@@ -71,7 +74,7 @@ class Sum(TrainingTask):
             yield TrainingStage(
                 Training(network),
                 draw,
-                lambda module, batch: module(batch),
+                forward,
                 self.recipe.optimisation,
                 name=name,
                 seed=index if name else None,
@@ -171,7 +174,8 @@ def test_unreadable_images_are_tried_once_and_named_at_the_end(tmp_path):
     for number in range(5):
         training.images.read(f"{number}.png", broken)
     training.fit(Sum())
-    assert len(output) == 4 and output[-1] == "images that could not be read, skipped: 5"
+    assert output[0] == "tiny: trains on numbers"
+    assert len(output) == 5 and output[-1] == "images that could not be read, skipped: 5"
 
 
 def test_only_the_main_process_writes_and_prints(tmp_path, monkeypatch):

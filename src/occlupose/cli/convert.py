@@ -106,7 +106,7 @@ def convert_checkpoint(
     save(found.tensors, design, output)
     for note in found.notes:
         print(note)
-    further = f"train it: occlupose train ljof --model {model} --init-from {output}"
+    further = f"train it: occlupose train ljof --recipe {model} --init-from {output}"
     what = f"{model} written" if found.whole else f"the backbone of {model} written; {further}"
     print(f"{output}: from a checkpoint of {found.origin}, {what}")
     if found.whole and codec == "published":

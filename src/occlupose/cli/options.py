@@ -1,8 +1,8 @@
 """Options that several commands have."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 from tyro.constructors import PrimitiveConstructorSpec
@@ -11,7 +11,6 @@ from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:
     from occlupose.cameras import Camera
-    from occlupose.methods.ljof.recipe import LJOFRecipe
 
 
 def seconds(text: str) -> float:
@@ -87,76 +86,3 @@ class CameraOptions:
 
 
 UNKNOWN_CAMERA = CameraOptions()
-
-PUBLISHED = "(default: as published)"
-
-
-@dataclass(frozen=True)
-class LJOFOptions:
-    """What LJOF adds to a recipe: Limb Joint Augmentation (LJA) and the Dynamic Structure Loss (DSL)."""
-
-    lja: bool = True
-    """LJA: grey blocks over visible limb joints."""
-    lja_blocks: Annotated[float, arg(metavar="FRACTION")] = 0.15
-    """Number of blocks, as a fraction of the visible limb joints, rounded up."""
-    lja_size: Annotated[float, arg(metavar="FRACTION")] = 0.20
-    """Sides of a block, as a fraction of those of the frame."""
-    lja_frame: Literal["crop", "box"] = "crop"
-    """Frame of --lja-size: the crop, or the person's bounding box in it."""
-    lja_probability: Annotated[float, arg(metavar="FRACTION")] = 1.0
-    """Fraction of the people who get blocks."""
-    structure_loss: Literal["limbs", "body", "none"] = "limbs"
-    """DSL: limbs is LJOF's loss, body that of Ke et al. 2018."""
-    dsl_schedule: Literal["constant", "step", "linear", "exponential"] = "step"
-    """How the weight of the structure loss grows."""
-    dsl_weight: Annotated[float, arg(metavar="WEIGHT")] = 0.5
-    """Final weight of the structure loss."""
-    dsl_step_at: Annotated[float, arg(metavar="FRACTION")] = 0.5
-    """When the weight steps, as a fraction of the training; for --dsl-schedule step."""
-
-    def apply(self, recipe: "LJOFRecipe") -> "LJOFRecipe":
-        """The recipe with LJA and DSL."""
-        from occlupose.methods.ljof.recipe import StructureTerm
-        from occlupose.methods.ljof.schedules import SCHEDULES
-        from occlupose.occlusion.blocks import LimbBlocks
-
-        step = {"at": self.dsl_step_at} if self.dsl_schedule == "step" else {}
-        schedule = SCHEDULES[self.dsl_schedule](weight=self.dsl_weight, **step)
-        blocks = LimbBlocks(self.lja_blocks, self.lja_size, self.lja_probability, self.lja_frame)
-        return replace(
-            recipe,
-            blocks=blocks if self.lja else None,
-            structure=None if self.structure_loss == "none" else StructureTerm(self.structure_loss, schedule),
-        )
-
-
-@dataclass(frozen=True)
-class RecipeOverrides:
-    """Changes to a published recipe."""
-
-    epochs: Annotated[float | None, arg(metavar="COUNT", help_behavior_hint=PUBLISHED)] = None
-    """How often each person is drawn, on average."""
-    batch: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint=PUBLISHED)] = None
-    """Batch size: people in a step, in all processes together."""
-    lr: Annotated[float | None, arg(metavar="RATE", help_behavior_hint=PUBLISHED)] = None
-    """Learning rate for a batch size of 512; scaled linearly for others."""
-    ema: Annotated[float | None, arg(metavar="DECAY", help_behavior_hint=PUBLISHED)] = None
-    """Decay of the exponential moving average of the weights at each step; 0 keeps the last weights."""
-    crop: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint=PUBLISHED)] = None
-    """Size of the network's input, pixels."""
-
-    def apply(self, recipe: "LJOFRecipe") -> "LJOFRecipe":
-        """The recipe with these changes."""
-        changes: dict[str, Any] = {
-            "epochs": self.epochs,
-            "batch": self.batch,
-            "learning_rate": self.lr,
-            "ema_decay": self.ema,
-        }
-        if self.crop is not None:
-            changes["crop"] = replace(recipe.crop, width=self.crop[0], height=self.crop[1])
-        return replace(recipe, **{name: value for name, value in changes.items() if value is not None})
-
-
-AS_LJOF = LJOFOptions()
-NO_OVERRIDES = RecipeOverrides()

@@ -72,11 +72,6 @@ def options(words: Sequence[str]) -> list[str]:
     return sorted({option for each in shown for option in each})
 
 
-def recipes(words: Sequence[str]) -> list[str]:
-    """The recipes in a command's help: `recipe:published`, ...; after a recipe, its variants."""
-    return sorted(set(re.findall(r"recipe[\w.-]*:[\w-]+", _help(words))))
-
-
 def _help(words: Sequence[str]) -> str:
     from occlupose import cli
 
@@ -162,14 +157,7 @@ def _explain(commands: dict[str, Any], words: list[str], rest: list[str], event:
         event: tyro's description of the failure, if there is one.
     """
     name = " ".join(words)
-    chosen: list[str] = []
     known = set(options(words))
-    for word in (word for word in rest if re.match(r"recipe[\w.-]*:", word)):
-        offered = recipes([*words, *chosen])
-        if word not in offered:
-            return f"{word}: not known; known are {_join(offered)}" if offered else None
-        chosen.append(word)
-        known |= set(options([*words, *chosen]))
     for option in _options_in(rest):
         if option not in known:
             cure = _nearest(option, known) or f"see occlupose {name} --help"
@@ -178,8 +166,6 @@ def _explain(commands: dict[str, Any], words: list[str], rest: list[str], event:
     if kind == "MissingArgs":
         missing = " and ".join(_invocation(each.arg) for each in event.missing_arguments)
         return f"{name}: {missing} missing; see occlupose {name} --help"
-    if kind == "MissingSubcommand":
-        return f"{name}: a recipe is missing; give one of {_join(event.subcommand_spec.parser_from_name)}"
     if kind == "BadValue":
         return f"{_invocation(event.argument)}: a value is missing; see occlupose {name} --help"
     if kind == "InvalidChoice":

@@ -1,5 +1,7 @@
 """Earlier spellings of options and names of commands, which are refused with the new ones."""
 
+import re
+
 from occlupose.errors import OccluposeError
 
 RENAMED_COMMANDS: dict[str, tuple[str, ...]] = {
@@ -23,90 +25,110 @@ RENAMED_OPTIONS: dict[str, str] = {
     "convert checkpoint --size": "--crop",
     "synth --objects": "--occluders",
     "train ljof --unseen": "--holdout",
-    "train ljof --blocks": "--lja",
-    "train ljof --no-blocks": "--no-lja",
-    "train ljof --number": "--lja-blocks",
-    "train ljof --size": "--lja-size",
-    "train ljof --space": "--lja-frame",
-    "train ljof --probability": "--lja-probability",
-    "train ljof --structure": "--structure-loss",
-    "train ljof --schedule": "--dsl-schedule",
-    "train ljof --weight": "--dsl-weight",
-    "train ljof --at": "--dsl-step-at",
-    "train ljof --rate": "--lr",
-    "train ljof --average": "--ema",
-    "train hupor recipe.design.reasoner-size:size": "recipe.design.reasoner-size:stage-size",
-    "train hupor --recipe.average": "--recipe.ema-decay",
-    "train hupor --recipe.clip": "--recipe.max-grad-norm",
-    "train hupor --recipe.warm-up": "--recipe.warm-up-steps",
-    "train oanet --recipe.length": "--recipe.window",
-    "train oanet --recipe.occlusion": "--recipe.occlusion-aware",
-    "train oanet --recipe.no-occlusion": "--recipe.no-occlusion-aware",
-    "train oanet --recipe.symmetry": "--recipe.symmetry-weight",
-    "train oanet --recipe.adversarial": "--recipe.adversarial-weight",
-    "train oanet --recipe.regularisation": "--recipe.regularisation-weight",
-    "train oanet --recipe.augmentation": "--recipe.virtual-view-fraction",
-    "train oanet --recipe.labelled": "--recipe.labelled-fraction",
-    "train oanet --recipe.flat": "--recipe.unlabelled-fraction",
-    "train oanet --recipe.masks": "--recipe.occlusion-aware",
-    "train oanet --recipe.no-masks": "--recipe.no-occlusion-aware",
-    "train oanet --recipe.complete": "--recipe.complete-probability",
-    "train oanet --recipe.hidden": "--recipe.missing-joint-weight",
-    "train oanet --recipe.noise": "--recipe.noise-probability",
-    "train oanet --recipe.guessed": "--recipe.guess-probability",
-    "train oanet --recipe.h36m-input": "--recipe.h36m-probability",
-    "train oanet --recipe.views.still": "--recipe.augmentation.still-probability",
-    "train oanet --recipe.views.mirror": "--recipe.augmentation.mirror-probability",
-    "train oanet --recipe.views.arms": "--recipe.augmentation.arm-exchange-probability",
-    "train oanet --recipe.views.bent": "--recipe.augmentation.bend-probability",
-    "train oanet --recipe.views.tumble": "--recipe.augmentation.tumble-probability",
-    "train oanet --recipe.views.wrong-focal": "--recipe.augmentation.wrong-focal-probability",
-    "train hupor --recipe.variation.turn": "--recipe.augmentation.rotation",
-    "train hupor --recipe.variation.flip": "--recipe.augmentation.flip-probability",
-    "train hupor --recipe.variation.zoom": "--recipe.augmentation.scale",
-    "train hupor --recipe.variation.shift": "--recipe.augmentation.shift",
-    "train keypoints --recipe.flip": "--recipe.flip-probability",
-    "train keypoints --recipe.turn": "--recipe.rotation",
-    "train hupor --recipe.labels": "--recipe.occlusion-labels",
-    "train hupor --recipe.flat": "--recipe.no-depth-fraction",
-    "train hupor --recipe.alone": "--recipe.detector-only-fraction",
-    "train hupor --recipe.detector": "--recipe.train-detector",
-    "train hupor --recipe.no-detector": "--recipe.no-train-detector",
-    "train hupor --recipe.mixed": "--recipe.predicted-input-fraction",
-    "train hupor --recipe.shown": "--recipe.teacher-input",
-    "train hupor --recipe.supervised": "--recipe.reasoner-targets",
-    "train hupor --recipe.something": "--recipe.foreground-weight",
-    "train hupor --recipe.blocks": "--recipe.distilled-levels",
-    "train hupor --recipe.distillation": "--recipe.distillation-weight",
-    "train hupor --recipe.rising": "--recipe.distillation-warm-up",
-    "train ssf --recipe.look": "--recipe.input-type",
-    "train ssf --recipe.cnn": "--recipe.cnn-width",
-    "train ssf --recipe.drops": "--recipe.milestones",
-    "train ssf --recipe.weights.theta": "--recipe.loss-weights.theta",
-    "train ssf --recipe.weights.beta": "--recipe.loss-weights.beta",
-    "train ssf --recipe.weights.pos": "--recipe.loss-weights.pos",
-    "train ssf --recipe.weights.sil": "--recipe.loss-weights.sil",
+    "train ljof --model": "--recipe",
+    "train ljof --lr": "--learning-rate",
+    "train ljof --rate": "--learning-rate",
+    "train oanet recipe:paper": "--recipe paper",
+    "train oanet recipe:shipped": "--recipe shipped",
+    "train hupor recipe:small": "--recipe small",
+    "train hupor recipe:published": "--recipe published",
+    "train ssf recipe:small": "--recipe small",
+    "train ssf recipe:published": "--recipe published",
+    "train --recipe.batch": "--batch",
+    "train --recipe.epochs": "--epochs",
+    "train --recipe.learning-rate": "--learning-rate",
+    "train --recipe.optimisation.learning-rate": "--learning-rate",
+    "train --recipe.optimisation.steps": "--steps",
+    "train --recipe.seed": "--seed",
 }
 """Old spelling -> new, with hyphens. A command before the old spelling limits it to that command ("train ljof") or to a
 group ("train"). The new spelling may be several words.
 """
 
-_OPTIMISATION = {
-    "average": "ema-decay",
-    "clip": "max-grad-norm",
-    "drops": "milestones",
-    "fall": "lr-schedule",
-    "warm-up": "warm-up-steps",
+OPTIONS_IN_RECIPES: dict[str, str] = {
+    "train ljof --average": "ema_decay",
+    "train ljof --ema": "ema_decay",
+    "train ljof --crop": "crop.width and crop.height",
+    "train ljof --blocks": "blocks",
+    "train ljof --no-blocks": "blocks",
+    "train ljof --lja": "blocks",
+    "train ljof --no-lja": "blocks",
+    "train ljof --number": "blocks.joint_share",
+    "train ljof --lja-blocks": "blocks.joint_share",
+    "train ljof --size": "blocks.size",
+    "train ljof --lja-size": "blocks.size",
+    "train ljof --space": "blocks.relative_to",
+    "train ljof --lja-frame": "blocks.relative_to",
+    "train ljof --probability": "blocks.probability",
+    "train ljof --lja-probability": "blocks.probability",
+    "train ljof --structure": "structure",
+    "train ljof --structure-loss": "structure",
+    "train ljof --schedule": "structure.schedule",
+    "train ljof --dsl-schedule": "structure.schedule",
+    "train ljof --weight": "structure.schedule.weight",
+    "train ljof --dsl-weight": "structure.schedule.weight",
+    "train ljof --at": "structure.schedule.at",
+    "train ljof --dsl-step-at": "structure.schedule.at",
+    "train hupor --recipe.blocks": "distilled_levels",
+    "train oanet --recipe.augmentation": "virtual_view_fraction",
+    "train oanet --recipe.optimisation.learning-rate": "optimisation.learning_rate",
+    "train oanet --recipe.optimisation.steps": "optimisation.steps",
 }
-_STAGES = {"fill": "stage-2d", "lift": "stage-3d", "joint": "end-to-end"}
-_KEPT = ("learning-rate", "log-every", "precision", "save-every", "steps", "weight-decay")
-for _old, _new in _OPTIMISATION.items():
-    RENAMED_OPTIONS[f"train --recipe.optimisation.{_old}"] = f"--recipe.optimisation.{_new}"
-for _stage, _name in _STAGES.items():
-    for _old, _new in {**_OPTIMISATION, **dict(zip(_KEPT, _KEPT, strict=True))}.items():
-        RENAMED_OPTIONS[f"train oanet --recipe.{_stage}.{_old}"] = f"--recipe.{_name}.{_new}"
-for _old in ("bend", "bone-scale", "distance", "elevation", "off-axis", "roll", "speed"):
-    RENAMED_OPTIONS[f"train oanet --recipe.views.{_old}"] = f"--recipe.augmentation.{_old}"
+"""Old spelling -> the field of a recipe that it is now; beside these, --recipe.NAME is the field NAME."""
+
+RENAMED_FIELDS: dict[str, dict[str, str]] = {
+    "": {
+        "average": "ema_decay",
+        "clip": "max_grad_norm",
+        "drops": "milestones",
+        "fall": "lr_schedule",
+        "warm-up": "warm_up_steps",
+    },
+    "keypoints": {"flip": "flip_probability", "turn": "rotation"},
+    "oanet": {
+        "fill": "stage_2d",
+        "lift": "stage_3d",
+        "joint": "end_to_end",
+        "length": "window",
+        "occlusion": "occlusion_aware",
+        "symmetry": "symmetry_weight",
+        "adversarial": "adversarial_weight",
+        "regularisation": "regularisation_weight",
+        "labelled": "labelled_fraction",
+        "flat": "unlabelled_fraction",
+        "masks": "occlusion_aware",
+        "complete": "complete_probability",
+        "hidden": "missing_joint_weight",
+        "noise": "noise_probability",
+        "guessed": "guess_probability",
+        "h36m-input": "h36m_probability",
+        "views": "augmentation",
+        "still": "still_probability",
+        "mirror": "mirror_probability",
+        "arms": "arm_exchange_probability",
+        "bent": "bend_probability",
+        "tumble": "tumble_probability",
+        "wrong-focal": "wrong_focal_probability",
+    },
+    "hupor": {
+        "labels": "occlusion_labels",
+        "flat": "no_depth_fraction",
+        "alone": "detector_only_fraction",
+        "detector": "train_detector",
+        "mixed": "predicted_input_fraction",
+        "shown": "teacher_input",
+        "supervised": "reasoner_targets",
+        "something": "foreground_weight",
+        "distillation": "distillation_weight",
+        "rising": "distillation_warm_up",
+        "variation": "augmentation",
+        "turn": "rotation",
+        "flip": "flip_probability",
+        "zoom": "scale",
+    },
+    "ssf": {"look": "input_type", "cnn": "cnn_width", "weights": "loss_weights"},
+}
+"""Old name -> new of fields of recipes, by trainer; those of "" are of all."""
 
 
 def refuse_renamed_command(words: list[str]) -> None:
@@ -146,7 +168,18 @@ def refuse_renamed(command: list[str], arguments: list[str]) -> None:
 def renamed(command: list[str], option: str) -> str | None:
     """The new spelling of a command's option; None if it was not renamed."""
     for length in range(len(command), -1, -1):
-        new = RENAMED_OPTIONS.get(" ".join([*command[:length], option]))
-        if new is not None:
-            return new
-    return None
+        old = " ".join([*command[:length], option])
+        if old in RENAMED_OPTIONS:
+            return RENAMED_OPTIONS[old]
+        if old in OPTIONS_IN_RECIPES:
+            return _in_recipe(OPTIONS_IN_RECIPES[old])
+    prefix, dot, path = option.lstrip("-").partition(".")
+    if command[:1] != ["train"] or prefix != "recipe" or not dot:
+        return None
+    names = RENAMED_FIELDS[""] | RENAMED_FIELDS.get(command[-1], {})
+    parts = (re.sub("^no-(?!depth-)", "", part) for part in path.partition(":")[0].split("."))
+    return _in_recipe(".".join(names.get(part, part).replace("-", "_") for part in parts))
+
+
+def _in_recipe(field: str) -> str:
+    return f"--recipe FILE with {field} in it"

@@ -1,68 +1,119 @@
 """Commands that train networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, arg
+from tyro.conf import Positional, arg
 
 from occlupose.cli.evaluate import keypoint_command
-from occlupose.cli.options import AS_LJOF, NO_OVERRIDES, Device, LJOFOptions, RecipeOverrides
+from occlupose.cli.options import Device
+from occlupose.cli.terminal import check_folder
 from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:
     from occlupose.datasets.annotations import Annotations
     from occlupose.datasets.discovery import ImageDataset
     from occlupose.datasets.images import ImageRef
+    from occlupose.training.run import TrainingRun
+
+Trainer = Literal["oanet", "keypoints", "ljof", "ssf", "hupor", "refine"]
+
+IN_RECIPE = "(default: as in the recipe)"
 
 Mocap = Annotated[Path, arg(metavar="FOLDER")]
 Output = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
 InitialWeights = Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: random)")]
 GiB = Annotated[float, arg(metavar="GIB")]
+Recipe = Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: as `train recipe` writes it)")]
+NamedRecipe = Annotated[str, arg(metavar="NAME|FILE", help_behavior_hint="")]
+Number = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint=IN_RECIPE)]
+Epochs = Annotated[float | None, arg(metavar="COUNT", help_behavior_hint=IN_RECIPE)]
+Rate = Annotated[float | None, arg(metavar="RATE", help_behavior_hint=IN_RECIPE)]
 
 
-def _oanet_recipe() -> Any:
-    from tyro.extras import subcommand_type_from_defaults
-
-    from occlupose.methods.oanet.train import RECIPES
-
-    return subcommand_type_from_defaults(RECIPES)
-
-
-def _keypoints_recipe() -> type:
-    from occlupose.methods.oanet.keypoints import KeypointRecipe
-
-    return KeypointRecipe
+RECIPES = {
+    "oanet": "oanet.train",
+    "keypoints": "oanet.keypoints",
+    "ljof": "ljof.recipe",
+    "ssf": "hupor.ssf.recipe",
+    "hupor": "hupor.recipe",
+    "refine": "hupor.refine",
+}
+"""The module of `occlupose.methods` with the recipes of each trainer, by name; imported when one is used."""
 
 
-def _ssf_recipe() -> Any:
-    from tyro.extras import subcommand_type_from_defaults
+def write_recipe(
+    trainer: Positional[Annotated[Trainer, arg(metavar="TRAINER")]],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+    name: Positional[Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the first)")]] = None,
+) -> None:
+    """Write a recipe as a JSON file, to be edited and given to the trainer with --recipe.
 
-    from occlupose.methods.hupor.ssf.recipe import RECIPES
+        occlupose train recipe oanet shipped -o oanet.json
+        occlupose train recipe hupor small -o hupor.json
 
-    return subcommand_type_from_defaults(RECIPES)
+    Args:
+        trainer: Command of occlupose train that the recipe is for: oanet, keypoints, ljof, ssf, hupor, refine.
+        output: .json file to write.
+        name: For oanet paper, shipped; for ljof an estimator, such as hrnet_w48; for hupor and ssf published, small.
+    """
+    from occlupose.training import recipe
+
+    recipe.write(_recipe(trainer, name), output)
+    print(f"{output}: recipe written; train with occlupose train {trainer} --recipe {output}")
 
 
-def _hupor_recipe() -> Any:
-    from tyro.extras import subcommand_type_from_defaults
+def _recipe(trainer: str, given: str | None = None, changes: Mapping[str, Any] | None = None) -> Any:
+    """A recipe by name or from a file.
 
-    from occlupose.methods.hupor.recipe import RECIPES
+    Arguments:
+        given: name or .json file; None is the first recipe of the trainer.
+        changes: as for `training.recipe.changed`.
 
-    return subcommand_type_from_defaults(RECIPES)
+    Raises:
+        OccluposeError: unknown name; a file that cannot be used; a change that is out of bounds.
+    """
+    from occlupose.training import recipe
+
+    known = import_module(f"occlupose.methods.{RECIPES[trainer]}").RECIPES
+    default = next(iter(known))
+    found = known.get(given or default)
+    if found is None:
+        path = Path(str(given))
+        if path.suffix.lower() != ".json":
+            raise OccluposeError(f"recipe {given}: not known; known are {', '.join(known)}, and .json files")
+        found = recipe.read(path, known)
+    return recipe.changed(found, changes or {})
 
 
-def _refine_recipe() -> type:
-    from occlupose.methods.hupor.refine import RefineRecipe
+def _run(output: Path, recipe: str | None, places: dict[Path | None, str], **options: Any) -> "TrainingRun":
+    """A run in a folder that can be written to.
 
-    return RefineRecipe
+    Arguments:
+        recipe: the option; a file is named on the card without its folder.
+        places: names of other paths on the card.
+        options: of `TrainingRun`.
+    """
+    from occlupose.training.run import TrainingRun
+
+    check_folder(output.absolute())
+    if recipe and recipe.endswith(".json"):
+        places = {Path(recipe): "RECIPE", **places}
+    return TrainingRun(output, places=places, **options)
 
 
 def train_keypoints(
     annotations: Annotated[Path, arg(metavar="FILE")],
     images: Annotated[Path, arg(metavar="FOLDER")],
     output: Output,
-    recipe: Annotated[Any, arg(constructor_factory=_keypoints_recipe)],
+    recipe: Recipe = None,
+    steps: Number = None,
+    batch: Number = None,
+    learning_rate: Rate = None,
+    seed: Number = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
@@ -74,23 +125,31 @@ def train_keypoints(
         annotations: COCO keypoint annotations, with v of each joint: 2 visible, 1 occluded, 0 not annotated.
         images: Folder of the annotated images.
         output: Folder for checkpoint, log, weights and card.
-        recipe: Configuration of the training.
+        recipe: JSON file with the configuration of the training; occlupose train recipe keypoints writes one to start
+            from, and the card of weights is one.
+        steps: Number of steps.
+        batch: People in a step.
+        learning_rate: Learning rate.
+        seed: Seed of all random numbers.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
         device: Torch device: cpu, cuda, ...
     """
-    from occlupose.methods.oanet.keypoints import train_keypoints
-    from occlupose.training.run import TrainingRun
+    from occlupose.methods.oanet import keypoints
 
-    run = TrainingRun(output, resume=resume, device=device, places={annotations: "ANNOTATIONS", images: "IMAGES"})
-    weights = train_keypoints(annotations, images, recipe, run)
+    optimisation = {"optimisation.steps": steps, "optimisation.learning_rate": learning_rate}
+    chosen = _recipe("keypoints", recipe, {"batch": batch, "seed": seed} | optimisation)
+    run = _run(output, recipe, {annotations: "ANNOTATIONS", images: "IMAGES"}, resume=resume, device=device)
+    weights = keypoints.train_keypoints(annotations, images, chosen, run)
     print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
 
 
 def train_oanet(
     mocap: Mocap,
     output: Output,
-    recipe: Annotated[Any, arg(constructor_factory=_oanet_recipe)],
+    recipe: NamedRecipe,
     video: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None,
+    batch: Number = None,
+    seed: Number = None,
     init_from: InitialWeights = None,
     resume: bool = False,
     device: Device = "cpu",
@@ -98,99 +157,98 @@ def train_oanet(
     """Train OANet's temporal networks (the lifter): as the shipped ones, or as in the paper, where each part can be
     switched off for comparison.
 
-        occlupose train oanet --mocap mocap -o runs/lifter --device cuda recipe:shipped
-        occlupose train oanet --mocap mocap -o run recipe:paper --recipe.no-occlusion-aware
+        occlupose train oanet --mocap mocap -o runs/lifter --device cuda --recipe shipped
+        occlupose train oanet --mocap mocap -o run --recipe unaware.json
 
     Args:
         mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: Folder for checkpoints, logs, weights and card.
-        recipe: Configuration of the training.
-        video: Folder of poses files, as occlupose run writes them, for training on 2D poses without 3D (recipe:paper).
+        recipe: paper, shipped, or a JSON file: occlupose train recipe oanet shipped writes one to start from, and the
+            card of weights is one.
+        video: Folder of poses files, as occlupose run writes them, for training on 2D poses without 3D (paper only).
+        batch: Sequences in a step.
+        seed: Seed of all random numbers.
         init_from: Initial weights, as train oanet writes them.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
         device: Torch device: cpu, cuda, ...
     """
     from occlupose.methods.oanet import train
-    from occlupose.training.run import TrainingRun
 
-    places = {mocap: "MOCAP", video: "VIDEO"}
-    run = TrainingRun(output, resume=resume, device=device, init_from=init_from, places=places)
-    weights = train.train_oanet(mocap, recipe, run, video=video)
+    chosen = _recipe("oanet", recipe, {"batch": batch, "seed": seed})
+    run = _run(output, recipe, {mocap: "MOCAP", video: "VIDEO"}, init_from=init_from, resume=resume, device=device)
+    weights = train.train_oanet(mocap, chosen, run, video=video)
     print(f"{weights}: weights and card written; use them with occlupose run --weights {weights}")
 
 
 def train_ljof(
     data: Annotated[Path, arg(metavar="FOLDER")],
     output: Output,
-    model: Annotated[str, arg(metavar="NAME")] = "hrnet_w32",
+    recipe: Annotated[str, arg(metavar="NAME|FILE")] = "hrnet_w32",
     annotations: Annotated[
         Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")
     ] = None,
-    init_from: InitialWeights = None,
     holdout: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES", help_behavior_hint="(default: none)")] = (),
-    ljof: Annotated[LJOFOptions, OmitArgPrefixes] = AS_LJOF,
-    overrides: Annotated[RecipeOverrides, OmitArgPrefixes] = NO_OVERRIDES,
+    epochs: Epochs = None,
+    batch: Number = None,
+    learning_rate: Rate = None,
+    seed: Number = None,
+    init_from: InitialWeights = None,
     image_cache_gib: GiB = 1.0,
     strict: bool = False,
-    seed: int = 0,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
     """Train a 2D estimator to be robust to occlusion: its published recipe with LJOF's limb joint augmentation and
     structure loss.
 
-        occlupose train ljof --data coco -o run --model hrnet_w48 --device cuda
+        occlupose train ljof --data coco -o run --recipe hrnet_w48 --device cuda
         torchrun --nproc-per-node 2 -m occlupose train ljof --data coco -o run
 
     Args:
         data: Folder of COCO, CrowdPose or OCHuman as published, or of occlupose synth.
         output: Folder for checkpoint, log, weights and card.
-        model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32;
-            simple_baseline_small and hrnet_small for machines without a GPU.
+        recipe: Published recipe of simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l,
+            srpose_w32; simple_baseline_small and hrnet_small for machines without a GPU; or a JSON file: occlupose
+            train recipe ljof hrnet_w32 writes one to start from, and the card of weights is one.
         annotations: Annotations to use instead of those of the training split.
-        init_from: Initial weights, as convert checkpoint or train ljof writes them.
         holdout: Folders of test images, or annotation files if one folder has all images. Reports which test images are
             in the training data too, also as copies that were scaled or mirrored.
-        ljof: What LJOF adds to the recipe.
-        overrides: Changes to the published recipe.
+        epochs: How often each person is drawn, on average.
+        batch: People in a step, in all processes together.
+        learning_rate: Learning rate for a batch size of 512; scaled linearly for others.
+        seed: Seed of all random numbers.
+        init_from: Initial weights, as convert checkpoint or train ljof writes them.
         image_cache_gib: Memory for decoded images, so that they are read only once.
         strict: Stop at the first invalid person or image; otherwise they are left out, counted and listed.
-        seed: Seed of all random numbers.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
         device: Torch device: cpu, cuda, ...
     """
-    from dataclasses import replace
-
     from rich.console import Console
 
-    from occlupose.cli.terminal import check_folder, check_seed, print_warnings
+    from occlupose.cli.terminal import print_warnings
     from occlupose.datasets import discovery
     from occlupose.datasets.formats import coco
-    from occlupose.methods.ljof.recipe import published
     from occlupose.methods.ljof.train import train_estimator
     from occlupose.training.distributed import Process
 
     cache_bytes = _cache_bytes(image_cache_gib)
-    check_seed(seed)
-    check_folder(output.absolute())
-    recipe = replace(overrides.apply(ljof.apply(published(model))), seed=seed)
+    changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
+    chosen = _recipe("ljof", recipe, changes)
+    run = _run(output, recipe, {}, init_from=init_from, strict=strict, resume=resume, device=device)
     files = discovery.find_dataset(data, "train", annotations)
+    run.places = {
+        **run.places,
+        data: "DATA",
+        annotations: "ANNOTATIONS",
+        files.annotations: "ANNOTATIONS",
+        **dict.fromkeys(holdout, "HOLDOUT"),
+    }
     dataset = coco.load(files.annotations, files.images, strict=strict)
     is_main = Process.current().is_main
     if is_main:
         print_warnings(Console(stderr=True), dataset.report.lines())
         _report_leaks(dataset, holdout, strict)
-    weights = train_estimator(
-        dataset,
-        output,
-        recipe,
-        init_from=init_from,
-        strict=strict,
-        cache_bytes=cache_bytes,
-        resume=resume,
-        device=device,
-        places={data: "DATA", annotations: "ANNOTATIONS", **dict.fromkeys(holdout, "HOLDOUT")},
-    )
+    weights = train_estimator(dataset, chosen, run, cache_bytes=cache_bytes)
     if is_main:
         command = f"occlupose {keypoint_command(dataset.ground_truth.dataset)} --data {data} --frontend {weights}"
         print(f"{weights}: weights and card written; score them with {command}")
@@ -286,30 +344,45 @@ def train_poses(
 
 def train_ssf(
     output: Output,
-    recipe: Annotated[Any, arg(constructor_factory=_ssf_recipe)],
+    recipe: NamedRecipe,
     mocap: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the shipped poses)")] = None,
+    epochs: Number = None,
+    batch: Number = None,
+    learning_rate: Rate = None,
+    seed: Number = None,
     resume: bool = False,
 ) -> None:
     """Train SSF, which fits bodies to skeletons and masks for occlusion labels, on synthetic people. Runs on the CPU.
 
-        occlupose train ssf -o runs/ssf recipe:small
+        occlupose train ssf -o runs/ssf --recipe small
 
     Args:
         output: Folder for synthetic people, checkpoint, log, weights and card.
-        recipe: Configuration of the training.
+        recipe: published, small, or a JSON file: occlupose train recipe ssf small writes one to start from, and the
+            card of weights is one.
         mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf, for the poses.
+        epochs: How often each person is drawn, on average.
+        batch: People in a step.
+        learning_rate: Learning rate.
+        seed: Seed of all random numbers.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
     """
     from occlupose.methods.hupor.ssf import train
 
-    weights = train.train_to_file(output, recipe, mocap=mocap, resume=resume)
+    changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
+    chosen = _recipe("ssf", recipe, changes)
+    weights = train.train_ssf(chosen, _run(output, recipe, {mocap: "MOCAP"}, resume=resume), mocap=mocap)
     print(f"{weights}: weights and card written")
 
 
 def train_hupor(
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
     output: Output,
-    recipe: Annotated[Any, arg(constructor_factory=_hupor_recipe)],
+    recipe: NamedRecipe,
+    epochs: Epochs = None,
+    batch: Number = None,
+    learning_rate: Rate = None,
+    seed: Number = None,
     init_from: InitialWeights = None,
     image_cache_gib: GiB = 2.0,
     strict: bool = False,
@@ -318,38 +391,33 @@ def train_hupor(
 ) -> None:
     """Train HUPOR: a network that detects the visible joints of all people, and one that infers occluded joints.
 
-        occlupose train hupor --data people coco -o runs/hupor recipe:small
+        occlupose train hupor --data people coco -o runs/hupor --recipe small
 
     Args:
         data: Datasets: occlupose synth, MuCo-3DHP, COCO, Human3.6M with images, or SMAP's format. If some have depth
             and others do not, half of each batch comes from those without.
         output: Folder for checkpoint, log, weights and card.
-        recipe: Configuration of the training.
+        recipe: published, small, or a JSON file: occlupose train recipe hupor small writes one to start from, and the
+            card of weights is one.
+        epochs: How often each image is drawn, on average.
+        batch: Images in a step.
+        learning_rate: Learning rate.
+        seed: Seed of all random numbers.
         init_from: Initial weights, of the detector alone or of all networks.
         image_cache_gib: Memory for decoded images, so that they are read only once.
         strict: Stop at the first image that cannot be read, instead of leaving it out.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
         device: Torch device: cpu, cuda, ...
     """
-    from occlupose.cli.terminal import check_folder
-    from occlupose.methods.hupor.train import train_hupor as train
+    from occlupose.methods.hupor import train
 
     cache_bytes = _cache_bytes(image_cache_gib)
-    check_folder(output.absolute())
+    changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
+    chosen = _recipe("hupor", recipe, changes)
+    run = _run(output, recipe, _card_names(data), init_from=init_from, strict=strict, resume=resume, device=device)
     datasets = _load_datasets(data, strict)
     samples = [sample for dataset in datasets for sample in dataset.samples]
-    weights = train(
-        samples,
-        output,
-        recipe,
-        init_from=init_from,
-        strict=strict,
-        cache_bytes=cache_bytes,
-        resume=resume,
-        device=device,
-        places=_card_names(data),
-        **_card_fields(datasets),
-    )
+    weights = train.train_hupor(samples, chosen, run, cache_bytes=cache_bytes, **_card_fields(datasets))
     print(f"{weights}: weights and card written; use them with occlupose run --method hupor --weights {weights}")
 
 
@@ -357,9 +425,12 @@ def train_refine(
     weights: Annotated[Path, arg(metavar="FILE")],
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
     output: Output,
-    recipe: Annotated[Any, arg(constructor_factory=_refine_recipe)],
+    recipe: Recipe = None,
     max_images: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: all)")] = None,
-    seed: int = 0,
+    epochs: Number = None,
+    batch: Number = None,
+    learning_rate: Rate = None,
+    seed: Number = None,
     strict: bool = False,
     resume: bool = False,
     device: Device = "cpu",
@@ -372,34 +443,27 @@ def train_refine(
         weights: Weights written by train hupor.
         data: Training data of these weights, with depth.
         output: Folder for checkpoint, log, the new weights and their card.
-        recipe: Configuration of the training.
+        recipe: JSON file with the configuration of the training; occlupose train recipe refine writes one to start
+            from, and the card of such weights is one.
         max_images: Use only the first images, up to this number.
+        epochs: How often each detected person is drawn, on average.
+        batch: Detected people in a step.
+        learning_rate: Learning rate.
         seed: Seed of all random numbers.
         strict: Stop at the first image that cannot be read, instead of leaving it out.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
         device: Torch device: cpu, cuda, ...
     """
-    from occlupose.cli.terminal import check_folder, check_seed
-    from occlupose.methods.hupor.train import train_refiner
+    from occlupose.methods.hupor.train_refine import train_refiner
 
-    check_seed(seed)
     if max_images is not None and max_images < 1:
         raise OccluposeError(f"max-images {max_images}: must be 1 or more")
-    check_folder(output.absolute())
+    changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
+    chosen = _recipe("refine", recipe, changes)
+    run = _run(output, recipe, _card_names(data) | {weights: "WEIGHTS"}, strict=strict, resume=resume, device=device)
     datasets = _load_datasets(data, strict)
     samples = [sample for dataset in datasets for sample in dataset.samples][:max_images]
-    path = train_refiner(
-        weights,
-        samples,
-        output,
-        recipe,
-        seed=seed,
-        strict=strict,
-        resume=resume,
-        device=device,
-        places=_card_names(data),
-        **_card_fields(datasets),
-    )
+    path = train_refiner(weights, samples, chosen, run, **_card_fields(datasets))
     print(f"{path}: weights and card written; use them with occlupose run --method hupor --weights {path}")
 
 
@@ -442,5 +506,6 @@ TRAIN: dict[str, Callable[..., None]] = {
     "ssf": train_ssf,
     "hupor": train_hupor,
     "refine": train_refine,
+    "recipe": write_recipe,
 }
 """The commands of `occlupose train`."""

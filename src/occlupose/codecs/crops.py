@@ -20,12 +20,13 @@ Coordinates in this file are pixels with pixel centres at integers; matrices are
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
-from occlupose.errors import OccluposeError
+from occlupose.bounds import Bounded, Count
 
 Regions = Float[np.ndarray, "person 4"]
 Grid = Literal["centres", "stride", "corners"]
@@ -37,7 +38,7 @@ HALF_PIXEL = 0.5
 
 
 @dataclass(frozen=True)
-class Crop:
+class Crop(Bounded):
     """How a person is cropped: the padded bounding box, centred in a crop of fixed size.
 
     Attributes:
@@ -51,17 +52,11 @@ class Crop:
         OccluposeError: a side or the padding is less than 1; unknown grid.
     """
 
-    width: int = 256
-    height: int = 256
-    padding: float = 1.25
+    width: Count = 256
+    height: Count = 256
+    padding: Annotated[float, Interval(ge=1)] = 1.25
     grid: Grid = "centres"
     shift: float = 0.0
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.height, self.padding) < 1:
-            raise OccluposeError(f"crop {self.width} x {self.height}, padding {self.padding:g}: each must be 1 or more")
-        if self.grid not in get_args(Grid):
-            raise OccluposeError(f"grid {self.grid}: unknown; known are {', '.join(get_args(Grid))}")
 
     def regions(self, boxes: Float[np.ndarray, "person 4"]) -> Regions:
         """Upright regions of bounding boxes (left, top, right, bottom), high enough for the width of the box to fit

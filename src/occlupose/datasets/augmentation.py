@@ -11,14 +11,16 @@ have to be nearer.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float, UInt8
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
+from occlupose.bounds import Bounded, Fraction, NonNegative, Positive, Rotation
 from occlupose.codecs.crops import Crop, Regions, transform_points
 from occlupose.codecs.letterbox import Letterbox
 from occlupose.codecs.multi_person import PeopleBatch
@@ -46,7 +48,7 @@ MAX_PEOPLE = 20
 
 
 @dataclass(frozen=True)
-class TopDownAugmentation:
+class TopDownAugmentation(Bounded):
     """Random changes of people in crops.
 
     Attributes:
@@ -67,26 +69,23 @@ class TopDownAugmentation:
     random_numbers: ClassVar[int] = 9
     """Uniform random numbers that decide the augmentation of one person."""
 
-    flip_probability: float = 0.5
-    half_body_probability: float = 0.3
-    upper_body_probability: float = 0.7
-    half_body_padding: float = 1.5
-    shift: float = 0.16
-    shift_probability: float = 0.3
-    scale: tuple[float, float] = (0.5, 1.5)
-    rotation: float = 80.0
-    rotation_probability: float = 0.6
+    flip_probability: Fraction = 0.5
+    half_body_probability: Fraction = 0.3
+    upper_body_probability: Fraction = 0.7
+    half_body_padding: Annotated[float, Interval(ge=1)] = 1.5
+    shift: Fraction = 0.16
+    shift_probability: Fraction = 0.3
+    scale: tuple[Positive, Positive] = (0.5, 1.5)
+    rotation: Rotation = 80.0
+    rotation_probability: Fraction = 0.6
 
     def __post_init__(self) -> None:
-        _check_ranges(self)
-        if not 0 <= self.shift <= 1:
-            raise OccluposeError(f"shift {self.shift:g}: must be between 0 and 1")
-        if self.half_body_padding < 1:
-            raise OccluposeError(f"half_body_padding {self.half_body_padding:g}: must be 1 or more")
+        super().__post_init__()
+        _check_scale(*self.scale)
 
 
 @dataclass(frozen=True)
-class BottomUpAugmentation:
+class BottomUpAugmentation(Bounded):
     """Random changes of whole images.
 
     Attributes:
@@ -102,27 +101,19 @@ class BottomUpAugmentation:
     random_numbers: ClassVar[int] = 5
     """Uniform random numbers that decide the augmentation of one image."""
 
-    rotation: float = 10.0
-    flip_probability: float = 0.5
-    scale: tuple[float, float] = (0.8, 1.1)
-    shift: float = 40.0
+    rotation: Rotation = 10.0
+    flip_probability: Fraction = 0.5
+    scale: tuple[Positive, Positive] = (0.8, 1.1)
+    shift: NonNegative = 40.0
 
     def __post_init__(self) -> None:
-        _check_ranges(self)
-        if not 0 <= self.shift < float("inf"):
-            raise OccluposeError(f"shift {self.shift:g}: pixels, 0 or more")
+        super().__post_init__()
+        _check_scale(*self.scale)
 
 
-def _check_ranges(augmentation: TopDownAugmentation | BottomUpAugmentation) -> None:
-    """Checks probabilities, scale and rotation."""
-    for name, value in vars(augmentation).items():
-        if name.endswith("_probability") and not 0 <= value <= 1:
-            raise OccluposeError(f"{name} {value:g}: must be between 0 and 1")
-    low, high = augmentation.scale
-    if not 0 < low <= high < float("inf"):
-        raise OccluposeError(f"scale {low:g} {high:g}: the smallest and the largest factor, more than 0")
-    if not 0 <= augmentation.rotation <= 180:
-        raise OccluposeError(f"rotation {augmentation.rotation:g}: degrees, between 0 and 180")
+def _check_scale(low: float, high: float) -> None:
+    if low > high:
+        raise OccluposeError(f"scale {low:g} {high:g}: the smallest factor must come first")
 
 
 @dataclass(frozen=True, eq=False)

@@ -193,7 +193,7 @@ def load_initial_weights(network: nn.Module, design: EstimatorDesign, path: Path
     given = read.state_dict()
     if theirs.model != design.model:
         raise OccluposeError(
-            f"{path}: weights of {theirs.model}; give --model {theirs.model}, or weights of {design.model}"
+            f"{path}: weights of {theirs.model}; give --recipe {theirs.model}, or weights of {design.model}"
         )
     own = set() if theirs.skeleton == design.skeleton else _of_joints(design)
     fit = {name: value for name, value in given.items() if name not in own}

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from occlupose.bounds import Bounded, Count
 from occlupose.networks.resnet import RESNET50, Bottleneck
 
 STRIDE = 4
@@ -46,7 +47,7 @@ def conv_block(inputs: int, outputs: int, size: int = 1, stride: int = 1, *, rel
 
 
 @dataclass(frozen=True)
-class StageSize:
+class StageSize(Bounded):
     """The size of a stage.
 
     Attributes:
@@ -55,9 +56,9 @@ class StageSize:
         width: channels of the upsampler.
     """
 
-    blocks: tuple[int, int, int, int] = RESNET50
-    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
-    width: int = 256
+    blocks: tuple[Count, Count, Count, Count] = RESNET50
+    widths: tuple[Count, Count, Count, Count] = (64, 128, 256, 512)
+    width: Count = 256
 
     @property
     def channels(self) -> tuple[int, ...]:

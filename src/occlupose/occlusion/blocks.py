@@ -9,13 +9,14 @@ after which no joint counts as visible; read the files with `formats.coco` or ke
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Generator, Tensor
 
+from occlupose.bounds import Bounded, Fraction
 from occlupose.errors import OccluposeError
 from occlupose.poses import VISIBLE
 from occlupose.skeletons import Skeleton
@@ -31,7 +32,7 @@ Image = UInt8[np.ndarray, "height width 3"] | Float[np.ndarray, "height width 3"
 
 
 @dataclass(frozen=True)
-class LimbBlocks:
+class LimbBlocks(Bounded):
     """Covers some visible limb joints of a person with uniform grey blocks (LJOF eq. 1 to 3).
 
     Joints outside the image are not visible (ours; the paper's crops contain the whole person). The paper does not say
@@ -48,18 +49,10 @@ class LimbBlocks:
         OccluposeError: a share is not between 0 and 1, or the reference region is unknown.
     """
 
-    joint_share: float = 0.15
-    size: float = 0.20
-    probability: float = 1.0
+    joint_share: Fraction = 0.15
+    size: Fraction = 0.20
+    probability: Fraction = 1.0
     relative_to: Region = "crop"
-
-    def __post_init__(self) -> None:
-        for name in ("joint_share", "size", "probability"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise OccluposeError(f"{name} {value:g}: must be a share between 0 and 1")
-        if self.relative_to not in get_args(Region):
-            raise OccluposeError(f"relative_to {self.relative_to}: unknown; give {' or '.join(get_args(Region))}")
 
     def __call__(
         self,

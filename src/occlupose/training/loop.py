@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Generator, Tensor, nn
 
+from occlupose.bounds import Bounded, Count, NonNegative
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.networks.precision import bf16_is_native
@@ -34,12 +36,16 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it 
 
 Terms = dict[str, Tensor]
 
+Decay = Annotated[float, Interval(ge=0, lt=1)]
+MaxNorm = Annotated[float, Interval(gt=0)]
+Milestone = Annotated[float, Interval(gt=0)]
+
 STEPS = "steps"
 """Key of the log's sums for the number of their steps."""
 
 
 @dataclass(frozen=True)
-class Optimisation:
+class Optimisation(Bounded):
     """Length and learning rates of a training run: AdamW with linear warm-up and an exponential moving average (EMA) of
     the weights, which is the result.
 
@@ -47,39 +53,25 @@ class Optimisation:
         OccluposeError: a value out of range.
     """
 
-    steps: int = 24_000
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-3
-    warm_up_steps: int = 300
-    max_grad_norm: float = 1.0
-    ema_decay: float = 0.999
+    steps: Count = 24_000
+    learning_rate: NonNegative = 1e-3
+    weight_decay: NonNegative = 1e-3
+    warm_up_steps: Count = 300
+    max_grad_norm: MaxNorm = 1.0
+    ema_decay: Decay = 0.999
     """Decay of the moving average of the weights at each step; 0 keeps the last weights."""
-    milestones: tuple[float, ...] = ()
+    milestones: tuple[Milestone, ...] = ()
     """Fractions of the training at which the learning rate is divided by 10 (never at 1 or more); without any,
     `lr_schedule` applies.
     """
     lr_schedule: Literal["cosine", "linear"] = "cosine"
     """How the learning rate falls to 0 without milestones."""
-    save_every: int = 500
-    log_every: int = 100
+    save_every: Count = 500
+    log_every: Count = 100
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """bf16 halves the time of a step on processors that support it, and takes ten times as long on others; auto is the
     faster one.
     """
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "warm_up_steps", "save_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise OccluposeError(f"{name} {getattr(self, name)}: must be 1 or more")
-        for name in ("learning_rate", "weight_decay"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise OccluposeError(f"{name} {getattr(self, name)}: must be 0 or more")
-        if not self.max_grad_norm > 0:
-            raise OccluposeError(f"max_grad_norm {self.max_grad_norm}: must be more than 0")
-        if not 0 <= self.ema_decay < 1:
-            raise OccluposeError(f"ema_decay {self.ema_decay}: must be 0 or more and less than 1")
-        if not all(milestone > 0 for milestone in self.milestones):
-            raise OccluposeError(f"milestones {self.milestones}: fractions of the training; each must be more than 0")
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step."""

@@ -3,8 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from math import isinf
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +11,7 @@ import torch
 from torch import Generator, nn
 
 from occlupose.errors import OccluposeError
-from occlupose.training import card
+from occlupose.training import card, recipe
 from occlupose.training.distributed import Process
 from occlupose.training.loop import Optimisation, Terms, all_parameters, claim_run_folder, train
 
@@ -57,6 +56,12 @@ class UnreadableImages:
         return [*self.reasons.values()][:MAX_LISTED] + count
 
 
+def forward(module: nn.Module, batch: Any) -> Terms:
+    """The loss of a module that computes its own."""
+    terms: Terms = module(batch)
+    return terms
+
+
 @dataclass(frozen=True)
 class TrainingStage:
     """A part of a training with its own schedule; most trainings have one.
@@ -92,6 +97,10 @@ class TrainingTask(ABC):
     def name(self) -> str:
         """Of the weights file, without suffix."""
         return str(self.recipe.name)
+
+    def about(self) -> str:
+        """A line to print before the training: what is trained on what."""
+        return ""
 
     @abstractmethod
     def data(self) -> object:
@@ -168,7 +177,7 @@ class TrainingRun:
             places = {**self.places, self.folder: "FOLDER", self.init_from: "WEIGHTS"}
             parameters = sum(value.numel() for value in network.parameters())
             entries = {"name": task.name, "parameters": parameters, "metrics": {}} | task.describe(network)
-            card.write(path, places, **entries | {"recipe": without_infinity(asdict(task.recipe))} | origin)
+            card.write(path, places, **entries | {"recipe": recipe.to_json(task.recipe)} | origin)
         for line in self.images.lines():
             self.say(line)
         return path
@@ -190,6 +199,8 @@ class TrainingRun:
         if self.init_from is not None:
             origin["begun_with"] = task.load_initial_weights(network, self.init_from)
             origin["sha256"] = hashlib.sha256(self.init_from.read_bytes()).hexdigest()
+        if task.about():
+            self.say(task.about())
         for stage in task.stages(network):
             average = train(
                 stage.module,
@@ -206,12 +217,3 @@ class TrainingRun:
             )
             stage.module.load_state_dict(average)
         return network.cpu().eval(), origin
-
-
-def without_infinity(value: Any) -> Any:
-    """A recipe's fields with None for infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {name: without_infinity(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_infinity(each) for each in value]
-    return None if isinstance(value, float) and isinf(value) else value

@@ -102,11 +102,12 @@ def test_all_cells_count_the_same_in_the_paper():
             for value in (0.0, 1.5, nan)
         ),
         ({"batch": 1}, "batch 1: must be 2 or more"),
-        *(({"epochs": value}, f"epochs {value:g}: must be more than 0, and finite") for value in (0, -1, inf, nan)),
+        *(({"epochs": value}, f"epochs {value:g}: must be more than 0") for value in (0, -1, inf, nan)),
         *(
-            ({"distilled_levels": value}, "distilled_levels .* of 1 to 4, each once")
-            for value in ((), (0,), (5,), (1, 1))
+            ({"distilled_levels": value}, "distilled_levels .*: must be one or more levels, each once")
+            for value in ((), (1, 1))
         ),
+        *(({"distilled_levels": value}, "distilled_levels .*: each must be between 1 and 4") for value in ((0,), (5,))),
         *(({"seed": value}, f"seed {value}: must be 0 or more") for value in (-1, 2**63)),
         *(({"foreground_weight": value}, "foreground_weight .*: must be more than 0") for value in (0, -1, inf, nan)),
         *(({"distillation_weight": value}, "distillation_weight .*: must be 0 or more") for value in (-1, inf, nan)),

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.predict import SHIPPED
 from occlupose.methods.hupor.refine import (
     PELVIS,
     RefinePairs,
@@ -18,10 +20,11 @@ from occlupose.methods.hupor.refine import (
     match_points,
     refine_loss,
     refine_positions,
-    train_refine,
 )
+from occlupose.methods.hupor.train_refine import RefineTask
 from occlupose.networks.refine import GCN, MLP, Correction
 from occlupose.skeletons import MPI15
+from occlupose.training.run import TrainingRun
 
 CAMERA = Camera(832, 512, 900.0, 850.0, 410.0, 260.0)
 WRIST, ELBOW, HIP = MPI15.index("left_wrist", "left_elbow", "right_hip")
@@ -76,6 +79,10 @@ def learnt(published=False, seed=0):
     network = MLP()
     torch.nn.init.normal_(network[-2].weight, std=0.05)
     return (network if published else Correction(network)).eval()
+
+
+def trained(pairs, folder, recipe, **options):
+    return TrainingRun(folder, progress=False, **options).train(RefineTask(SHIPPED, pairs, recipe))
 
 
 def recipe(**changes):
@@ -292,7 +299,7 @@ def test_it_learns_the_positions_of_an_arm_and_a_hip(tmp_path, plan):
     """
     truth = people(600)
     unseen = people(100, seed=1)
-    network = train_refine(together(found(truth), truth), tmp_path, RefineRecipe(**plan), progress=False)
+    network = trained(together(found(truth), truth), tmp_path, RefineRecipe(**plan))
     assert not network.training
     who = found(unseen)
     xyz = refine_positions(network, who.xy, who.xyz, who.state, CAMERA)
@@ -322,11 +329,11 @@ def test_a_stopped_run_is_resumed_to_the_same_end(tmp_path, kind):
             self.left -= 1
             return super().draw(count, generator)
 
-    whole = train_refine(made, tmp_path / "whole", plan, progress=False).state_dict()
+    whole = trained(made, tmp_path / "whole", plan).state_dict()
     with pytest.raises(Stopped):
-        train_refine(Stopping(**vars(made)), tmp_path / "stopped", plan, progress=False)
+        trained(Stopping(**vars(made)), tmp_path / "stopped", plan)
     torch.manual_seed(99)
-    resumed = train_refine(made, tmp_path / "stopped", plan, resume=True, progress=False).state_dict()
+    resumed = trained(made, tmp_path / "stopped", plan, resume=True).state_dict()
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     logs = [[row[:-1] for row in csv.reader((tmp_path / name / "log.csv").open())] for name in ("whole", "stopped")]
     assert logs[0] == logs[1]
@@ -336,22 +343,22 @@ def test_a_stopped_run_is_resumed_to_the_same_end(tmp_path, kind):
 def test_a_run_is_resumed_only_with_its_pairs_recipe_and_seed(tmp_path):
     truth = people(5)
     made = together(found(truth), truth)
-    train_refine(made, tmp_path, recipe(), progress=False)
+    trained(made, tmp_path, recipe())
     with pytest.raises(OccluposeError, match="give --resume"):
-        train_refine(made, tmp_path, recipe(), progress=False)
+        trained(made, tmp_path, recipe())
     for other, plan, seed in (
         (made.draw(4, torch.Generator()), recipe(), 0),
         (made, recipe(epochs=7), 0),
         (made, recipe(), 1),
     ):
         with pytest.raises(OccluposeError, match="started with other settings or data"):
-            train_refine(other, tmp_path, plan, resume=True, seed=seed, progress=False)
+            trained(other, tmp_path, replace(plan, seed=seed), resume=True)
 
 
 @pytest.mark.parametrize("kind", ["gcn", "mlp"])
 def test_few_pairs_are_enough(tmp_path, kind):
     truth = people(2)
     made = together(found(truth), truth)
-    train_refine(made, tmp_path / "two", recipe(kind=kind, batch=1024, published=True), progress=False)
+    trained(made, tmp_path / "two", recipe(kind=kind, batch=1024, published=True))
     with pytest.raises(OccluposeError, match="1 detected people match the ground truth; at least 2"):
-        train_refine(made.draw(1, torch.Generator()), tmp_path / "one", recipe(kind=kind), progress=False)
+        trained(made.draw(1, torch.Generator()), tmp_path / "one", recipe(kind=kind))

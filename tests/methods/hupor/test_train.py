@@ -43,6 +43,7 @@ from occlupose.methods.hupor.train import (
 from occlupose.networks.mspn import LEVELS
 from occlupose.skeletons import MPI15
 from occlupose.training import loop
+from occlupose.training.run import TrainingRun, UnreadableImages
 
 QUICK = replace(TINY, design=SHORT)
 HEAD = MPI15.index("head_top")[0]
@@ -61,7 +62,7 @@ def begun(samples, tmp_path_factory):
 
 
 def trained(samples, folder, recipe=QUICK, **options):
-    return train_hupor(samples, folder, recipe, progress=False, **{"say": lambda line: None} | options)
+    return train_hupor(samples, recipe, TrainingRun(folder, progress=False, **{"say": lambda line: None} | options))
 
 
 def make_batch(given, with_images=True, design=DESIGN):
@@ -126,10 +127,10 @@ def test_unreadable_images_are_skipped_and_named(tmp_path):
     bad.write_bytes(bad.read_bytes()[:100])
     sampler = HUPORSampler(given, replace(TINY, batch=12))
     batch = sampler.draw(torch.Generator().manual_seed(0))
-    assert len(batch.images) == 12 and list(sampler.unreadable) == [str(bad)]
-    assert bad.name in sampler.unreadable[str(bad)]
+    assert len(batch.images) == 12 and list(sampler.images.reasons) == [str(bad)]
+    assert bad.name in sampler.images.reasons[str(bad)]
     with pytest.raises(OccluposeError, match=bad.name):
-        draw(given, replace(TINY, batch=12), strict=True)
+        draw(given, replace(TINY, batch=12), images=UnreadableImages(strict=True))
 
 
 def test_a_replacement_of_an_unreadable_image_has_its_own_people(tmp_path):
@@ -150,7 +151,7 @@ def test_unreadable_images_are_replaced_by_others_of_their_kind(tmp_path):
     sampler = HUPORSampler(given, replace(TINY, batch=8))
     for seed in range(3):
         assert sampler.draw(torch.Generator().manual_seed(seed)).has_depth.tolist() == [True] * 4 + [False] * 4
-    assert len(sampler.unreadable) == 2
+    assert len(sampler.images.reasons) == 2
 
 
 @pytest.mark.parametrize(("kind", "word"), [(sample_with_depth, "with"), (sample_without_depth, "without")])

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlupose.errors import OccluposeError
-from occlupose.methods.ljof.schedules import SCHEDULES, Constant, Exponential, Linear, Step
+from occlupose.methods.ljof.schedules import Constant, Exponential, Linear, Step
+
+SCHEDULES = (Constant, Step, Linear, Exponential)
 
 share = st.floats(0, 1)
 
@@ -28,7 +30,7 @@ def test_linear_and_exponential_at_their_ends():
     assert Constant(0.7)(0) == Constant(0.7)(1) == 0.7
 
 
-@given(st.sampled_from(list(SCHEDULES.values())), share, share, st.floats(0, 10))
+@given(st.sampled_from(SCHEDULES), share, share, st.floats(0, 10))
 def test_all_grow_and_end_at_the_weight(kind, one, other, weight):
     schedule = kind(weight=weight)
     early, late = sorted((one, other))
@@ -37,30 +39,22 @@ def test_all_grow_and_end_at_the_weight(kind, one, other, weight):
     assert kind(weight=weight) == schedule and hash(schedule) == hash(kind(weight=weight))
 
 
-def test_they_have_names():
-    assert (
-        [type(make()).__name__.lower() for make in SCHEDULES.values()]
-        == list(SCHEDULES)
-        == ["constant", "step", "linear", "exponential"]
-    )
-
-
-@pytest.mark.parametrize("kind", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("kind", SCHEDULES)
 def test_what_cannot_be_is_refused(kind):
     for progress in (-0.01, 1.01, math.nan):
         with pytest.raises(OccluposeError, match=r"^progress .*: a fraction of the training; must be between 0 and 1$"):
             kind()(progress)
     for weight in (-1, math.inf, math.nan):
-        with pytest.raises(OccluposeError, match=r"^weight .*: must be 0 or more$"):
+        with pytest.raises(OccluposeError, match=r"^weight .*: must be 0 or more( and finite)?$"):
             kind(weight=weight)
 
 
 def test_times_that_cannot_be_are_refused():
-    with pytest.raises(OccluposeError, match=r"^at 105: a fraction of the training; must be between 0 and 1$"):
+    with pytest.raises(OccluposeError, match=r"^at 105: must be between 0 and 1$"):
         Step(at=105)
     with pytest.raises(OccluposeError, match=r"^start 0.5, end 0.5: the end must come after the start$"):
         Linear(start=0.5, end=0.5)
-    with pytest.raises(OccluposeError, match=r"^end 2: a fraction"):
+    with pytest.raises(OccluposeError, match=r"^end 2: must be between 0 and 1$"):
         Linear(end=2)
     for rate in (0, -1, 101):
         with pytest.raises(OccluposeError, match=r"^rate .*: must be more than 0 and at most 100$"):

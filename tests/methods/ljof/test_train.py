@@ -19,6 +19,8 @@ from occlupose.methods.ljof.train import LJOFBatch, LJOFSampler, LJOFTraining, p
 from occlupose.networks.estimators import build, load
 from occlupose.networks.precision import bf16_is_native
 from occlupose.skeletons import COCO17
+from occlupose.training.recipe import write
+from occlupose.training.run import TrainingRun, UnreadableImages
 
 TINY = replace(
     published("hrnet_small"), crop=Crop(32, 32, grid="corners"), batch=4, epochs=2, learning_rate=0.05, ema_decay=0.9
@@ -33,6 +35,10 @@ def people(tmp_path_factory):
     content = document("coco", generator, images=8)
     write_images(folder, content, generator)
     return load_people(write_json(folder / "people.json", content), folder)
+
+
+def trained(people, folder, recipe=TINY, **options):
+    return train_estimator(people, recipe, TrainingRun(folder, progress=False, **options))
 
 
 def draw(samples, seed=0):
@@ -98,10 +104,10 @@ def test_unreadable_images_are_left_out_counted_and_named(spoilt):
     samples = LJOFSampler(data, replace(TINY, batch=12))
     batch = draw(samples)
     assert len(batch.images) == 12
-    assert list(samples.unreadable) == [str(bad)]
-    assert bad.name in samples.unreadable[str(bad)]
+    assert list(samples.images.reasons) == [str(bad)]
+    assert bad.name in samples.images.reasons[str(bad)]
     with pytest.raises(OccluposeError, match=bad.name):
-        draw(LJOFSampler(data, replace(TINY, batch=12), strict=True))
+        draw(LJOFSampler(data, replace(TINY, batch=12), images=UnreadableImages(strict=True)))
 
 
 def test_where_no_image_can_be_read_training_does_not_go_on(spoilt):
@@ -186,7 +192,7 @@ class Killed(Exception):
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatch):
-    straight = train_estimator(people, tmp_path / "straight", TINY, progress=False)
+    straight = trained(people, tmp_path / "straight")
     with monkeypatch.context() as killing:
         draw = LJOFSampler.draw
         left = iter(range(6))
@@ -198,8 +204,8 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatc
 
         killing.setattr(LJOFSampler, "draw", dying)
         with pytest.raises(Killed):
-            train_estimator(people, tmp_path / "resumed", TINY, progress=False)
-    resumed = train_estimator(people, tmp_path / "resumed", TINY, resume=True, progress=False)
+            trained(people, tmp_path / "resumed")
+    resumed = trained(people, tmp_path / "resumed", resume=True)
     assert resumed.read_bytes() == straight.read_bytes()
     assert rows(tmp_path / "resumed") == rows(tmp_path / "straight")
     _, design = load(straight)
@@ -211,15 +217,15 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatc
 
 
 def test_a_run_is_resumed_only_with_its_people(people, tmp_path, spoilt):
-    train_estimator(people, tmp_path / "run", replace(TINY, epochs=1), progress=False)
+    trained(people, tmp_path / "run", replace(TINY, epochs=1))
     with pytest.raises(OccluposeError, match="started with other settings or data"):
-        train_estimator(spoilt[0], tmp_path / "run", replace(TINY, epochs=1), resume=True, progress=False)
+        trained(spoilt[0], tmp_path / "run", replace(TINY, epochs=1), resume=True)
 
 
 def test_training_begins_with_weights_that_are_given(people, tmp_path):
-    first = train_estimator(people, tmp_path / "first", TINY, progress=False)
+    first = trained(people, tmp_path / "first")
     still = replace(TINY, learning_rate=0.0)
-    second = train_estimator(people, tmp_path / "second", still, init_from=first, progress=False)
+    second = trained(people, tmp_path / "second", still, init_from=first)
     before = load(first)[0]
     after = load(second)[0]
     for (name, one), other in zip(before.named_parameters(), after.parameters(), strict=True):
@@ -227,16 +233,16 @@ def test_training_begins_with_weights_that_are_given(people, tmp_path):
     assert "begun_with" in json.loads(second.with_suffix(".json").read_text())
     other = replace(published("simple_baseline_small"), crop=TINY.crop)
     with pytest.raises(
-        OccluposeError, match=r"hrnet_small\.safetensors: weights of hrnet_small; give --model hrnet_small"
+        OccluposeError, match=r"hrnet_small\.safetensors: weights of hrnet_small; give --recipe hrnet_small"
     ):
-        train_estimator(people, tmp_path / "third", other, init_from=first, progress=False)
+        trained(people, tmp_path / "third", other, init_from=first)
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(people, tmp_path, monkeypatch):
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(OccluposeError, match="batch 4: cannot be shared evenly by 3 processes; give a multiple of 3"):
-        train_estimator(people, tmp_path, TINY, progress=False)
+        trained(people, tmp_path)
 
 
 def test_the_training_data_are_described_without_folders(people):
@@ -256,16 +262,13 @@ def test_two_processes_train_what_one_trains(tmp_path):
         "occlupose",
         "train",
         "ljof",
-        "--model",
-        "hrnet_small",
+        "--recipe",
+        str(tmp_path / "recipe.json"),
         "--data",
         str(data),
-        "--epochs",
-        "3",
-        "--batch",
-        "4",
     ]
-    words += ["--crop", "64", "64", "--ema", "0", "--lr", "0.01"]
+    crop = Crop(64, 64, grid="corners")
+    write(replace(TINY, crop=crop, epochs=3, learning_rate=0.01, ema_decay=0.0), tmp_path / "recipe.json")
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     for name, launcher in (("one", []), ("two", together)):
         command = [sys.executable, *launcher, *words, "-o", str(tmp_path / name)]

@@ -35,6 +35,7 @@ from occlupose.networks.hourglass import StackedHourglass
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17
 from occlupose.training.loop import Optimisation
+from occlupose.training.recipe import write
 from occlupose.training.run import TrainingRun
 from stick_figures import ENDS, JOINTS, draw_figure, write_figures
 
@@ -227,9 +228,9 @@ def test_the_gradient_through_the_network():
         ({"width": 3}, "width 3: must be 4 or more"),
         ({"depth": 0}, "depth 0: must be 1 or more"),
         ({"batch": 0}, "batch 0: must be 1 or more"),
-        ({"flip_probability": 1.5}, "flip_probability 1.5: must lie between 0 and 1"),
-        ({"scale": -0.1}, "scale -0.1: must lie between 0 and 0.9"),
-        ({"rotation": 200}, "rotation 200: must lie between 0 and 180"),
+        ({"flip_probability": 1.5}, "flip_probability 1.5: must be between 0 and 1"),
+        ({"scale": -0.1}, "scale -0.1: must be between 0 and 0.9"),
+        ({"rotation": 200}, "rotation 200: must be between 0 and 180"),
         ({"crop": Crop(256, 192), "depth": 5}, "crop 256 x 192: at depth 5 its sides must be multiples of 128"),
     ],
 )
@@ -256,8 +257,8 @@ def test_training_writes_weights_that_run_and_their_card(figures, tmp_path, monk
         str(figures[1]),
         "-o",
         str(tmp_path / "run"),
-        "--recipe.depth",
-        "1",
+        "--batch",
+        "2",
     ]
     monkeypatch.setattr(sys, "argv", ["/usr/bin/occlupose", *words])
     path = trained(figures, tmp_path / "run", recipe(name="tiny"))
@@ -277,10 +278,7 @@ def test_training_writes_weights_that_run_and_their_card(figures, tmp_path, monk
         value.numel() for value in StackedHourglass(len(JOINTS), stacks=2, width=8, depth=1).parameters()
     )
     assert card["recipe"]["crop"] == {"width": 16, "height": 24, "padding": 1.25, "grid": "centres", "shift": 0}
-    assert (
-        card["command"]
-        == "occlupose train keypoints --annotations=ANNOTATIONS --images IMAGES -o FOLDER --recipe.depth 1"
-    )
+    assert card["command"] == "occlupose train keypoints --annotations=ANNOTATIONS --images IMAGES -o FOLDER --batch 2"
     states = np.concatenate([person.state for person in load(*figures).people])
     joints = {"visible": int((states == 2).sum()), "occluded": int((states == 1).sum()), "absent": 0}
     assert joints["occluded"] > 0
@@ -347,19 +345,13 @@ def test_bad_data_is_refused_before_anything_is_written(figures, tmp_path):
 
 def command_line(figures, folder, *more):
     """`recipe(STEPS)` as a command."""
-    plan = {"steps": STEPS, "warm-up-steps": 2, "save-every": 4, "log-every": 2, "precision": "32-true"}
+    write(recipe(STEPS), folder.parent / "recipe.json")
     options = {
         "annotations": figures[0],
         "images": figures[1],
         "output": folder,
-        "recipe.width": 8,
-        "recipe.batch": 2,
-        "recipe.depth": 1,
+        "recipe": folder.parent / "recipe.json",
     }
-    options |= {"recipe.crop.width": 16, "recipe.crop.height": 24} | {
-        f"recipe.optimisation.{name}": value for name, value in plan.items()
-    }
-    options |= {"recipe.optimisation.learning-rate": 1e-3, "recipe.optimisation.max-grad-norm": 1.0}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-m", "occlupose", "train", "keypoints", *words, *more]
 

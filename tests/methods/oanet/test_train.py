@@ -22,6 +22,7 @@ from occlupose.methods.oanet.train import OANetTask, train_oanet
 from occlupose.methods.oanet.weights import load
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
+from occlupose.training.recipe import write
 from occlupose.training.run import TrainingRun
 
 
@@ -222,12 +223,9 @@ def trainer(mocap, folder, *words):
 
 def command_line(mocap, folder, *more):
     """`recipe()` with 40 steps a stage as a command."""
-    options = {"recipe.width": 8, "recipe.window": 8, "recipe.batch": 4, "recipe.labelled-fraction": 0.5}
-    for name in ("stage_2d", "stage_3d", "end_to_end"):
-        plan = {"steps": 40, "warm-up-steps": 2, "save-every": 2, "log-every": 2, "precision": "32-true"}
-        options |= {f"recipe.{name.replace('_', '-')}.{field}": value for field, value in plan.items()}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return trainer(mocap, folder, *more, "recipe:paper", *words)
+    path = folder.parent / "recipe.json"
+    write(recipe(stage_2d=stage(40), stage_3d=stage(40), end_to_end=stage(40)), path)
+    return trainer(mocap, folder, *more, "--recipe", str(path))
 
 
 @pytest.mark.slow
@@ -343,15 +341,13 @@ def test_the_card_has_the_command_without_folder_names(mocap, tmp_path, monkeypa
         f"--mocap={mocap}",
         "-o",
         "out",
-        "--recipe.augmentation.off-axis",
+        "--seed",
         "2",
-        "--recipe.name",
-        "mocap.outdoors",
     ]
     monkeypatch.setattr(sys, "argv", ["/usr/bin/occlupose", *words])
     path = trained_shipped(mocap, Path("out"), shipped_recipe(name="mocap.outdoors"))
     command = json.loads(path.with_suffix(".json").read_text())["command"]
-    expected = "train oanet --mocap=MOCAP -o FOLDER --recipe.augmentation.off-axis 2 --recipe.name mocap.outdoors"
+    expected = "train oanet --mocap=MOCAP -o FOLDER --seed 2"
     assert command == f"occlupose {expected}"
 
 
@@ -392,11 +388,8 @@ def test_a_folder_without_mocap_is_refused_before_anything_is_written(tmp_path):
 
 def shipped_command_line(mocap, folder, *more):
     """`shipped_recipe(STEPS)` as a command."""
-    plan = {"steps": STEPS, "warm-up-steps": 5, "save-every": 10, "log-every": 10}
-    options = {"recipe.width": 8, "recipe.batch": 2, "recipe.window": 8}
-    options |= {f"recipe.optimisation.{name}": value for name, value in plan.items()}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return trainer(mocap, folder, *more, "recipe:shipped", *words)
+    write(shipped_recipe(STEPS), folder.parent / "recipe.json")
+    return trainer(mocap, folder, *more, "--recipe", str(folder.parent / "recipe.json"))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from occlupose.bounds import Bounded, Count
 from occlupose.codecs.letterbox import Letterbox
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps
 from occlupose.errors import OccluposeError
@@ -40,7 +41,7 @@ INPUT_STRIDE = 32
 
 
 @dataclass(frozen=True)
-class HUPORDesign:
+class HUPORDesign(Bounded):
     """The architecture of the networks; the defaults are the paper's.
 
     Attributes:
@@ -54,26 +55,19 @@ class HUPORDesign:
         OccluposeError: an impossible value.
     """
 
-    width: int = 832
-    height: int = 512
-    stages: int = 3
+    width: Count = 832
+    height: Count = 512
+    stages: Count = 3
     size: StageSize = field(default_factory=StageSize)
     reasoning: Reasoning = "dsed"
-    reasoner_stages: int = 2
+    reasoner_stages: Count = 2
     reasoner_size: StageSize | None = None
     detach: bool = False
 
     def __post_init__(self) -> None:
-        if self.width % INPUT_STRIDE or self.height % INPUT_STRIDE or min(self.width, self.height) < INPUT_STRIDE:
+        super().__post_init__()
+        if self.width % INPUT_STRIDE or self.height % INPUT_STRIDE:
             raise OccluposeError(f"input {self.width} x {self.height}: its sides must be multiples of {INPUT_STRIDE}")
-        if min(self.stages, self.reasoner_stages) < 1:
-            raise OccluposeError(f"stages {self.stages}, {self.reasoner_stages}: each must be 1 or more")
-        if self.reasoning not in get_args(Reasoning):
-            raise OccluposeError(f"reasoning {self.reasoning}: unknown; known are {', '.join(get_args(Reasoning))}")
-        for size in (self.size, self.reasoner_size or StageSize()):
-            if min(*size.blocks, *size.widths, size.width) < 1:
-                numbers = f"blocks {size.blocks}, widths {size.widths}, width {size.width}"
-                raise OccluposeError(f"{numbers}: each must be 1 or more")
 
     @property
     def codec(self) -> MultiPersonMaps:

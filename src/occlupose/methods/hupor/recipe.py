@@ -3,21 +3,25 @@ reasoner, with images without depth in half of each batch.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Interval
+
+from occlupose.bounds import Bounded, Count, Fraction, NonNegative, Positive, Seed
 from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.labels import LabelSource
 from occlupose.methods.hupor.network import HUPORDesign
 from occlupose.networks.mspn import LEVELS, StageSize
-from occlupose.training.loop import Optimisation
+from occlupose.training.loop import Decay, MaxNorm, Optimisation
 
 TeacherInput = Literal["hidden", "all"]
 TargetSet = Literal["both", "all"]
+Level = Annotated[int, Interval(ge=1, le=LEVELS)]
 
 
 @dataclass(frozen=True)
-class HUPORRecipe:
+class HUPORRecipe(Bounded):
     """Configuration of a training run of HUPOR. The defaults are the paper's, or ours where it is silent, except that
     the paper has occlusion labels by SSF and Adam instead of AdamW; docs/hupor.md lists what else is ours.
 
@@ -54,46 +58,30 @@ class HUPORRecipe:
     name: str = "hupor"
     design: HUPORDesign = field(default_factory=HUPORDesign)
     occlusion_labels: LabelSource = "dataset"
-    no_depth_fraction: float = 0.5
-    detector_only_fraction: float = 0.5
+    no_depth_fraction: Fraction = 0.5
+    detector_only_fraction: Fraction = 0.5
     train_detector: bool = True
-    predicted_input_fraction: float = 0.0
+    predicted_input_fraction: Fraction = 0.0
     teacher_input: TeacherInput = "hidden"
     reasoner_targets: TargetSet = "both"
-    foreground_weight: float = 1.0
-    distilled_levels: tuple[int, ...] = (1, 2, 3, 4)
-    distillation_weight: float = 1.0
-    distillation_warm_up: float = 0.25
+    foreground_weight: Positive = 1.0
+    distilled_levels: tuple[Level, ...] = (1, 2, 3, 4)
+    distillation_weight: NonNegative = 1.0
+    distillation_warm_up: Annotated[float, Interval(gt=0, le=1)] = 0.25
     augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
-    epochs: float = 20
-    batch: int = 32
-    learning_rate: float = 2e-4
-    weight_decay: float = 8e-6
-    warm_up_steps: int = 2400
-    max_grad_norm: float = float("inf")
-    ema_decay: float = 0.0
-    seed: int = 0
+    epochs: Positive = 20
+    batch: Annotated[int, Interval(ge=2)] = 32
+    learning_rate: NonNegative = 2e-4
+    weight_decay: NonNegative = 8e-6
+    warm_up_steps: Count = 2400
+    max_grad_norm: MaxNorm = float("inf")
+    ema_decay: Decay = 0.0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name in ("no_depth_fraction", "detector_only_fraction", "predicted_input_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OccluposeError(f"{name} {getattr(self, name):g}: must be between 0 and 1")
-        if not 0 < self.distillation_warm_up <= 1:
-            raise OccluposeError(f"distillation_warm_up {self.distillation_warm_up:g}: must be more than 0, at most 1")
-        if self.batch < 2:
-            raise OccluposeError(f"batch {self.batch}: must be 2 or more")
-        for name in ("epochs", "foreground_weight"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise OccluposeError(f"{name} {getattr(self, name):g}: must be more than 0, and finite")
-        levels = set(self.distilled_levels)
-        if not levels or not levels <= set(range(1, LEVELS + 1)) or len(levels) < len(self.distilled_levels):
-            raise OccluposeError(
-                f"distilled_levels {self.distilled_levels}: must be one or more of 1 to {LEVELS}, each once"
-            )
-        if not 0 <= self.distillation_weight < float("inf"):
-            raise OccluposeError(f"distillation_weight {self.distillation_weight:g}: must be 0 or more")
-        if not 0 <= self.seed < 2**63:
-            raise OccluposeError(f"seed {self.seed}: must be 0 or more, and less than 2^63")
+        super().__post_init__()
+        if not 0 < len(set(self.distilled_levels)) == len(self.distilled_levels):
+            raise OccluposeError(f"distilled_levels {self.distilled_levels}: must be one or more levels, each once")
         if self.train_detector and self.detector_only_fraction == 1 and self.design.reasoning != "none":
             raise OccluposeError(
                 "detector_only_fraction 1: the reasoner would never train; give less, or design.reasoning none"

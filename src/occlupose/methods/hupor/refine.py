@@ -7,23 +7,22 @@ those of mpi15.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor, nn
 
+from occlupose.bounds import Bounded, Count, NonNegative, Seed
 from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
-from occlupose.errors import OccluposeError
 from occlupose.networks.refine import GCN, MLP, Correction
 from occlupose.poses import ABSENT
 from occlupose.skeletons import MPI15
-from occlupose.training.loop import Optimisation, Terms, fingerprint, train
+from occlupose.training.loop import Optimisation, Terms
 
 PELVIS = MPI15.index("pelvis")[0]
 
@@ -183,7 +182,7 @@ def refine_loss(network: nn.Module, batch: RefinePairs) -> Terms:
 
 
 @dataclass(frozen=True)
-class RefineRecipe:
+class RefineRecipe(Bounded):
     """Configuration of a training run of a RefineNet. Epochs, batch size and learning rates are published.
 
     Raises:
@@ -196,24 +195,17 @@ class RefineRecipe:
     """Inputs in pixels and centimetres (`encode_inputs`), and absolute output; otherwise the output is a correction of
     the detected positions, which takes far fewer people to learn (ours).
     """
-    epochs: int = 200
-    batch: int = 1024
-    learning_rate: float | None = None
+    epochs: Count = 200
+    batch: Annotated[int, Interval(ge=2)] = 1024
+    learning_rate: NonNegative | None = None
     """None is the published one of the kind: 0.01, or 0.08."""
-    width: int = 128
+    width: Count = 128
     """Hidden channels of the graph network."""
-    depth: int = 4
+    depth: Annotated[int, Interval(ge=0)] = 4
     """Hidden layers of the graph network."""
-    save_every: int = 500
-    log_every: int = 100
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(RefineKind):
-            raise OccluposeError(f"kind {self.kind}: unknown; known are gcn, mlp")
-        for name, least in {"epochs": 1, "batch": 2, "width": 1, "depth": 0}.items():
-            if getattr(self, name) < least:
-                raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
-        self.schedule(self.batch)
+    seed: Seed = 0
+    save_every: Count = 500
+    log_every: Count = 100
 
     def schedule(self, pairs: int) -> Optimisation:
         """The schedule for this many pairs: Adam, with as many batches in an epoch as the pairs fill; the last weights
@@ -242,42 +234,4 @@ class RefineRecipe:
         return network if self.published else Correction(network)
 
 
-def train_refine(
-    pairs: RefinePairs,
-    folder: Path,
-    recipe: RefineRecipe,
-    *,
-    resume: bool = False,
-    seed: int = 0,
-    device: str = "cpu",
-    progress: bool = True,
-) -> nn.Module:
-    """Trains a RefineNet; returns it ready to use.
-
-    Arguments:
-        pairs: with inputs as the recipe's `published` requires.
-        folder: where checkpoint and log are written.
-        resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
-
-    Raises:
-        OccluposeError: fewer than two pairs; as `training.loop.train`.
-    """
-    if len(pairs) < 2:
-        raise OccluposeError(f"pairs: {len(pairs)} detected people match the ground truth; at least 2 are needed")
-    torch.manual_seed(seed)
-    network = recipe.build()
-    data = fingerprint([pairs.inputs.numpy(), pairs.xyz.numpy(), pairs.known.numpy()])
-    average = train(
-        network,
-        partial(pairs.draw, recipe.batch),
-        refine_loss,
-        recipe.schedule(len(pairs)),
-        folder,
-        recipe=(recipe, data, seed),
-        seed=seed,
-        resume=resume,
-        device=device,
-        progress=progress,
-    )
-    network.load_state_dict(average)
-    return network.cpu().eval()
+RECIPES = {"default": RefineRecipe()}

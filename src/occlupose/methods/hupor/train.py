@@ -4,18 +4,15 @@ No gradient flows from the reasoner to the detector: the reasoner's input is tru
 detector's maps without gradient.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
-from math import isfinite
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from rich.progress import track
 from torch import Generator, Tensor, nn
 
 from occlupose.codecs.multi_person import KERNELS, JointSubset, MultiPersonMaps, TargetMaps, limb_mask
@@ -34,16 +31,14 @@ from occlupose.methods.hupor.losses import (
     torso_loss,
 )
 from occlupose.methods.hupor.network import TORSO_DEPTH_HEAD, HUPORNetwork, add_maps
-from occlupose.methods.hupor.predict import HUPORPredictor
 from occlupose.methods.hupor.recipe import HUPORRecipe, TargetSet
-from occlupose.methods.hupor.refine import RefinePairs, RefineRecipe, match_people, train_refine
 from occlupose.networks.dsed import DSED
 from occlupose.networks.mspn import LEVELS, Heads
 from occlupose.pyramid import Pyramid
 from occlupose.threads import opencv_on_one_thread
-from occlupose.training import card
 from occlupose.training.distributed import Process
-from occlupose.training.loop import Terms, claim_run_folder, fingerprint, train
+from occlupose.training.loop import Terms, fingerprint
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, UnreadableImages, forward
 
 THREADS = 4
 """Threads that read images."""
@@ -58,11 +53,11 @@ TASK = "image to the people in it, MPI15 joints, metres"
 class HUPORSampler:
     """Draws batches of augmented images, uniformly among those with depth and those without, in a fixed ratio.
 
-    Images that cannot be read are replaced by others of the same kind; `unreadable` names them.
+    Images that cannot be read are replaced by others of the same kind.
 
     Arguments:
         with_images: False makes batches of labels only, also from samples without images.
-        strict: an unreadable image is an error.
+        images: receives those that cannot be read.
         cache_bytes: size of the cache of decoded images, in bytes.
     """
 
@@ -72,15 +67,14 @@ class HUPORSampler:
         recipe: HUPORRecipe,
         *,
         with_images: bool = True,
-        strict: bool = False,
+        images: UnreadableImages | None = None,
         cache_bytes: int = CACHE_BYTES,
         threads: int = THREADS,
     ) -> None:
         self.samples = samples
         self.recipe = recipe
         self.with_images = with_images
-        self.strict = strict
-        self.unreadable: dict[str, str] = {}
+        self.images = images or UnreadableImages()
         has_depth = np.array([sample.has_depth for sample in samples], bool)
         if has_depth.any():
             has_depth |= np.array([not len(sample) for sample in samples], bool)  # no people, no unknown depths
@@ -121,22 +115,16 @@ class HUPORSampler:
         """This sample and its image, or the next sample of its kind whose image can be read.
 
         Raises:
-            OccluposeError: no image of its kind can be read; or this one, if `strict`.
+            OccluposeError: no image of its kind can be read; or not this one, and images must be readable.
         """
         kind = self._with_depth if row in self._with_depth else self._without_depth
         first = int(np.searchsorted(kind, row))
         for step in range(len(kind)):
             sample = self.samples[kind[(first + step) % len(kind)]]
             assert sample.image is not None
-            name = str(sample.image)
-            if name in self.unreadable:
-                continue
-            try:
-                return sample, self._cache.read(sample.image, sample.size)
-            except OccluposeError as error:
-                if self.strict:
-                    raise
-                self.unreadable[name] = str(error)
+            image = self.images.read(sample.image, partial(self._cache.read, sample.image, sample.size))
+            if image is not None:
+                return sample, image
         depth = "with" if kind is self._with_depth else "without"
         wrong = f"cannot be read, nor can any other image {depth} depth"
         raise OccluposeError(f"{self.samples[row].image}: {wrong}; give the dataset's own images")
@@ -312,37 +300,70 @@ def annotation_mask(codec: MultiPersonMaps, batch: BottomUpBatch) -> AnnotationM
     return AnnotationMask(batch.annotated.float(), limbs.float(), limb_depths.float())
 
 
+@dataclass(frozen=True)
+class HUPORTask(TrainingTask):
+    """Training of detector and reasoner."""
+
+    samples: Sequence[ImageSample]
+    recipe: HUPORRecipe
+    sampler: HUPORSampler
+    described: Mapping[str, object]
+    """Further entries of the card."""
+
+    @property
+    def people(self) -> int:
+        """Number of people."""
+        return sum(len(sample) for sample in self.samples)
+
+    def about(self) -> str:
+        with_depth = sum(sample.has_depth for sample in self.samples)
+        images = f"{len(self.samples)} images, {with_depth} with depth"
+        return f"{self.name}: trains on {self.people} people in {images}"
+
+    def data(self) -> str:
+        return fingerprint(part for sample in self.samples for part in _fingerprint_parts(sample))
+
+    def build(self) -> HUPORNetwork:
+        return HUPORNetwork(self.recipe.design)
+
+    def load_initial_weights(self, network: nn.Module, path: Path) -> str:
+        assert isinstance(network, HUPORNetwork)
+        return weights.load_initial_weights(network, path)
+
+    def stages(self, network: nn.Module) -> list[TrainingStage]:
+        assert isinstance(network, HUPORNetwork)
+        plan = self.recipe.optimisation(len(self.samples))
+        training = HUPORTraining(network, self.recipe, plan.steps)
+        training = training.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return [TrainingStage(training, self.sampler.draw, forward, plan)]
+
+    def save(self, network: nn.Module, path: Path) -> None:
+        assert isinstance(network, HUPORNetwork)
+        weights.save(weights.TrainedHUPOR(network), path)
+
+    def describe(self, network: nn.Module) -> dict[str, object]:
+        return {"task": TASK, **self.described, "pictures": len(self.samples), "people": self.people}
+
+
 def train_hupor(
     samples: Sequence[ImageSample],
-    folder: Path,
     recipe: HUPORRecipe,
+    run: TrainingRun,
     *,
-    init_from: Path | None = None,
-    strict: bool = False,
     cache_bytes: int = CACHE_BYTES,
-    resume: bool = False,
-    device: str = "cpu",
-    progress: bool = True,
-    say: Callable[[str], None] = print,
-    places: Mapping[Path | None, str] | None = None,
     **described: object,
 ) -> Path:
     """Trains detector and reasoner; returns the weights file.
 
+    Where fitted bodies make the occlusion labels, the run's folder gets them too, as labels.safetensors.
+
     Arguments:
         samples: of all datasets together.
-        folder: where last.pt, log.csv, NAME.safetensors and its card NAME.json are written; also labels.safetensors if
-            fitted bodies make the occlusion labels.
-        init_from: initial weights of the same networks, or of a detector alone.
-        strict: an unreadable image is an error; otherwise it is skipped and named at the end.
         cache_bytes: size of the cache of decoded images, in bytes.
-        resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
-        say: receives lines about the data and skipped images.
-        places: names for further paths in the command line on the card.
         described: further entries of the card; `data` and `licence` of the images.
 
     Raises:
-        OccluposeError: no people or images to train on; initial weights of other networks; as `training.loop.train`.
+        OccluposeError: no people or images to train on; several processes; as `TrainingRun.fit`.
     """
     processes = Process.current().world_size
     if processes > 1:  # they would wait for gradients of a reasoner that is not trained yet
@@ -351,159 +372,14 @@ def train_hupor(
     samples = [sample for sample in samples if sample.image is not None or not needs_images]
     if not samples:
         raise OccluposeError("data: no images; give a dataset with images, or train the reasoner alone from labels")
-    if not recipe.train_detector and init_from is None and recipe.predicted_input_fraction > 0:
+    if not recipe.train_detector and run.init_from is None and recipe.predicted_input_fraction > 0:
         raise OccluposeError("train_detector: an untrained detector would stay untrained; give initial weights")
-    claim_run_folder(folder, resume=resume)
     if recipe.occlusion_labels != "dataset":
-        cache = folder / "labels.safetensors"
-        samples = relabel(samples, recipe.occlusion_labels, cache=cache, progress=progress)
-    torch.manual_seed(recipe.seed)
-    networks = HUPORNetwork(recipe.design)
-    initial = {} if init_from is None else _load_initial(networks, init_from)
-    plan = recipe.optimisation(len(samples))
-    people = sum(len(sample) for sample in samples)
-    with_depth = sum(sample.has_depth for sample in samples)
-    say(f"{recipe.name}: trains on {people} people in {len(samples)} images, {with_depth} with depth")
-    training = HUPORTraining(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sampler = HUPORSampler(samples, recipe, with_images=needs_images, strict=strict, cache_bytes=cache_bytes)
-    data = fingerprint(part for sample in samples for part in _fingerprint_parts(sample))
+        cache = run.folder / "labels.safetensors"
+        samples = relabel(samples, recipe.occlusion_labels, cache=cache, progress=run.progress)
+    sampler = HUPORSampler(samples, recipe, with_images=needs_images, images=run.images, cache_bytes=cache_bytes)
     with opencv_on_one_thread():
-        average = train(
-            training,
-            sampler.draw,
-            lambda training, batch: training(batch),
-            plan,
-            folder,
-            parameter_groups=_trainable,
-            recipe=(recipe, initial, data),
-            seed=recipe.seed,
-            resume=resume,
-            device=device,
-            progress=progress,
-        )
-    path = folder / f"{recipe.name}.safetensors"
-    training.load_state_dict(average)
-    weights.save(weights.TrainedHUPOR(networks), path)
-    card.write(
-        path,
-        {**(places or {}), folder: "FOLDER", init_from: "WEIGHTS"},
-        name=recipe.name,
-        task=TASK,
-        parameters=_count_parameters(networks),
-        **({"metrics": {}} | described),
-        pictures=len(samples),
-        people=people,
-        recipe=asdict(recipe) | {"max_grad_norm": recipe.max_grad_norm if isfinite(recipe.max_grad_norm) else None},
-        **initial,
-    )
-    _report_skipped(list(sampler.unreadable.values()), say)
-    return path
-
-
-def _load_initial(networks: HUPORNetwork, path: Path) -> dict[str, str]:
-    """Loads initial weights; returns their entries of the card."""
-    loaded = weights.load_initial_weights(networks, path)
-    return {"begun_with": loaded, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-
-
-def _report_skipped(reasons: Sequence[str], say: Callable[[str], None]) -> None:
-    """Says which images could not be read."""
-    for reason in reasons[:3]:
-        say(reason)
-    if reasons:
-        say(f"images that could not be read, skipped: {len(reasons)}")
-
-
-def collect_pairs(
-    predictor: HUPORPredictor,
-    samples: Iterable[ImageSample],
-    *,
-    published: bool = False,
-    unreadable: list[str] | None = None,
-) -> RefinePairs:
-    """Detected people with their ground truth: the training data of a RefineNet.
-
-    Arguments:
-        samples: those without an image or a camera are skipped.
-        published: as for `refine.encode_inputs`.
-        unreadable: gets a message for each image that cannot be read, and is skipped; None makes that an error.
-
-    Raises:
-        OccluposeError: an image cannot be read; nobody was detected.
-    """
-    parts = []
-    for sample in samples:
-        if sample.image is None or sample.camera is None:
-            continue
-        try:
-            image = sample.image.read(sample.size)
-        except OccluposeError as error:
-            if unreadable is None:
-                raise
-            unreadable.append(str(error))
-            continue
-        parts.append(match_people(predictor(image, sample.camera), sample, published=published))
-    if not sum(map(len, parts)):
-        raise OccluposeError(
-            f"{predictor.name}: detects nobody of the data, so that there is nothing to refine; train it longer"
-        )
-    return RefinePairs.concatenate(parts)
-
-
-def train_refiner(
-    path: Path,
-    samples: Sequence[ImageSample],
-    folder: Path,
-    recipe: RefineRecipe,
-    *,
-    seed: int = 0,
-    strict: bool = False,
-    resume: bool = False,
-    device: str = "cpu",
-    progress: bool = True,
-    say: Callable[[str], None] = print,
-    places: Mapping[Path | None, str] | None = None,
-    **described: object,
-) -> Path:
-    """Trains a RefineNet for the networks of a weights file; returns a new weights file of the same name, with the
-    RefineNet in place of an earlier one.
-
-    Arguments:
-        path: weights of `train_hupor`.
-        samples: with depth; those that the networks were trained on.
-        folder: where last.pt, log.csv, the weights file and its card are written.
-        strict: an unreadable image is an error; otherwise it is skipped and named at the end.
-        say: receives lines about skipped images.
-        described: further entries of the card.
-
-    Raises:
-        OccluposeError: as `weights.load`, `collect_pairs` and `refine.train_refine`.
-    """
-    trained = replace(weights.load(path), refiner=None, refiner_recipe=None)
-    claim_run_folder(folder, resume=resume)
-    samples_shown = track(samples, "running the networks", disable=not progress)
-    unreadable = list[str]()
-    predictor = HUPORPredictor(trained, device=device, name=path.name)
-    reasons = None if strict else unreadable
-    pairs = collect_pairs(predictor, samples_shown, published=recipe.published, unreadable=reasons)
-    refiner = train_refine(pairs, folder, recipe, resume=resume, seed=seed, device=device, progress=progress)
-    output = folder / path.name
-    trained = replace(trained, networks=trained.networks.cpu(), refiner=refiner.cpu(), refiner_recipe=recipe)
-    weights.save(trained, output)
-    card.write(
-        output,
-        {**(places or {}), folder: "FOLDER", path: "WEIGHTS"},
-        name=path.stem,
-        task=TASK,
-        parameters=_count_parameters(trained.networks) + _count_parameters(refiner),
-        **({"metrics": {}} | described),
-        pairs=len(pairs),
-        refinement=asdict(recipe),
-        seed=seed,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
-    _report_skipped(unreadable, say)
-    return output
+        return run.fit(HUPORTask(samples, recipe, sampler, described))
 
 
 def _fingerprint_parts(sample: ImageSample) -> Iterator[np.ndarray]:
@@ -513,12 +389,3 @@ def _fingerprint_parts(sample: ImageSample) -> Iterator[np.ndarray]:
     yield from (sample.xy, sample.z, sample.state, sample.annotated)
     yield np.array([*sample.size, *intrinsics], np.float64)
     yield np.frombuffer(("" if sample.image is None else sample.image.name).encode(), np.uint8)
-
-
-def _trainable(network: nn.Module) -> list[dict[str, Any]]:
-    """The parameters that are trained."""
-    return [{"params": [parameter for parameter in network.parameters() if parameter.requires_grad]}]
-
-
-def _count_parameters(network: nn.Module) -> int:
-    return sum(value.numel() for value in network.parameters())

@@ -5,8 +5,11 @@ choices are marked where they are made.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Interval
+
+from occlupose.bounds import Bounded, Count, NonNegative, Positive, Seed
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.maps import GaussianMaps
 from occlupose.datasets.augmentation import TopDownAugmentation
@@ -16,14 +19,14 @@ from occlupose.methods.ljof.schedules import Schedule, Step
 from occlupose.networks.estimators import CODECS, ESTIMATORS, EstimatorDesign
 from occlupose.occlusion.blocks import LimbBlocks
 from occlupose.skeletons import Skeleton
-from occlupose.training.loop import Optimisation
+from occlupose.training.loop import Decay, MaxNorm, Milestone, Optimisation
 
 BATCH = 512
 """Batch size of the published learning rates; they are scaled linearly for others."""
 
 
 @dataclass(frozen=True)
-class StructureTerm:
+class StructureTerm(Bounded):
     """A structure loss and the schedule of its weight.
 
     Attributes:
@@ -36,7 +39,7 @@ class StructureTerm:
 
 
 @dataclass(frozen=True)
-class LJOFRecipe:
+class LJOFRecipe(Bounded):
     """Configuration of a training run of an estimator.
 
     Attributes:
@@ -66,36 +69,27 @@ class LJOFRecipe:
     model: str = "hrnet_w32"
     codec: Literal["msra", "udp"] = "msra"
     crop: Crop = field(default_factory=lambda: Crop(192, 256, grid="stride"))
-    stride: int = 4
-    sigma: float = 2.0
-    head_weights: tuple[float, ...] = ()
+    stride: Count = 4
+    sigma: Positive = 2.0
+    head_weights: tuple[NonNegative, ...] = ()
     augmentation: TopDownAugmentation = field(default_factory=TopDownAugmentation)
     blocks: LimbBlocks | None = field(default_factory=LimbBlocks)
     structure: StructureTerm | None = field(default_factory=StructureTerm)
-    epochs: float = 210
-    batch: int = BATCH
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.0
-    layer_decay: float = 1.0
-    warm_up_steps: int = 500
-    milestones: tuple[float, ...] = (170 / 210, 200 / 210)
-    max_grad_norm: float = float("inf")
-    ema_decay: float = 0.0
-    seed: int = 0
+    epochs: Positive = 210
+    batch: Count = BATCH
+    learning_rate: NonNegative = 5e-4
+    weight_decay: NonNegative = 0.0
+    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    warm_up_steps: Count = 500
+    milestones: tuple[Milestone, ...] = (170 / 210, 200 / 210)
+    max_grad_norm: MaxNorm = float("inf")
+    ema_decay: Decay = 0.0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.model not in ESTIMATORS:
             raise OccluposeError(f"model {self.model}: not known; known are {', '.join(ESTIMATORS)}")
-        if self.codec not in CODECS:
-            raise OccluposeError(f"codec {self.codec}: not known; known are {', '.join(CODECS)}")
-        if self.batch < 1:
-            raise OccluposeError(f"batch {self.batch}: must be 1 or more")
-        if not 0 < self.epochs < float("inf"):
-            raise OccluposeError(f"epochs {self.epochs:g}: must be finite and more than 0")
-        if not 0 <= self.learning_rate < float("inf"):
-            raise OccluposeError(f"learning_rate {self.learning_rate:g}: must be 0 or more")
-        if not 0 < self.layer_decay <= 1:
-            raise OccluposeError(f"layer_decay {self.layer_decay:g}: must be more than 0 and at most 1")
         multiple = 16 if self.model.startswith("vitpose") else 32
         if self.crop.width % multiple or self.crop.height % multiple:
             raise OccluposeError(
@@ -175,3 +169,7 @@ def published(model: str) -> LJOFRecipe:
             ema_decay=0.998,
         )
     return LJOFRecipe(model)
+
+
+RECIPES = {model: published(model) for model in ("hrnet_w32", *ESTIMATORS)}
+"""By model; the first is the default of the command line."""

@@ -4,12 +4,10 @@ loss whose weight grows (DSL).
 Inference costs nothing more: the trained network is the estimator itself.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +23,15 @@ from occlupose.datasets.images import CACHE_BYTES, ImageCache
 from occlupose.errors import OccluposeError
 from occlupose.methods.ljof.losses import DynamicStructureLoss, heatmap_loss
 from occlupose.methods.ljof.recipe import LJOFRecipe
-from occlupose.networks.estimators import load_initial_weights, normalise_images, save
+from occlupose.networks.estimators import EstimatorDesign, load_initial_weights, normalise_images, save
 from occlupose.networks.vitpose import ViTPose, layer_index
 from occlupose.poses import ABSENT
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 from occlupose.threads import opencv_on_one_thread
-from occlupose.training import card
 from occlupose.training.distributed import Process
-from occlupose.training.loop import Terms, train
+from occlupose.training.loop import Terms
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, UnreadableImages, forward
 
 THREADS = 4
 """Threads that read images."""
@@ -53,11 +51,11 @@ class LJOFSampler:
     """Draws batches of people uniformly, augments them, and puts blocks on their limb joints.
 
     The random numbers of a person depend neither on the others in the batch nor on the number of processes. Images that
-    cannot be read are replaced by others; `unreadable` names them.
+    cannot be read are replaced by others.
 
     Arguments:
         share: this process's part of every batch.
-        strict: an unreadable image is an error.
+        images: receives those that cannot be read.
         cache_bytes: size of the cache of decoded images, in bytes.
     """
 
@@ -67,15 +65,14 @@ class LJOFSampler:
         recipe: LJOFRecipe,
         *,
         share: slice = slice(None),
-        strict: bool = False,
+        images: UnreadableImages | None = None,
         cache_bytes: int = CACHE_BYTES,
         threads: int = THREADS,
     ) -> None:
         self.data = data
         self.recipe = recipe
         self.share = share
-        self.strict = strict
-        self.unreadable: dict[str, str] = {}
+        self.images = images or UnreadableImages()
         self._cache = ImageCache(cache_bytes)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
@@ -116,30 +113,17 @@ class LJOFSampler:
         """This person, or the next one whose image can be read.
 
         Raises:
-            OccluposeError: no image can be read; or not this one, and `strict` is set.
+            OccluposeError: no image can be read; or not this one, and images must be readable.
         """
         people = self.data.people
         for step in range(len(people)):
             person = people[(index + step) % len(people)]
-            image = self._read(person)
+            image = self.images.read(person.image, partial(self._cache.read, person.image, person.size))
             if image is not None:
                 return person, image
         raise OccluposeError(
             f"{people[index].image}: cannot be read, nor can any other image; give the dataset's own images"
         )
-
-    def _read(self, person: PersonAnnotation) -> Pyramid | None:
-        """The person's image; None where it cannot be read."""
-        name = str(person.image)
-        if name in self.unreadable:
-            return None
-        try:
-            return self._cache.read(person.image, person.size)
-        except OccluposeError as error:
-            if self.strict:
-                raise
-            self.unreadable[name] = str(error)
-            return None
 
 
 class LJOFTraining(nn.Module):
@@ -203,35 +187,68 @@ def parameter_groups(network: nn.Module, recipe: LJOFRecipe) -> list[dict[str, A
     return groups
 
 
+@dataclass(frozen=True)
+class LJOFTask(TrainingTask):
+    """Training of an estimator on annotated people, whose joints become those of the network."""
+
+    annotations: Annotations
+    recipe: LJOFRecipe
+    sampler: LJOFSampler
+
+    @property
+    def name(self) -> str:
+        return self.recipe.model
+
+    @property
+    def design(self) -> EstimatorDesign:
+        """The design of the network."""
+        return self.recipe.design(self.annotations.skeleton)
+
+    def about(self) -> str:
+        people = self.annotations.people
+        truth = self.annotations.ground_truth
+        source = f"{truth.path.name} ({truth.dataset}), {self.annotations.skeleton.name}"
+        return f"{self.recipe.model}: training on {len(people)} people of {source}"
+
+    def data(self) -> dict[str, object]:
+        return self.annotations.describe()
+
+    def build(self) -> nn.Module:
+        return self.design.build()
+
+    def load_initial_weights(self, network: nn.Module, path: Path) -> str:
+        return load_initial_weights(network, self.design, path)
+
+    def stages(self, network: nn.Module) -> list[TrainingStage]:
+        recipe = self.recipe
+        plan = recipe.optimisation(len(self.annotations.people))
+        training = LJOFTraining(network, recipe, self.annotations.skeleton, plan.steps)
+        training = training.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        groups = partial(parameter_groups, recipe=recipe)
+        return [TrainingStage(training, self.sampler.draw, forward, plan, parameter_groups=groups)]
+
+    def save(self, network: nn.Module, path: Path) -> None:
+        save(network.state_dict(), self.design, path)
+
+    def describe(self, network: nn.Module) -> dict[str, object]:
+        return {
+            "task": f"crop of one person to heatmaps of {self.annotations.skeleton.name}",
+            "licence": "that of its images and annotations",
+            "data": self.data(),
+        }
+
+
 def train_estimator(
-    data: Annotations,
-    folder: Path,
-    recipe: LJOFRecipe,
-    *,
-    init_from: Path | None = None,
-    strict: bool = False,
-    cache_bytes: int = CACHE_BYTES,
-    resume: bool = False,
-    device: str = "cpu",
-    progress: bool = True,
-    say: Callable[[str], None] = print,
-    places: Mapping[Path | None, str] | None = None,
+    annotations: Annotations, recipe: LJOFRecipe, run: TrainingRun, *, cache_bytes: int = CACHE_BYTES
 ) -> Path:
     """Trains an estimator on annotated people; returns the weights file. Under torchrun all processes share the work.
 
     Arguments:
-        data: annotated people (`formats.coco.load`); their joints become those of the network.
-        folder: where last.pt, log.csv, MODEL.safetensors and its card MODEL.json are written.
-        init_from: initial weights, of the whole network or its backbone, as `occlupose convert checkpoint` writes them.
-        strict: an unreadable image is an error; otherwise it is skipped and named at the end.
+        annotations: as `formats.coco.load` gives them.
         cache_bytes: size of the cache of decoded images, in bytes, of all processes on this machine together.
-        resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
-        say: receives lines about the data and skipped images.
-        places: names for further paths in the command line on the card.
 
     Raises:
-        OccluposeError: initial weights of another network; a batch that the processes cannot share evenly; as
-            `training.loop.train`.
+        OccluposeError: a batch that the processes cannot share evenly; as `TrainingRun.fit`.
     """
     process = Process.current()
     if recipe.batch % process.world_size:
@@ -239,60 +256,7 @@ def train_estimator(
             f"batch {recipe.batch}: cannot be shared evenly by {process.world_size} processes; give a multiple of"
             f" {process.world_size}"
         )
-    torch.manual_seed(recipe.seed)
-    design = recipe.design(data.skeleton)
-    plan = recipe.optimisation(len(data.people))
-    estimator = design.build()
-    initial: dict[str, str] = {}  # its keys are those of cards
-    if init_from is not None:
-        initial["begun_with"] = load_initial_weights(estimator, design, init_from)
-        initial["sha256"] = hashlib.sha256(init_from.read_bytes()).hexdigest()
-    truth = data.ground_truth
-    if process.is_main:
-        say(
-            f"{recipe.model}: training on {len(data.people)} people of {truth.path.name} ({truth.dataset}),"
-            f" {data.skeleton.name}"
-        )
-    training = LJOFTraining(estimator, recipe, data.skeleton, plan.steps)
-    training = training.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sampler = LJOFSampler(
-        data, recipe, share=process.share, strict=strict, cache_bytes=cache_bytes // process.local_world_size
-    )
-    description = data.describe()
+    cache_bytes //= process.local_world_size
+    sampler = LJOFSampler(annotations, recipe, share=process.share, images=run.images, cache_bytes=cache_bytes)
     with opencv_on_one_thread():
-        average = train(
-            training,
-            sampler.draw,
-            lambda training, batch: training(batch),
-            plan,
-            folder,
-            parameter_groups=partial(parameter_groups, recipe=recipe),
-            recipe=(recipe, initial, description),
-            seed=recipe.seed,
-            resume=resume,
-            device=device,
-            progress=progress,
-        )
-    path = folder / f"{recipe.model}.safetensors"
-    if process.is_main:
-        weights = {
-            name.removeprefix("estimator."): value for name, value in average.items() if name.startswith("estimator.")
-        }
-        save(weights, design, path)
-        card.write(
-            path,
-            {**(places or {}), truth.path: "ANNOTATIONS", folder: "FOLDER", init_from: "WEIGHTS"},
-            name=recipe.model,
-            task=f"crop of one person to heatmaps of {data.skeleton.name}",
-            parameters=sum(value.numel() for value in estimator.parameters()),
-            licence="that of its images and annotations",
-            data=description,
-            metrics={},
-            recipe=asdict(recipe) | {"max_grad_norm": recipe.max_grad_norm if isfinite(recipe.max_grad_norm) else None},
-            **initial,
-        )
-        for reason in list(sampler.unreadable.values())[:3]:
-            say(reason)
-        if sampler.unreadable:
-            say(f"images that could not be read, left out: {len(sampler.unreadable)}")
-    return path
+        return run.fit(LJOFTask(annotations, recipe, sampler))

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from occlupose.bounds import Bounded, Fraction, NonNegative, Positive
 from occlupose.skeletons import BODY22
 from occlupose.synth.virtual_cameras import ELEVATION, ROLL, axis_rotation, camera_rotation
 
@@ -90,36 +91,36 @@ SHOULDERS = [BODY22.joints.index(f"{side}_shoulder") for side in ("left", "left"
 
 
 @dataclass(frozen=True)
-class BodyAugmentation:
+class BodyAugmentation(Bounded):
     """Range of bodies and cameras; probabilities are per sequence. All ours, except the full turn about the vertical
     axis (paper section 4.2).
     """
 
-    bone_scale: float = 0.045
+    bone_scale: NonNegative = 0.045
     """Standard deviation of the relative length of each bone group. The size of the whole body does not vary: it cannot
     be told from the distance in an image, so it would be noise in the ground truth.
     """
-    distance: tuple[float, float] = (2.0, 9.0)
+    distance: tuple[Positive, Positive] = (2.0, 9.0)
     """Range of the distance of camera and person, metres; log-uniform."""
     elevation: tuple[float, float] = ELEVATION
     """Range of the angle by which the camera looks down on the person, degrees."""
-    roll: float = ROLL
+    roll: NonNegative = ROLL
     """Standard deviation, degrees."""
-    off_axis: float = 25.0
+    off_axis: NonNegative = 25.0
     """Largest angle between the person and the camera's axis, degrees."""
-    speed: tuple[float, float] = (0.7, 1.45)
-    still_probability: float = 0.03
+    speed: tuple[Positive, Positive] = (0.7, 1.45)
+    still_probability: Fraction = 0.03
     """Probability of a motionless sequence, as in single images."""
-    mirror_probability: float = 0.5
-    arm_exchange_probability: float = 0.2
+    mirror_probability: Fraction = 0.5
+    arm_exchange_probability: Fraction = 0.2
     """Probability of the arms of another sequence."""
-    bend_probability: float = 0.3
+    bend_probability: Fraction = 0.3
     """Probability of bent joints, partly constant and partly changing over time."""
-    bend: float = 16.0
+    bend: NonNegative = 16.0
     """Standard deviation of the upper arm's bending, degrees about each axis."""
-    tumble_probability: float = 0.05
+    tumble_probability: Fraction = 0.05
     """Probability of a random orientation: lying, diving, head down."""
-    wrong_focal_probability: float = 0.3
+    wrong_focal_probability: Fraction = 0.3
     """Probability of a focal length that is known only to within 27 %."""
 
 

@@ -8,12 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor, nn
 
+from occlupose.bounds import Bounded, Count, Fraction, Rotation, Seed
 from occlupose.codecs.crops import Crop, radius
 from occlupose.codecs.heatmaps import Heatmaps
 from occlupose.datasets.annotations import Annotations, PersonAnnotation
@@ -27,7 +30,7 @@ from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
 
 
 @dataclass(frozen=True)
-class KeypointRecipe:
+class KeypointRecipe(Bounded):
     """Configuration of a training run of the 2D keypoint network.
 
     Raises:
@@ -35,29 +38,24 @@ class KeypointRecipe:
     """
 
     name: str = "oanet_keypoints"
-    stacks: int = 2
-    width: int = 256
-    depth: int = 4
+    stacks: Count = 2
+    width: Annotated[int, Interval(ge=4)] = 256
+    depth: Count = 4
     crop: Crop = field(default_factory=Crop)
-    batch: int = 16
-    flip_probability: float = 0.5
+    batch: Count = 16
+    flip_probability: Fraction = 0.5
     """Probability of a horizontal flip."""
-    scale: float = 0.25
+    scale: Annotated[float, Interval(ge=0, le=0.9)] = 0.25
     """Largest relative change of a person's size (as Newell et al.)."""
-    rotation: float = 30.0
+    rotation: Rotation = 30.0
     """Largest rotation of a person, degrees (as Newell et al.)."""
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(steps=100_000, learning_rate=5e-4, warm_up_steps=1000, max_grad_norm=0.1)
     )
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name, least in {"stacks": 1, "width": 4, "depth": 1, "batch": 1}.items():
-            if getattr(self, name) < least:
-                raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
-        for name, most in {"flip_probability": 1.0, "scale": 0.9, "rotation": 180.0}.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise OccluposeError(f"{name} {getattr(self, name):g}: must lie between 0 and {most:g}")
+        super().__post_init__()
         unit = STRIDE * 2**self.depth
         if self.crop.width % unit or self.crop.height % unit:
             size = f"crop {self.crop.width} x {self.crop.height}"
@@ -67,6 +65,9 @@ class KeypointRecipe:
     def codec(self) -> Heatmaps:
         """Encoder and decoder of the heatmaps."""
         return Heatmaps(self.crop, STRIDE)
+
+
+RECIPES = {"default": KeypointRecipe()}
 
 
 @dataclass
@@ -166,27 +167,22 @@ class KeypointTask(TrainingTask):
     recipe: KeypointRecipe
 
     def data(self) -> dict[str, object]:
-        """What the annotations are."""
         return self.annotations.describe()
 
     def build(self) -> StackedHourglass:
-        """The network with random weights."""
         recipe = self.recipe
         joints = len(self.annotations.skeleton)
         return StackedHourglass(joints, stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
 
     def stages(self, network: nn.Module) -> list[TrainingStage]:
-        """A single one."""
         sampler = KeypointSampler(self.annotations, self.recipe)
         return [TrainingStage(network, sampler.draw, keypoint_loss, self.recipe.optimisation)]
 
     def save(self, network: nn.Module, path: Path) -> None:
-        """Writes the weights file."""
         assert isinstance(network, StackedHourglass)
         save(network.state_dict(), network, self.annotations.skeleton, self.recipe.crop, path)
 
     def describe(self, network: nn.Module) -> dict[str, object]:
-        """Entries of the card."""
         joints = self.annotations.skeleton.name
         return {
             "task": f"crop of one person to heatmaps of {joints}, zero where a joint is occluded",

@@ -4,11 +4,14 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
+from occlupose.bounds import Count, Fraction, NonNegative, Seed
 from occlupose.datasets.formats.cmu import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
@@ -17,7 +20,7 @@ from occlupose.methods.oanet.camera_views import AZIMUTHS, to_studio_camera, to_
 from occlupose.methods.oanet.inputs import OANetInputs
 from occlupose.methods.oanet.masked_inputs import ROOT, MaskedEncoder
 from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refinement2D, paper_network
-from occlupose.methods.oanet.recipe import OANetRecipe
+from occlupose.methods.oanet.recipe import Depth, OANetRecipe
 from occlupose.methods.oanet.windows import MocapWindows, Observations2D, VideoWindows
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22_TO_H36M17, H36M17
@@ -43,36 +46,36 @@ class PaperRecipe(OANetRecipe):
     """
 
     name: str = "oanet"
-    width: int = 512
+    width: Count = 512
     """Channels of the temporal networks; twice as many at a quarter of the length (ours)."""
-    depth: int = 0
+    depth: Depth = 0
     """Additional residual blocks at a quarter of the length (ours)."""
     window: int = 128
     """Frames of a sequence, T."""
-    batch: int = 128
+    batch: Count = 128
     refine: bool = True
     """With the 2D TCN."""
     occlusion_aware: bool = True
     """Drop unreliable joints. False: the networks get every detected joint."""
-    threshold: float = 0.3
+    threshold: Fraction = 0.3
     """b: joints with a lower confidence are unreliable."""
     mask_channel: bool = False
     """The reliability mask is an input of the networks (an option; ours)."""
-    symmetry_weight: float = 0.2
+    symmetry_weight: NonNegative = 0.2
     """Weight of L_sym in eq. 6."""
-    adversarial_weight: float = 0.1
+    adversarial_weight: NonNegative = 0.1
     """Weight of L_dis in eq. 6."""
-    regularisation_weight: float = 0.1
+    regularisation_weight: NonNegative = 0.1
     """Weight of L_reg in eq. 9."""
-    virtual_view_fraction: float = 0.5
+    virtual_view_fraction: Fraction = 0.5
     """Fraction of the 3D-supervised sequences that are seen from a virtual view (section 4.2; the fraction is ours)."""
     objects: bool = True
     """Objects occlude joints too, in 45 % of the sequences. False: only the body occludes itself."""
-    labelled_fraction: float = 1.0
+    labelled_fraction: Annotated[float, Interval(gt=0, le=1)] = 1.0
     """Fraction of the clips whose 3D is used."""
-    unlabelled_fraction: float = 0.5
+    unlabelled_fraction: Fraction = 0.5
     """Fraction of a batch without 3D (zeta = 0 in eq. 6), where there are clips without 3D; ours."""
-    dropout: float = 0.25
+    dropout: Fraction = 0.25
     """Ours."""
     stage_2d: Optimisation = field(default_factory=lambda: Optimisation(steps=50_000))
     """First stage: the 2D TCN alone, eq. 3. Splitting the paper's 100,000 steps at its higher learning rate into two
@@ -82,7 +85,7 @@ class PaperRecipe(OANetRecipe):
     """Second stage: the 3D TCN and the discriminator, on the output of the 2D TCN."""
     end_to_end: Optimisation = field(default_factory=lambda: Optimisation(steps=30_000, learning_rate=1e-4))
     """Third stage: all networks together, eq. 9."""
-    seed: int = 0
+    seed: Seed = 0
 
     @property
     def unlabelled(self) -> int:
@@ -96,16 +99,6 @@ class PaperRecipe(OANetRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("virtual_view_fraction", "labelled_fraction", "unlabelled_fraction", "dropout", "threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OccluposeError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
-        for name in ("symmetry_weight", "adversarial_weight", "regularisation_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise OccluposeError(f"{name} {getattr(self, name)}: must be 0 or more")
-        if not self.labelled_fraction:
-            raise OccluposeError(
-                f"labelled_fraction {self.labelled_fraction}: the scale cannot be learnt without 3D; must be above 0"
-            )
         if self.unlabelled >= self.batch:
             raise OccluposeError(
                 f"unlabelled_fraction {self.unlabelled_fraction}: leaves no sequence with 3D in a batch of"

@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Interval
 from torch import Generator
 
+from occlupose.bounds import Bounded, Count, Seed
 from occlupose.datasets.formats.cmu import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
@@ -14,9 +16,11 @@ from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.networks.tcn import STRIDE
 from occlupose.training.run import TrainingStage
 
+Depth = Annotated[int, Interval(ge=0)]
+
 
 @dataclass(frozen=True)
-class OANetRecipe(ABC):
+class OANetRecipe(Bounded, ABC):
     """Configuration of a training run of OANet's temporal networks.
 
     Raises:
@@ -24,21 +28,19 @@ class OANetRecipe(ABC):
     """
 
     name: str
-    width: int
+    width: Count
     """Channels of the temporal networks."""
-    depth: int
+    depth: Depth
     """Additional residual blocks at a quarter of the length (ours)."""
     window: int
     """Frames of a training sequence, T."""
-    batch: int
+    batch: Count
     occlusion_aware: bool
     """Joints go missing. False is the baseline."""
-    seed: int
+    seed: Seed
 
     def __post_init__(self) -> None:
-        for name, least in {"width": 1, "depth": 0, "batch": 1}.items():
-            if getattr(self, name) < least:
-                raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
+        super().__post_init__()
         if self.window < 2 * STRIDE or self.window % STRIDE:
             raise OccluposeError(
                 f"window {self.window}: the networks take {2 * STRIDE} frames or more, in multiples of {STRIDE}"

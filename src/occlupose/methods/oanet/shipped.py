@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
+from occlupose.bounds import Count, Fraction, NonNegative, Seed
 from occlupose.datasets.formats.cmu import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
@@ -16,7 +17,7 @@ from occlupose.methods.oanet.augmentation import BodyAugmentation, augment_bodie
 from occlupose.methods.oanet.gap_filled_inputs import GapFilledEncoder
 from occlupose.methods.oanet.inputs import OANetInputs
 from occlupose.methods.oanet.network import OANetNetwork, shipped_network
-from occlupose.methods.oanet.recipe import OANetRecipe
+from occlupose.methods.oanet.recipe import Depth, OANetRecipe
 from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
@@ -30,28 +31,28 @@ class ShippedRecipe(OANetRecipe):
     """Configuration of a training run of the shipped preset. Probabilities are per sequence."""
 
     name: str = "oanet_lifter"
-    width: int = 256
-    depth: int = 2
-    batch: int = 11
+    width: Count = 256
+    depth: Depth = 2
+    batch: Count = 11
     window: int = 96
     """Frames of a training sequence."""
     occlusion_aware: bool = True
     """Joints go missing in training. False is the baseline, trained without missing joints."""
-    complete_probability: float = 0.4
+    complete_probability: Fraction = 0.4
     """Probability that the 3D network gets all joints. For the 2D network joints are missing in every sequence."""
-    missing_joint_weight: float = 2.0
+    missing_joint_weight: NonNegative = 2.0
     """Weight of a missing joint in the 3D loss; an observed one has 1. Ours."""
-    noise_probability: float = 0.6
+    noise_probability: Fraction = 0.6
     """Probability of the front end's noise."""
-    guess_probability: float = 0.5
+    guess_probability: Fraction = 0.5
     """Probability, given noise, that the front end guesses occluded joints, with a confidence above the threshold as
     often as was measured.
     """
-    h36m_probability: float = 0.35
+    h36m_probability: Fraction = 0.35
     """Probability of Human3.6M's 2D joints instead of COCO's."""
     augmentation: BodyAugmentation = field(default_factory=BodyAugmentation)
     optimisation: Optimisation = field(default_factory=Optimisation)
-    seed: int = 0
+    seed: Seed = 0
 
     def network(self) -> OANetNetwork:
         return shipped_network(self.width, self.depth)

@@ -1,6 +1,7 @@
 import csv
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ from interrupted_runs import kill_after, run_to_the_end
 from occlupose.bodies.anny import anny
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf.recipe import PUBLISHED, RECIPES, SKELETONS, SMALL, SSFRecipe, ssf_loss
-from occlupose.methods.hupor.ssf.train import collect_people, train_ssf, train_to_file
+from occlupose.methods.hupor.ssf.train import SSFTask, collect_people, train_ssf
 from occlupose.methods.hupor.ssf.weights import load
 from occlupose.synth.layout import SceneSettings, SceneSource
+from occlupose.training.recipe import write
+from occlupose.training.run import TrainingRun
 
 
 def recipe(**changes):
@@ -39,6 +42,10 @@ def recipe(**changes):
 @pytest.fixture(scope="module")
 def crops():
     return collect_people(SceneSource.load(SceneSettings(people=(2, 3))), recipe())
+
+
+def run(folder, **options):
+    return TrainingRun(folder, progress=False, **options)
 
 
 def same(one, other):
@@ -102,7 +109,7 @@ def test_the_terms_of_the_loss(crops):
 
 
 def test_a_stopped_run_is_resumed_to_the_same_end(crops, tmp_path):
-    whole = train_ssf(crops, tmp_path / "whole", recipe(), progress=False).state_dict()
+    whole = run(tmp_path / "whole").train(SSFTask(crops, recipe())).state_dict()
 
     class Stopped(Exception):
         pass
@@ -117,32 +124,34 @@ def test_a_stopped_run_is_resumed_to_the_same_end(crops, tmp_path):
             return super().draw(count, generator)
 
     with pytest.raises(Stopped):
-        train_ssf(Stopping(**vars(crops)), tmp_path / "stopped", recipe(), progress=False)
+        run(tmp_path / "stopped").train(SSFTask(Stopping(**vars(crops)), recipe()))
     torch.manual_seed(99)
-    assert same(train_ssf(crops, tmp_path / "stopped", recipe(), resume=True, progress=False).state_dict(), whole)
+    resumed = run(tmp_path / "stopped", resume=True).train(SSFTask(crops, recipe()))
+    assert same(resumed.state_dict(), whole)
     assert rows(tmp_path / "stopped" / "log.csv") == rows(tmp_path / "whole" / "log.csv")
 
 
 def test_a_run_is_resumed_only_with_its_data(crops, tmp_path):
-    train_ssf(crops, tmp_path, recipe(), data="one", progress=False)
+    run(tmp_path).train(SSFTask(crops, recipe()))
     with pytest.raises(OccluposeError, match="give --resume"):
-        train_ssf(crops, tmp_path, recipe(), data="one", progress=False)
+        run(tmp_path)
+    others = replace(crops, mask=crops.mask.flip(0))
     with pytest.raises(OccluposeError, match="started with other settings or data"):
-        train_ssf(crops, tmp_path, recipe(), data="two", resume=True, progress=False)
+        run(tmp_path, resume=True).train(SSFTask(others, recipe()))
 
 
 def test_weights_come_with_their_card(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "ssf", "-o", str(tmp_path), "recipe:small"])
-    path = train_to_file(tmp_path, recipe(), progress=False)
+    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "ssf", "-o", str(tmp_path), "--recipe", "small"])
+    path = train_ssf(recipe(), run(tmp_path))
     assert load(path).size == 32
     card = json.loads(path.with_suffix(".json").read_text())
-    assert card["command"] == "occlupose train ssf -o FOLDER recipe:small"
+    assert card["command"] == "occlupose train ssf -o FOLDER --recipe small"
     assert (card["licence"], card["recipe"]["milestones"]) == ("Apache-2.0", [2, 4])
     people = tmp_path / "people.safetensors"
     before = people.stat().st_mtime_ns
-    train_to_file(tmp_path, recipe(), resume=True, progress=False)
+    train_ssf(recipe(), run(tmp_path, resume=True))
     assert people.stat().st_mtime_ns == before
-    train_to_file(tmp_path / "other", recipe(seed=1), progress=False)
+    train_ssf(recipe(seed=1), run(tmp_path / "other"))
     assert (tmp_path / "other" / "people.safetensors").read_bytes() != people.read_bytes()
 
 
@@ -150,7 +159,7 @@ def test_it_learns(crops, tmp_path):
     plan = recipe(epochs=20, milestones=(18,), width=4, hidden=(32, 32), save_every=1000)
     torch.manual_seed(plan.seed)
     before = plan.build(anny())
-    after = train_ssf(crops, tmp_path, plan, progress=False)
+    after = run(tmp_path).train(SSFTask(crops, plan))
     batches = [crops.draw(8, torch.Generator().manual_seed(seed)) for seed in range(3)]
     with torch.no_grad():
         one = sum(sum(ssf_loss(before.eval(), batch, anny(), plan.loss_weights).values()) for batch in batches)
@@ -160,21 +169,12 @@ def test_it_learns(crops, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_is_resumed_to_the_same_end(tmp_path):
-    options = {
-        "scenes": 3,
-        "size": 32,
-        "width": 2,
-        "cnn-width": 2,
-        "batch": 4,
-        "epochs": 20,
-        "save-every": 2,
-        "log-every": 2,
-    }
-    words = [word for name, value in options.items() for word in (f"--recipe.{name}", str(value))]
+    changes = {"scenes": 3, "size": 32, "width": 2, "cnn_width": 2, "batch": 4, "save_every": 2, "log_every": 2}
+    write(replace(SMALL, epochs=20, **changes), tmp_path / "recipe.json")
 
     def command(folder, *more):
         begin = [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "ssf", "-o", str(folder)]
-        return [*begin, *more, "recipe:small", *words]
+        return [*begin, *more, "--recipe", str(tmp_path / "recipe.json")]
 
     kill_after(tmp_path / "killed" / "last.pt", command(tmp_path / "killed"))
     run_to_the_end(command(tmp_path / "killed", "--resume"))

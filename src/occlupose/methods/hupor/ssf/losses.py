@@ -6,26 +6,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from occlupose.errors import OccluposeError
+from occlupose.bounds import Bounded, NonNegative
 
 
 @dataclass(frozen=True)
-class SSFLossWeights:
+class SSFLossWeights(Bounded):
     """The weight of each loss.
 
     Raises:
         OccluposeError: a weight is negative.
     """
 
-    theta: float = 1.0
-    beta: float = 0.5
-    pos: float = 10.0
-    sil: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 <= value < float("inf"):
-                raise OccluposeError(f"{name} {value}: must be 0 or more")
+    theta: NonNegative = 1.0
+    beta: NonNegative = 0.5
+    pos: NonNegative = 10.0
+    sil: NonNegative = 0.1
 
 
 TRAINING = SSFLossWeights()

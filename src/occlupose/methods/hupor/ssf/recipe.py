@@ -1,13 +1,15 @@
 """The training recipe of Skeleton-guided Shape Fitting: data, losses, schedule (HUPOR's supplement, section 2.2)."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from occlupose.bodies.body import BodyModel
-from occlupose.errors import OccluposeError
+from occlupose.bounds import Bounded, Count, NonNegative, Seed
 from occlupose.methods.hupor.ssf import losses
 from occlupose.methods.hupor.ssf.network import HIDDEN, SSF, InputType, SSFOutput
 from occlupose.methods.hupor.ssf.people import CROP_SIZE, PersonCrops, to_body26
@@ -24,7 +26,7 @@ SKELETONS = (BODY26, H36M17, MPI15)
 
 
 @dataclass(frozen=True)
-class SSFRecipe:
+class SSFRecipe(Bounded):
     """Everything that the weights depend on. The defaults are the published ones; the number of people is ours.
 
     Raises:
@@ -34,36 +36,27 @@ class SSFRecipe:
     name: str = "ssf"
     input_type: InputType = "image"
     """The input of ShapeInit: the image, or mask and joints."""
-    size: int = CROP_SIZE
+    size: Annotated[int, Interval(ge=32)] = CROP_SIZE
     """Pixels along each side of a crop."""
-    blocks: tuple[int, int, int, int] = RESNET34
-    width: int = 64
+    blocks: tuple[Count, Count, Count, Count] = RESNET34
+    width: Count = 64
     """Channels of the ResNet's first stage."""
-    cnn_width: int = 32
+    cnn_width: Count = 32
     """Channels of ShapeOpt's first convolution; ours."""
-    hidden: tuple[int, int] = HIDDEN
+    hidden: tuple[Count, Count] = HIDDEN
     loss_weights: losses.SSFLossWeights = field(default_factory=lambda: losses.TRAINING)
-    scenes: int = 5000
+    scenes: Count = 5000
     """Number of synthetic scenes."""
-    people: tuple[int, int] = (1, 6)
+    people: tuple[Count, Count] = (1, 6)
     """Minimum and maximum number of people in a scene."""
-    batch: int = 32
-    epochs: int = 150
-    milestones: tuple[int, ...] = (50, 100)
+    batch: Annotated[int, Interval(ge=2)] = 32
+    epochs: Count = 150
+    milestones: tuple[Count, ...] = (50, 100)
     """Epochs at which the learning rate is divided by 10."""
-    learning_rate: float = 1e-3
-    seed: int = 0
-    save_every: int = 500
-    log_every: int = 100
-
-    def __post_init__(self) -> None:
-        for name, least in {"size": 32, "width": 1, "cnn_width": 1, "scenes": 1, "batch": 2, "epochs": 1}.items():
-            if getattr(self, name) < least:
-                raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
-        if self.input_type not in ("image", "mask"):
-            raise OccluposeError(f"input_type {self.input_type}: unknown; known are image, mask")
-        if min(*self.blocks, *self.hidden) < 1:
-            raise OccluposeError(f"blocks {self.blocks}, hidden {self.hidden}: each must be 1 or more")
+    learning_rate: NonNegative = 1e-3
+    seed: Seed = 0
+    save_every: Count = 500
+    log_every: Count = 100
 
     def schedule(self, people: int) -> Optimisation:
         """The schedule for this many people: Adam with a learning rate that drops at some epochs; the last weights are

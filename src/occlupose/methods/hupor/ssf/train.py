@@ -3,7 +3,7 @@ with its card.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from jaxtyping import UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import BodyModel
@@ -26,8 +27,8 @@ from occlupose.skeletons import BODY26
 from occlupose.synth.labels import SceneLabels, label_scene
 from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
 from occlupose.synth.scene import Scene
-from occlupose.training import card
-from occlupose.training.loop import fingerprint, train
+from occlupose.training.loop import fingerprint
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
 
 MIN_VISIBLE = 0.01
 """Minimum fraction of a crop that a person must cover."""
@@ -88,49 +89,42 @@ def load_or_make(path: Path, identity: str, make: Callable[[], SSFDataset]) -> S
     return dataset
 
 
-def train_ssf(
-    dataset: SSFDataset,
-    folder: Path,
-    recipe: SSFRecipe,
-    *,
-    body: BodyModel | None = None,
-    data: str = "",
-    resume: bool = False,
-    progress: bool = True,
-) -> SSF:
-    """Trains both networks together; returns them ready to use. On the CPU, where the body models are.
+@dataclass(frozen=True, eq=False)
+class SSFTask(TrainingTask):
+    """Training of ShapeInit and ShapeOpt together on synthetic people. On the CPU, where the body models are."""
 
-    Arguments:
-        folder: where checkpoint and log are written.
-        body: the people's body model; None is the default one.
-        data: a fingerprint of the people; a run can only be resumed with the same.
-        resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
+    dataset: SSFDataset
+    recipe: SSFRecipe
+    body: BodyModel = field(default_factory=anny)
+    """Of the people."""
 
-    Raises:
-        OccluposeError: as `training.loop.train`.
-    """
-    body = body or anny()
-    torch.manual_seed(recipe.seed)
-    ssf = recipe.build(body)
-    average = train(
-        ssf,
-        partial(dataset.draw, recipe.batch),
-        partial(ssf_loss, body=body, weights=recipe.loss_weights),
-        recipe.schedule(len(dataset)),
-        folder,
-        recipe=(recipe, data),
-        seed=recipe.seed,
-        resume=resume,
-        progress=progress,
-    )
-    ssf.load_state_dict(average)
-    return ssf.eval()
+    def data(self) -> str:
+        dataset = self.dataset
+        return fingerprint([dataset.joints.numpy(), dataset.mask.numpy(), dataset.image.numpy()])
+
+    def build(self) -> SSF:
+        return self.recipe.build(self.body)
+
+    def stages(self, network: nn.Module) -> list[TrainingStage]:
+        recipe = self.recipe
+        loss = partial(ssf_loss, body=self.body, weights=recipe.loss_weights)
+        draw = partial(self.dataset.draw, recipe.batch)
+        return [TrainingStage(network, draw, loss, recipe.schedule(len(self.dataset)))]
+
+    def save(self, network: nn.Module, path: Path) -> None:
+        assert isinstance(network, SSF)
+        save(network, path)
+
+    def describe(self, network: nn.Module) -> dict[str, object]:
+        return {
+            "task": "3D joints and a mask to a body: shape, twists, pose (BODY26, camera frame, metres)",
+            "licence": "Apache-2.0",
+            "data": f"{len(self.dataset)} synthetic people of our own (Anny, CC0) in poses of: {CARD_DATA}",
+        }
 
 
-def train_to_file(
-    folder: Path, recipe: SSFRecipe, *, mocap: Path | None = None, resume: bool = False, progress: bool = True
-) -> Path:
-    """Trains on synthetic people with poses from motion capture, and writes weights and card; returns the weights file.
+def train_ssf(recipe: SSFRecipe, run: TrainingRun, *, mocap: Path | None = None) -> Path:
+    """Trains on synthetic people with poses from motion capture; returns the weights file.
 
     The people are generated once and kept in the folder, as people.safetensors.
 
@@ -139,30 +133,15 @@ def train_to_file(
             shipped poses.
 
     Raises:
-        OccluposeError: no motion capture there; images are needed and cannot be rendered here; as `train_ssf`.
+        OccluposeError: no motion capture there; images are needed and cannot be rendered here; as `TrainingRun.fit`.
     """
     source = SceneSource.load(SceneSettings(seed=recipe.seed, people=recipe.people), mocap=mocap)
     render = _renderer() if recipe.input_type == "image" else None
     settings = (recipe.input_type, recipe.size, recipe.scenes, recipe.people, recipe.seed)
     identity = f"{fingerprint([source.pose_prior.mean, source.pose_prior.axes])} {settings}"
-    folder.mkdir(parents=True, exist_ok=True)
-    dataset = load_or_make(folder / "people.safetensors", identity, lambda: collect_people(source, recipe, render))
-    data = fingerprint([dataset.joints.numpy(), dataset.mask.numpy(), dataset.image.numpy()])
-    ssf = train_ssf(dataset, folder, recipe, body=source.body, data=data, resume=resume, progress=progress)
-    path = folder / f"{recipe.name}.safetensors"
-    save(ssf, path)
-    card.write(
-        path,
-        {mocap: "MOCAP", folder: "FOLDER"},
-        name=recipe.name,
-        task="3D joints and a mask to a body: shape, twists, pose (BODY26, camera frame, metres)",
-        parameters=sum(value.numel() for value in ssf.parameters()),
-        licence="Apache-2.0",
-        data=f"{len(dataset)} synthetic people of our own (Anny, CC0) in poses of: {CARD_DATA}",
-        metrics={},
-        recipe=asdict(recipe),
-    )
-    return path
+    people = run.folder / "people.safetensors"
+    dataset = load_or_make(people, identity, lambda: collect_people(source, recipe, render))
+    return run.fit(SSFTask(dataset, recipe, source.body))
 
 
 def _renderer() -> RenderScene:

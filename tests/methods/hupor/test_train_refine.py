@@ -1,4 +1,4 @@
-"""`train.train_refiner` on the shipped networks: a RefineNet that learns from their output and is added to them."""
+"""A RefineNet that learns from the output of the shipped networks and is added to them."""
 
 from dataclasses import replace
 
@@ -13,10 +13,11 @@ from occlupose.media import write_image
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.predict import SHIPPED, HUPORPredictor, load
 from occlupose.methods.hupor.refine import RefineRecipe
-from occlupose.methods.hupor.train import collect_pairs, train_refiner
+from occlupose.methods.hupor.train_refine import collect_pairs, train_refiner
 from occlupose.poses import ABSENT
 from occlupose.synth.generate import ImageSettings, generate_scenes
 from occlupose.synth.layout import SceneSettings, SceneSource
+from occlupose.training.run import TrainingRun
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +45,13 @@ def test_pairs_are_of_detected_people_and_of_images_with_a_camera(samples):
 
 def test_a_refiner_is_added_to_the_networks_and_predicts_missing_joints(samples, tmp_path):
     recipe = RefineRecipe(epochs=2, batch=8)
-    path = train_refiner(SHIPPED, samples, tmp_path / "refined", recipe, progress=False)
+    path = train_refiner(SHIPPED, samples, recipe, TrainingRun(tmp_path / "refined", progress=False))
     trained = weights.load(path)
     assert path.name == SHIPPED.name and trained.refiner_recipe.kind == "gcn" and path.with_suffix(".json").exists()
     bare = replace(weights.load(SHIPPED), refiner=None, refiner_recipe=None)
     weights.save(bare, tmp_path / "bare" / SHIPPED.name)
-    again = train_refiner(tmp_path / "bare" / SHIPPED.name, samples, tmp_path / "again", recipe, progress=False)
+    bare_path = tmp_path / "bare" / SHIPPED.name
+    again = train_refiner(bare_path, samples, recipe, TrainingRun(tmp_path / "again", progress=False))
     assert again.read_bytes() == path.read_bytes()  # it learns from the networks alone, refined before or not
     plain = HUPORPredictor(bare)
     other = HUPORPredictor(trained)
