@@ -75,7 +75,7 @@ def test_the_weights_are_those_of_the_paper():
 )
 def test_invalid_values_are_refused(change):
     (name,) = change
-    with pytest.raises(OccluposeError, match=rf"^{name} {change[name]}: .*"):
+    with pytest.raises(OccluposeError, match=rf"^{name} {change[name]:g}: .*"):
         PaperRecipe(**change)
 
 
