@@ -38,12 +38,12 @@ MIN_OUTLIER.
 MIN_OUTLIER = 0.05
 MIN_CONFIDENCE = 0.2
 """Confidence from which a joint is used: that of a visible joint of the default front end."""
-OCCLUDED_DISTANCE = 0.25
+OCCLUDED_DISTANCE = 0.18
 """Root mean square error of a guessed occluded joint, in box sides: of a normal distribution with the measured median,
-0.21 (`benchmarks/hidden.py`, with BlazePose: a board in front of limbs, 72 times; the measured mean, 0.41, is due to a
-few guesses on another person).
+0.15 (`benchmarks/hidden.py`: a board in front of limbs, 79 times; the measured mean, 0.28, is due to a few guesses on
+another person).
 """
-OCCLUDED_CONSTANT_SHARE = 0.9
+OCCLUDED_CONSTANT_SHARE = 0.79
 """Share of the squared error that is constant while the joint is occluded; measured in the same way. The same share for
 the confidence is ours.
 """
