@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -140,7 +141,7 @@ if __name__ == "__main__":
     deadline = time.time() + 120
     while not list((folder / ".parts").glob("*.json")) and process.poll() is None and time.time() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)  # the worker too, which would go on writing
     process.wait()
     assert not (folder / "manifest.json").exists() and list((folder / ".parts").glob("0*.json"))
     first = next(write_dataset(DatasetPlan(folder, 40, None, None), source(), workers=0))
