@@ -160,6 +160,11 @@ def pool_maps(
     return functional.adaptive_avg_pool2d(maps.flatten(0, -3), (height, width)).unflatten(0, maps.shape[:-2])
 
 
+def kernel_sigma(size: int) -> float:
+    """Standard deviation of a Gaussian kernel with this odd number of cells, cells, as in OpenCV."""
+    return 0.3 * (size // 2 - 1) + 0.8
+
+
 def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
     """A context in which products keep the precision of their factors, also under autocast."""
     kind = tensor.device.type

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from occlupose.codecs.maps import kernel_sigma
 from occlupose.errors import OccluposeError
 from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15, Skeleton
@@ -98,7 +99,7 @@ class MultiPersonMaps:
             level: 0 is the coarsest kernel, 4 the finest.
         """
         radius = KERNELS[level] // 2
-        sigma = 0.3 * (radius - 1) + 0.8
+        sigma = kernel_sigma(KERNELS[level])
         chosen = joint_mask(people.state, subset) & people.xy.isfinite().all(-1)
         cells = torch.where(chosen[..., None], self._to_cells(people.xy), -(10.0**6))
         maps = people.xy.new_zeros(*people.state.shape[::2], *self.shape)

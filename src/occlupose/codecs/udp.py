@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from occlupose.codecs.crops import Crop
-from occlupose.codecs.maps import GaussianMaps, full_precision, highest_cells
+from occlupose.codecs.maps import GaussianMaps, full_precision, highest_cells, kernel_sigma
 from occlupose.errors import OccluposeError
 
 MIN_VALUE = 1e-6
@@ -96,7 +96,7 @@ class UDP(GaussianMaps):
     def _kernel(self, device: torch.device) -> Float[Tensor, "3 side"]:
         """Smooths a line of cells and reduces it to the three in the middle."""
         radius = self.blur // 2
-        sigma = 0.3 * (radius - 1) + 0.8
+        sigma = kernel_sigma(self.blur)
         values = torch.exp(-(torch.arange(-radius, radius + 1, device=device) ** 2) / (2 * sigma**2))
         values = values / values.sum()
         return torch.stack([functional.pad(values, (shift, 2 - shift)) for shift in range(3)])

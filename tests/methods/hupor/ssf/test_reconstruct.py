@@ -4,11 +4,28 @@ import torch
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import SEGMENTS
 from occlupose.bodies.cylinders import cylinders
-from occlupose.bodies.fitting import TWISTED
-from occlupose.methods.hupor.ssf.reconstruct import limb_axes, reconstruct, translate_to_joints, twist_angles
+from occlupose.bodies.fitting import TWISTED, skeleton2pose, unskew
+from occlupose.methods.hupor.ssf.reconstruct import UPRIGHT, limb_axes, reconstruct, translate_to_joints
 from ssf_scenes import make_people, three_people
 
 LIMBS = [SEGMENTS.index(segment) for segment in TWISTED]
+
+
+def twist_angles(joints, body, shape, pose):
+    """The twists with which `reconstruct` turns the limbs as in a pose, radians, -pi to pi.
+
+    Those of forearms and shanks depend on those of their parent limbs, so they are computed second.
+    """
+    twist = torch.zeros(len(joints), len(TWISTED))
+    for names in (("upper_arm", "thigh"), ("forearm", "shank")):
+        swung = (UPRIGHT @ skeleton2pose(joints @ UPRIGHT, body, shape, twist))[:, LIMBS]
+        difference = pose[:, LIMBS] @ swung.mT
+        axis = limb_axes(joints)
+        along = torch.einsum("bli,blij,blj->bl", axis, difference, axis)
+        angle = torch.atan2((unskew(difference) * axis).sum(-1), difference.diagonal(dim1=-2, dim2=-1).sum(-1) - along)
+        selected = torch.tensor([segment.split("_", 1)[1] in names for segment in TWISTED])
+        twist = torch.where(selected, angle, twist)
+    return twist
 
 
 @pytest.mark.parametrize("body", [anny, cylinders])

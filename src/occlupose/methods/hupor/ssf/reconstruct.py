@@ -6,14 +6,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from occlupose.bodies.body import SEGMENTS, BodyModel
-from occlupose.bodies.fitting import LIMBS, TWISTED, BodyFit, fit_pose, skeleton2pose, unskew
+from occlupose.bodies.body import BodyModel
+from occlupose.bodies.fitting import LIMBS, TWISTED, BodyFit, fit_pose, skeleton2pose
 from occlupose.skeletons import BODY26
 
 UPRIGHT = torch.diag(torch.tensor([1.0, -1, -1]))
 """Between the camera frame (y down, z forward) and the same with y up and z backward; its own inverse."""
 
-_TWISTED = [SEGMENTS.index(segment) for segment in TWISTED]
 _TWISTED_LIMBS = [limb for segment in TWISTED for limb in LIMBS if limb.segment == segment]
 _STARTS = BODY26.index(*(limb.start for limb in _TWISTED_LIMBS))
 _ENDS = BODY26.index(*(limb.end for limb in _TWISTED_LIMBS))
@@ -79,28 +78,6 @@ def to_camera_frame(fitted: BodyFit) -> BodyFit:
         translation=fitted.translation @ UPRIGHT,
         joints=fitted.joints @ UPRIGHT,
     )
-
-
-def twist_angles(
-    joints: Float[Tensor, "batch 26 3"],
-    body: BodyModel,
-    shape: Float[Tensor, "batch shape"],
-    pose: Float[Tensor, "batch 17 3 3"],
-) -> Float[Tensor, "batch 8"]:
-    """The twists with which `reconstruct` rotates the limbs as in a pose, the networks' targets; radians, -pi to pi.
-
-    Those of forearms and shanks depend on those of their parent limbs, so they are computed second.
-    """
-    twist = torch.zeros(len(joints), len(TWISTED))
-    for names in (("upper_arm", "thigh"), ("forearm", "shank")):
-        swung = (UPRIGHT @ skeleton2pose(joints @ UPRIGHT, body, shape, twist))[:, _TWISTED]
-        difference = pose[:, _TWISTED] @ swung.mT
-        axis = limb_axes(joints)
-        along = torch.einsum("bli,blij,blj->bl", axis, difference, axis)
-        angle = torch.atan2((unskew(difference) * axis).sum(-1), difference.diagonal(dim1=-2, dim2=-1).sum(-1) - along)
-        selected = torch.tensor([segment.split("_", 1)[1] in names for segment in TWISTED])
-        twist = torch.where(selected, angle, twist)
-    return twist
 
 
 def limb_axes(joints: Float[Tensor, "batch 26 3"]) -> Float[Tensor, "batch 8 3"]:
