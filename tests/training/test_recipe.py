@@ -1,6 +1,7 @@
 """Recipes as files: what is written is read again, and a mistake in a file is named in one line."""
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from math import inf
@@ -57,6 +58,26 @@ def test_a_schedule_is_known_by_its_fields(schedule, tmp_path):
     recipe = LJOFRecipe(structure=StructureTerm("body", schedule), blocks=None)
     write(recipe, tmp_path / "recipe.json")
     assert read(tmp_path / "recipe.json", {"": LJOFRecipe()}) == recipe
+
+
+PAGES = Path(occlupose.__file__).parents[2] / "docs"
+EXAMPLES = [
+    (page.stem, example)
+    for page in sorted(PAGES.glob("*.md"))
+    for example in re.findall(r"```json\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    if '"base"' in example
+]
+
+
+@pytest.mark.parametrize(("page", "example"), EXAMPLES)
+def test_the_recipes_of_the_pages_can_be_read(page, example, tmp_path):
+    trainer = {"training": "oanet"}.get(page, page)
+    recipes = import_module(f"occlupose.methods.{RECIPES[trainer]}").RECIPES
+    assert read(written(tmp_path, example), recipes) != recipes[json.loads(example)["base"]]
+
+
+def test_there_are_recipes_in_the_pages():
+    assert {"hupor", "ljof", "oanet", "training"} <= {page for page, _ in EXAMPLES}
 
 
 def test_infinity_is_null(tmp_path):

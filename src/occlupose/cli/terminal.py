@@ -164,12 +164,6 @@ class StatusLines:
         say(self._console, f"{task}: {done}{of_total} frames{people and f', {people}'}")
 
 
-def check_seed(seed: int) -> None:
-    """Raises OccluposeError for a seed that torch does not accept: less than 0, or 2^63 or more."""
-    if not 0 <= seed < 2**63:
-        raise OccluposeError(f"seed {seed}: out of range; give a number, 0 or more and less than 2^63")
-
-
 def check_folder(folder: Path, *, files: Iterable[str] = ()) -> None:
     """Refuses a folder that could not be created or written to; does not create it.
 

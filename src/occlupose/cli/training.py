@@ -50,7 +50,7 @@ def write_recipe(
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     name: Positional[Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the first)")]] = None,
 ) -> None:
-    """Write a recipe as a JSON file, to be edited and given to the trainer with --recipe.
+    """Write all fields of a recipe as a JSON file, to start from.
 
         occlupose train recipe oanet shipped -o oanet.json
         occlupose train recipe hupor small -o hupor.json
