@@ -100,7 +100,11 @@ class OANet(PoseEstimator):
     def finish_live(
         self, frames: Iterable[FramePoses], builder: PosesBuilder, height: float | None = None
     ) -> Iterator[Poses]:
-        """The frames lifted to 3D with a delay, as accurately as `StreamLifter` states."""
+        """The frames lifted to 3D with a delay, as accurately as `StreamLifter` states.
+
+        Raises:
+            OccluposeError: the weights are of the paper's preset, whose networks take whole windows.
+        """
         lifter = StreamLifter(TrackLifter(builder.camera, height, self.lifter), builder)
         for frame_poses in frames:
             yield from lifter.update(frame_poses)
