@@ -24,7 +24,9 @@ EARLIER = {
 }
 """Options by command."""
 
-NOW = {command: RENAMED_COMMANDS.get(command, (command,)) for command in EARLIER}
+NOW = {
+    command: tuple(name.partition(" -")[0] for name in RENAMED_COMMANDS.get(command, (command,))) for command in EARLIER
+}
 """What each of these commands is called now."""
 
 
