@@ -8,6 +8,7 @@ class Recipe(Bounded):
 
 from math import inf
 from numbers import Integral, Real
+from textwrap import shorten
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -44,7 +45,7 @@ class Bounded:
             value = getattr(self, name)
             wrong = _wrong(value, hint)
             if wrong:
-                raise OccluposeError(f"{name} {_text(value)}: {wrong}")
+                raise OccluposeError(f"{name} {brief(value)}: {wrong}")
 
 
 def hints(kind: type) -> dict[str, Any]:
@@ -105,13 +106,14 @@ def _outside(value: Any, bounds: Interval) -> str:
     if above and below:
         return ""
     if bounds.ge is not None and bounds.le is not None:
-        return f"must be between {_text(low)} and {_text(high)}"
-    least = f"{_text(low)} or more" if bounds.gt is None else f"more than {_text(low)}"
-    most = f"at most {_text(high)}" if bounds.lt is None else f"less than {_text(high)}"
+        return f"must be between {brief(low)} and {brief(high)}"
+    least = f"{brief(low)} or more" if bounds.gt is None else f"more than {brief(low)}"
+    most = f"at most {brief(high)}" if bounds.lt is None else f"less than {brief(high)}"
     if high == inf:
         most = "finite" if value == inf else ""
     return f"must be {least} and {most}" if most else f"must be {least}"
 
 
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def brief(value: object) -> str:
+    """A value as part of one line, shortened."""
+    return f"{value:g}" if isinstance(value, float) else shorten(str(value), 80, placeholder=" ...")

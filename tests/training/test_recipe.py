@@ -124,6 +124,10 @@ def test_a_card_is_a_recipe(tmp_path):
         ([1], "content [1]: must be an object with the fields of a recipe"),
         ({"nam": "x"}, "nam: not a field of the recipe; did you mean name?"),
         ({"base": "third"}, "base third: not known; known are first, second"),
+        ({"base": []}, "base []: not known; known are first, second"),
+        ([[1, 2]] * 1000, "content [[1, 2], [1, 2], "),
+        ({"a\nb": 1}, "a b: not a field of the recipe; "),
+        ({"optimisation": {"steps": "a\nb"}}, "optimisation.steps a b: must be a whole number"),
         ({"zzz": 1}, "zzz: not a field of the recipe; known are name, inner, optional, pairs, optimisation"),
         ({"inner": {"share": 2}}, "inner.share 2: must be between 0 and 1"),
         ({"inner": {"sizes": [1, 0]}}, "inner.sizes (1, 0): each must be 1 or more"),
@@ -141,7 +145,7 @@ def test_a_mistake_is_named_with_the_file(tmp_path, content, message):
     with pytest.raises(OccluposeError) as refusal:
         read(path, KNOWN)
     assert str(refusal.value).startswith(f"{path}: {message}")
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < len(str(path)) + 200
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -135,6 +135,12 @@ def test_a_folder_that_holds_a_run_is_refused_at_once(tmp_path):
         run(tmp_path)
 
 
+def test_a_name_with_a_folder_is_refused_before_the_training(tmp_path):
+    with pytest.raises(OccluposeError, match=r"name \.\./tiny: .*; give one without a folder"):
+        run(tmp_path).fit(Sum(Recipe("../tiny")))
+    assert not list(tmp_path.glob("*.csv"))
+
+
 def test_training_starts_from_initial_weights(tmp_path):
     first = run(tmp_path / "first").fit(Sum())
     still = SumFromWeights(Recipe(name="still", optimisation=replace(QUICK, learning_rate=0.0)))

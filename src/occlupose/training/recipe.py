@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from occlupose.bounds import alternatives, hints
+from occlupose.bounds import alternatives, brief, hints
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
 
@@ -61,10 +61,10 @@ def read(path: Path, known: Mapping[str, R]) -> R:
 def _base(content: Any, known: Mapping[str, R]) -> R:
     """The recipe that a file changes; takes its name out of the content."""
     if not isinstance(content, dict):
-        raise OccluposeError(f"content {content!r}: must be an object with the fields of a recipe")
+        raise OccluposeError(f"content {brief(content)}: must be an object with the fields of a recipe")
     name = content.pop(BASE, None)
-    if name is not None and name not in known:
-        raise OccluposeError(f"{BASE} {name}: not known; known are {', '.join(known)}")
+    if name is not None and not (isinstance(name, str) and name in known):
+        raise OccluposeError(f"{BASE} {brief(name)}: not known; known are {', '.join(known)}")
     candidates = list(known.values()) if name is None else [known[name]]
     return next((recipe for recipe in candidates if content.keys() <= hints(type(recipe)).keys()), candidates[0])
 
@@ -111,7 +111,7 @@ def _record(value: Any, kinds: list[Any], default: object, place: str) -> Any:
     the given ones, and the others have the defaults of that kind.
     """
     if not isinstance(value, dict):
-        raise OccluposeError(f"{place} {value!r}: must be an object with the fields of a recipe")
+        raise OccluposeError(f"{place} {brief(value)}: must be an object with the fields of a recipe")
     by_size = sorted(kinds, key=lambda kind: len(fields(kind)))
     kind = next((kind for kind in by_size if value.keys() <= hints(kind).keys()), by_size[-1])
     inside = f"{place}." if place else ""
@@ -120,7 +120,7 @@ def _record(value: Any, kinds: list[Any], default: object, place: str) -> Any:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             cure = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise OccluposeError(f"{inside}{name}: not a field of the recipe; {cure}")
+            raise OccluposeError(f"{inside}{brief(name)}: not a field of the recipe; {cure}")
     given = {
         name: _value(item, known[name], getattr(default, name, None), inside + name) for name, item in value.items()
     }

@@ -168,8 +168,10 @@ class TrainingRun:
         """Trains a task; returns its weights file, which has a card beside it.
 
         Raises:
-            OccluposeError: initial weights that do not fit; as `training.loop.train`.
+            OccluposeError: a name with a folder; initial weights that do not fit; as `training.loop.train`.
         """
+        if Path(task.name).name != task.name:
+            raise OccluposeError(f"name {task.name}: not possible for the weights file; give one without a folder")
         network, origin = self._train(task)
         path = self.folder / f"{task.name}.safetensors"
         if Process.current().is_main:
