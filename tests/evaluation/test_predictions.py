@@ -164,7 +164,7 @@ def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
             {"skeleton": "h36m17"} | dict(list(good.items())[1:]),
             f"lacks 1 of 4 sequences, first {first}; predict every sequence",
         ),
-        ({"skeleton": "h36m17"}, f"lacks 4 of 4 sequences, first {first}"),
+        ({"skeleton": "h36m17"}, f"lacks 4 of 4 sequences, first {first}; give predictions of this dataset"),
         (good, "no skeleton in it; "),
         ({"skeleton": "h36m"} | good, "h36m: not a known skeleton; known are coco17, h36m17"),
         (

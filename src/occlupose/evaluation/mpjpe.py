@@ -176,7 +176,7 @@ def prepare(
 
 
 def load_sequences(
-    dataset: Literal["humaneva", "h36m"], folder: Path, subjects: tuple[str, ...], detections: str, every: int = 1
+    dataset: Dataset, folder: Path, subjects: tuple[str, ...], detections: str, every: int = 1
 ) -> list[PoseSequence]:
     """The sequences of a dataset's protocol, or of other subjects; see `formats.h36m.load_sequences` and
     `formats.humaneva.load_sequences`.
@@ -191,7 +191,7 @@ def load_sequences(
     return humaneva.load_sequences(folder, subjects or humaneva.VALIDATE, detections=detections, every=every)
 
 
-def missing(dataset: Literal["humaneva", "h36m"], sequences: Sequence[PoseSequence]) -> list[str]:
+def missing(dataset: Dataset, sequences: Sequence[PoseSequence]) -> list[str]:
     """Actions and subjects of the dataset's protocol that none of these sequences has; for HumanEva-I actions by
     subject.
     """

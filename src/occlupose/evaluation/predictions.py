@@ -101,7 +101,8 @@ class Predictions(ABC, Generic[P]):
         missing = [sample.name for sample in samples if sample.name not in by_sample]
         if missing:
             wrong = f"lacks {len(missing)} of {len(samples)} {cls.SAMPLES}, first {missing[0]}"
-            raise OccluposeError(f"{path}: {wrong}; {cls.CURE}")
+            cure = cls.CURE if len(missing) < len(samples) else "give predictions of this dataset"
+            raise OccluposeError(f"{path}: {wrong}; {cure}")
         return cls(skeleton, {sample.name: by_sample[sample.name] for sample in samples})
 
     @abstractmethod
@@ -167,7 +168,7 @@ class ImagePredictions(Predictions[Detections]):
         content = dict(file)
         for name in ("picture", "people", "xyz", "xy", "unit"):
             if name not in content:
-                raise OccluposeError(f"{path}: no {name} in it, only {', '.join(content)}; {_HINT}")
+                raise OccluposeError(f"{path}: no {name} in it; {_HINT}")
         names = content["picture"]
         counts = content["people"]
         unit = str(content["unit"])
