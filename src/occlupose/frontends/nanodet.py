@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from occlupose.codecs.letterbox import fit
 from occlupose.detections import NOBODY, FrameBoxes, overlap, suppress_similar
 from occlupose.networks import pretrained
+from occlupose.networks.nanodet import SIDE
 
-SIDE = 416  # px, long side of the network's input
-STEP = 32  # px; its sides are multiples of this
+STEP = 32  # px; the sides of the network's input are multiples of this
 GREY = (124, 116, 104)  # of the padding: ImageNet's mean colour, 0 for the network
 MIN_SCORE = 0.25
 MAX_OVERLAP = 0.6  # intersection over union of two people (NanoDet's own)

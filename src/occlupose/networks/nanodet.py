@@ -23,7 +23,7 @@ STRIDES = (8, 16, 32)
 """Pixels between the cells of each level."""
 
 SIDE = 416
-"""Pixels, side of the published input."""
+"""Pixels, side of the published input; the long side of ours."""
 
 MEAN = (103.53, 116.28, 123.675)
 STD = (57.375, 57.12, 58.395)

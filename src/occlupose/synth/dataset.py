@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
 from occlupose.media import RGB
 from occlupose.synth.generate import ImageSettings, SceneGenerator, SceneSample, map_in_processes
@@ -117,7 +117,7 @@ def _claim_folder(folder: Path, settings: dict[str, Any]) -> None:
     try:
         existing = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise OccluposeError(f"{path}: cannot be read ({error}); choose another folder with -o") from error
+        raise unreadable(path, error, "choose another folder with -o") from error
     if not isinstance(existing, dict):
         raise OccluposeError(f"{path}: not the settings of a dataset; choose another folder with -o")
     for name in settings:
@@ -217,9 +217,7 @@ def _check(folder: Path) -> None:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         missing = [file["name"] for file in files if not _has_size(folder / file["name"], file["bytes"])]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OccluposeError(
-            f"{folder / MANIFEST}: cannot be read ({error}); delete it, and make the dataset again"
-        ) from error
+        raise unreadable(folder / MANIFEST, error, "delete it, and make the dataset again") from error
     if missing:
         raise OccluposeError(
             f"{folder / missing[0]}: is missing or was changed; delete {MANIFEST}, and make the dataset again"

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from occlupose.methods.oanet.gap_filled_inputs import (
     AGE_DECAY,
     CHANNELS,
-    MAX_GAP,
+    MAX_JOINT_GAP,
     MAX_POSITION_GAP,
     RMS_DISTANCE,
     SCALE_SMOOTHING,
@@ -67,27 +67,27 @@ def test_between_two_observations_a_joint_is_interpolated_linearly():
 
 
 def test_before_the_first_and_after_the_last_observation_a_joint_is_held_up_to_the_maximum_gap():
-    first = MAX_GAP + 8
-    last = MAX_GAP + 20
-    filled, ages, known = filled_gaps(first, last, frames=last + MAX_GAP + 8)
-    assert torch.equal(known.nonzero().flatten(), torch.arange(first - MAX_GAP, last + MAX_GAP + 1))
-    assert (filled[first - MAX_GAP : first, 0] == first).all()
-    assert (filled[last + 1 : last + 1 + MAX_GAP, 0] == last).all()
+    first = MAX_JOINT_GAP + 8
+    last = MAX_JOINT_GAP + 20
+    filled, ages, known = filled_gaps(first, last, frames=last + MAX_JOINT_GAP + 8)
+    assert torch.equal(known.nonzero().flatten(), torch.arange(first - MAX_JOINT_GAP, last + MAX_JOINT_GAP + 1))
+    assert (filled[first - MAX_JOINT_GAP : first, 0] == first).all()
+    assert (filled[last + 1 : last + 1 + MAX_JOINT_GAP, 0] == last).all()
     assert (filled[~known] == 0).all()
     assert (ages[~known] == 0).all()
-    assert (ages[first - MAX_GAP : first, 0] == 0).all()
-    assert (ages[last + 1 : last + 1 + MAX_GAP, 1] == 0).all()
+    assert (ages[first - MAX_JOINT_GAP : first, 0] == 0).all()
+    assert (ages[last + 1 : last + 1 + MAX_JOINT_GAP, 1] == 0).all()
 
 
 def test_in_a_gap_longer_than_the_maximum_only_the_nearer_observation_is_used():
-    gap = MAX_GAP + 10
+    gap = MAX_JOINT_GAP + 10
     filled, _, known = filled_gaps(0, gap)
     assert known[: gap + 1].all()
     assert (filled[:10, 0] == 0).all()
     assert (filled[gap - 9 : gap, 0] == gap).all()
-    torch.testing.assert_close(filled[10 : MAX_GAP + 1, 0], torch.arange(10.0, MAX_GAP + 1))
-    _, _, known = filled_gaps(0, 2 * MAX_GAP + 10)
-    assert not known[MAX_GAP + 1 : MAX_GAP + 10].any()
+    torch.testing.assert_close(filled[10 : MAX_JOINT_GAP + 1, 0], torch.arange(10.0, MAX_JOINT_GAP + 1))
+    _, _, known = filled_gaps(0, 2 * MAX_JOINT_GAP + 10)
+    assert not known[MAX_JOINT_GAP + 1 : MAX_JOINT_GAP + 10].any()
 
 
 def test_observed_values_are_kept():
@@ -138,9 +138,9 @@ def test_uncertainty_grows_from_0_where_observed_to_1_at_the_maximum_gap():
     away = (torch.arange(100) - at).abs()
     side = uncertain[:, joint]
     torch.testing.assert_close(side[at + 1], torch.tensor(1 - math.exp(-1 / AGE_DECAY)))
-    assert (side[away > MAX_GAP] == 1).all()
-    assert (side[(away > 0) & (away <= MAX_GAP)] < 1).all()
-    assert (side[at : at + MAX_GAP + 2].diff() > 0).all()
+    assert (side[away > MAX_JOINT_GAP] == 1).all()
+    assert (side[(away > 0) & (away <= MAX_JOINT_GAP)] < 1).all()
+    assert (side[at : at + MAX_JOINT_GAP + 2].diff() > 0).all()
     torch.testing.assert_close(side[1 : at + 1].flip(0), side[at:])  # symmetric in time
 
 
@@ -154,7 +154,7 @@ def test_uncertainty_depends_on_the_frames_to_the_nearest_observation(seed):
     for joint in range(JOINTS):
         away = np.abs(np.arange(frames)[:, None] - np.flatnonzero(observed[:, joint])).min(1, initial=10**6)
         np.testing.assert_allclose(
-            uncertain[:, joint], np.where(away <= MAX_GAP, 1 - np.exp(-away / AGE_DECAY), 1), atol=1e-6
+            uncertain[:, joint], np.where(away <= MAX_JOINT_GAP, 1 - np.exp(-away / AGE_DECAY), 1), atol=1e-6
         )
     assert (uncertain[observed] == 0).all()
 
@@ -197,8 +197,8 @@ def test_over_some_seconds_without_observations_the_direction_is_interpolated():
     observed = everything(xyz)
     observed[:, 10:130] = False
     inputs = GapFilledEncoder()(rays(xyz), observed)
-    held = 9 + MAX_GAP
-    again = 130 - MAX_GAP
+    held = 9 + MAX_JOINT_GAP
+    again = 130 - MAX_JOINT_GAP
     share = torch.linspace(0, 1, again - held + 1)[:, None]
     torch.testing.assert_close(
         centre(inputs)[0, held : again + 1], torch.lerp(centre(inputs)[0, 9], centre(inputs)[0, 130], share)
@@ -208,7 +208,7 @@ def test_over_some_seconds_without_observations_the_direction_is_interpolated():
 def test_over_more_seconds_without_observations_the_direction_is_straight_ahead():
     """In a longer gap only the frames near its ends have a direction, whatever comes after."""
     xyz = person(frames=400, at=(1.5, 0, 4))
-    filled = MAX_GAP + MAX_POSITION_GAP
+    filled = MAX_JOINT_GAP + MAX_POSITION_GAP
     observed = everything(xyz)
     observed[:, 100:350] = False
     found = centre(GapFilledEncoder()(rays(xyz), observed))[0]
@@ -274,7 +274,7 @@ def test_the_input_does_not_depend_on_the_position_in_the_image(axis, degrees):
 def test_no_frame_beyond_the_maximum_gap_and_the_smoothing_matters(frame):
     xyz = person(frames=140)
     observed = torch.from_numpy(np.random.default_rng(0).random((1, 140, JOINTS)) < 0.3)
-    future = frame + MAX_GAP + SCALE_SMOOTHING + 1
+    future = frame + MAX_JOINT_GAP + SCALE_SMOOTHING + 1
     changed = rays(xyz).clone()
     less = observed.clone()
     changed[:, future:] += 0.3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lifter_rays import random_rays
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import weights
-from occlupose.methods.oanet.gap_filled_inputs import MAX_GAP, MAX_POSITION_GAP
+from occlupose.methods.oanet.gap_filled_inputs import MAX_JOINT_GAP, MAX_POSITION_GAP
 from occlupose.methods.oanet.live import LiveLifter
 from occlupose.methods.oanet.network import paper_network, shipped_network
 from occlupose.methods.oanet.predict import interleave_factor, lift_rays, upsample_factor
@@ -159,7 +159,7 @@ def test_who_is_there_but_not_seen_for_long_is_carried_as_offline_and_then_strai
     outputs = live(LIFTER, rays, seen, there, fps)
     agree(outputs, offline(LIFTER, rays, seen, there, fps))
     middle = np.array([np.abs(output.rays[0].mean(0)).max() for output in outputs])
-    carried = MAX_GAP + MAX_POSITION_GAP
+    carried = MAX_JOINT_GAP + MAX_POSITION_GAP
     assert (middle[60 : 60 + carried] > 0.15).all() and (middle[60 + gone - carried : 60 + gone] > 0.15).all()
     assert middle[60 + gone // 2] < 0.05
 

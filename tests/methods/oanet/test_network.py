@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from occlupose.methods.oanet.gap_filled_inputs import MAX_GAP, SCALE_SMOOTHING, GapFilledEncoder
+from occlupose.methods.oanet.gap_filled_inputs import MAX_JOINT_GAP, SCALE_SMOOTHING, GapFilledEncoder
 from occlupose.methods.oanet.masked_inputs import MaskedEncoder
 from occlupose.methods.oanet.network import AdversarialOANet, Refinement2D, paper_network, shipped_network
 from occlupose.networks.tcn import OUTPUT_SCALE, STRIDE
@@ -124,7 +124,7 @@ def test_no_frame_beyond_the_look_ahead_matters(depth):
             for one, two in ((output.xy, other.xy), (output.xyz, other.xyz))
         )
         assert (difference > 1e-6) == counts
-    assert net.look_ahead > MAX_GAP + SCALE_SMOOTHING
+    assert net.look_ahead > MAX_JOINT_GAP + SCALE_SMOOTHING
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])

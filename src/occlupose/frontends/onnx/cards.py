@@ -65,7 +65,7 @@ from pydantic import (
 
 from occlupose.codecs.crops import Crop, Grid
 from occlupose.codecs.letterbox import Letterbox
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.skeletons import Skeleton, build_skeleton
 
 KeypointCodec = Literal["heatmap", "msra", "udp", "simcc", "coordinates"]
@@ -180,7 +180,7 @@ def load_card(path: Path) -> OnnxCard:
     except OccluposeError as error:
         raise OccluposeError(f"{path}: {error}") from error
     except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read; write a card, docs/front-ends.md shows how") from error
+        raise unreadable(path, error, "write a card, docs/front-ends.md shows how") from error
     except ValidationError as error:
         raise OccluposeError(f"{path}: {explain(error)}") from error
 

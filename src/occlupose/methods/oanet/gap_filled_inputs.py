@@ -23,7 +23,7 @@ from occlupose.skeletons import BODY22
 CHANNELS = 4 * len(BODY22) + 1
 """Input channels: x, y, age of the last and of the next observation of each joint, and the logarithm of the scale."""
 
-MAX_GAP = 32
+MAX_JOINT_GAP = 32
 """Maximum number of frames to the nearest observation for a missing joint to be filled; bounds the live latency."""
 
 AGE_DECAY = 6.0
@@ -50,7 +50,7 @@ training motion capture.
 @dataclass(frozen=True)
 class GapFilledEncoder:
     """Missing joints are interpolated over time, and the time to their nearest observations is an input. Later frames
-    matter only up to MAX_GAP and SCALE_SMOOTHING.
+    matter only up to MAX_JOINT_GAP and SCALE_SMOOTHING.
     """
 
     skeleton = BODY22
@@ -90,7 +90,9 @@ def gap_filled_inputs(
 
 
 def interpolate_gaps(
-    values: Float[Tensor, "batch time joint d"], observed: Bool[Tensor, "batch time joint"], max_gap: int = MAX_GAP
+    values: Float[Tensor, "batch time joint d"],
+    observed: Bool[Tensor, "batch time joint"],
+    max_gap: int = MAX_JOINT_GAP,
 ) -> tuple[Float[Tensor, "batch time joint d"], Float[Tensor, "batch time joint 2"], Bool[Tensor, "batch time joint"]]:
     """Fills missing values: linearly between the observations before and after, or with the only one within `max_gap`
     frames.

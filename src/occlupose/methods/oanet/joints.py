@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float, UInt8
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.confidence import in_image
+from occlupose.occlusion.cylinders import FACE
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17, Skeleton
 
 NEARBY_JOINTS = {"thorax": "neck", "neck_nose": "head"}
 """For a joint of BODY22 that a skeleton lacks, another name for nearly the same position."""
 
-FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 HEAD = ("neck_nose", "head_top")
 SUBSTITUTES = {
     "pelvis": ("left_hip", "right_hip"),

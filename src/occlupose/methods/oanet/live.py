@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.gap_filled_inputs import (
     CHANNELS,
-    MAX_GAP,
+    MAX_JOINT_GAP,
     MAX_POSITION_GAP,
     SCALE_SMOOTHING,
     GapFilledEncoder,
@@ -38,11 +38,12 @@ from occlupose.methods.oanet.predict import interleave_factor, upsample_factor
 from occlupose.networks.live import UNKNOWN_LENGTH, DelayLine, HistoryBuffer, LiveTCN, StreamPosition, reorder_batch
 from occlupose.networks.tcn import STRIDE
 from occlupose.skeletons import BODY22, H36M17
+from occlupose.tracking import MAX_GAP
 
 JOINTS = len(BODY22)
-INPUT_DELAY = MAX_GAP + SCALE_SMOOTHING
+INPUT_DELAY = MAX_JOINT_GAP + SCALE_SMOOTHING
 """Frames after which a person's scale, and so the input of the networks, is known."""
-POSITION_DELAY = MAX_GAP + MAX_POSITION_GAP
+POSITION_DELAY = MAX_JOINT_GAP + MAX_POSITION_GAP
 """Frames after which a person's position is known."""
 
 
@@ -111,7 +112,7 @@ class LiveLifter:
             depends on all others.
     """
 
-    def __init__(self, lifter: OANetNetwork, fps: float, *, max_gap: float = 2.0) -> None:
+    def __init__(self, lifter: OANetNetwork, fps: float, *, max_gap: float = MAX_GAP) -> None:
         if not isinstance(lifter.encoder, GapFilledEncoder):
             raise OccluposeError(
                 "live lifting: these weights are of the paper's preset, which takes whole windows; give weights of the"
@@ -279,7 +280,7 @@ class _LiveNetworks(nn.Module):
         self.device = next(lifter.parameters()).device
         assert lifter.tcn_2d is not None
         self.to_3d = lifter.to_3d
-        self.observations = HistoryBuffer(3 * JOINTS, 2 * MAX_GAP)
+        self.observations = HistoryBuffer(3 * JOINTS, 2 * MAX_JOINT_GAP)
         self.extents = HistoryBuffer(2, 2 * SCALE_SMOOTHING)
         self.positions = HistoryBuffer(3, 2 * MAX_POSITION_GAP)
         self.joints_until_scale = DelayLine(CHANNELS - 1, SCALE_SMOOTHING)
@@ -301,7 +302,7 @@ class _LiveNetworks(nn.Module):
         history = self.observations(torch.cat([points.flatten(2), observed], -1).mT).mT
         coordinates = history[..., : 2 * JOINTS].unflatten(2, (JOINTS, 2))
         filled, ages, known = interpolate_gaps(coordinates, history[..., 2 * JOINTS :] > 0)
-        now = slice(MAX_GAP, MAX_GAP + STRIDE)
+        now = slice(MAX_JOINT_GAP, MAX_JOINT_GAP + STRIDE)
         filled = filled[:, now]
         ages = ages[:, now]
         known = known[:, now]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from occlupose.methods.oanet.gap_filled_inputs import MAX_GAP, SCALE_SMOOTHING, GapFilledEncoder
+from occlupose.methods.oanet.gap_filled_inputs import MAX_JOINT_GAP, SCALE_SMOOTHING, GapFilledEncoder
 from occlupose.methods.oanet.inputs import InputEncoder, OANetInputs
 from occlupose.methods.oanet.masked_inputs import MaskedEncoder
 from occlupose.networks.discriminator import Discriminator
@@ -98,7 +98,7 @@ class OANetNetwork(nn.Module):
     def look_ahead(self) -> int:
         """Future frames that can change an output; of networks with gap-filled inputs."""
         assert self.tcn_2d is not None
-        return half_receptive_field(self.tcn_2d) + half_receptive_field(self.tcn_3d) + MAX_GAP + SCALE_SMOOTHING
+        return half_receptive_field(self.tcn_2d) + half_receptive_field(self.tcn_3d) + MAX_JOINT_GAP + SCALE_SMOOTHING
 
     def train(self, mode: bool = True) -> "OANetNetwork":
         """Training mode; frozen networks stay in evaluation mode, without dropout and with fixed statistics."""

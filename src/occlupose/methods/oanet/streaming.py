@@ -65,7 +65,7 @@ class StreamLifter:
     def __init__(self, lift: TrackLifter, builder: PosesBuilder) -> None:
         self._lift = lift
         self._builder = builder
-        self._live = LiveLifter(lift.lifter, builder.fps, max_gap=MAX_GAP)
+        self._live = LiveLifter(lift.lifter, builder.fps)
         self._max_gap = ceil(MAX_GAP * builder.fps)
         self._step = max(1, round(ROOT_STEP * builder.fps))
         self._window = self._step + ceil(ROOT_LOOK_AHEAD * builder.fps)
