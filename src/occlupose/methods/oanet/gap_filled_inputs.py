@@ -80,8 +80,8 @@ def gap_filled_inputs(
     rotation: Float[Tensor, "batch time 3 3"],
     scale: Float[Tensor, "batch time 1"],
 ) -> OANetInputs:
-    """The network input of these channels; joints are the less certain, the longer their nearest observation is ago or
-    ahead, and the 2D network corrects them accordingly. Ours.
+    """The network input of these channels. The farther the nearest observation of a joint is in time, the less certain
+    the joint is, and the more the 2D network corrects it. Ours.
     """
     xy = channels[..., : 2 * len(BODY22)].unflatten(-1, (len(BODY22), 2))
     extra = channels[..., 2 * len(BODY22) :]

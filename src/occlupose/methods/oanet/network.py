@@ -78,8 +78,8 @@ class OANetNetwork(nn.Module):
         return OANetOutput(xy if inputs_2d is None else self.refine_2d(inputs_2d), xyz)
 
     def refine_2d(self, inputs: OANetInputs) -> Float[Tensor, "batch time joint 2"]:
-        """C_b f(C_b X) of eq. 3 for masked inputs. Joints of gap-filled ones are corrected the more, the farther their
-        nearest observation is in time, and not at all where they are observed.
+        """C_b f(C_b X) of eq. 3 for masked inputs. Of gap-filled inputs, joints are corrected more the farther
+        their nearest observation is in time, and not at all where they are observed.
         """
         if self.tcn_2d is None:
             return inputs.xy
