@@ -422,7 +422,7 @@ def _clips_2d(inputs: Path, mocap: Path | None) -> None:
     from occlupose.poses import Poses
     from occlupose.skeletons import BODY22, COCO17, H36M17
 
-    cmu = import_module("occlupose.datasets.formats.cmu")  # of the earlier commit
+    cmu = import_module("occlupose.datasets.cmu")  # of the earlier commit
     motions = cmu.load_clips(mocap or inputs / "mocap")
     random = np.random.default_rng(0)
     for folder, count, seconds in (("lift", 10, 8), ("stream", 3, 16)):
