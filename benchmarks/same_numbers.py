@@ -89,6 +89,8 @@ def _command_now(command: list[str], arguments: list[str]) -> tuple[list[str], l
     preset = {"train lifter": "recipe:shipped", "train oanet": "recipe:paper"}.get(" ".join(command))
     if preset:
         return ["train", "oanet"], [*arguments, preset]
+    if command == ["eval", "keypoints"]:
+        return ["eval", Path(arguments[1]).name], arguments
     if command not in (["eval", "oanet"], ["eval", "hupor"]):
         return command, arguments
     place = int(arguments[0] == "--dataset")
@@ -203,7 +205,7 @@ def eval_keypoints(tree: Tree) -> None:
     for dataset in ("coco", "crowdpose", "ochuman"):
         weights = tree.inputs / ("crowdpose14" if dataset == "crowdpose" else "coco17") / "hrnet_small.safetensors"
         tree.command(
-            *(f"eval {dataset}", "--data", tree.inputs / dataset, "--frontend", weights, "--flip"),
+            *("eval keypoints", "--data", tree.inputs / dataset, "--frontend", weights, "--flip"),
             *("-o", tree.output / f"{dataset}.csv"),
         )
 
