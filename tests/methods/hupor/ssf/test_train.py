@@ -73,6 +73,7 @@ def test_the_published_schedule():
         ({"size": 8}, "size 8: must be 32 or more"),
         ({"batch": 1}, "batch 1"),
         ({"input_type": "nose"}, "input_type nose"),
+        ({"people": (3, 1)}, "people: 3 to 1; .*smaller first"),
     ],
 )
 def test_impossible_values_are_refused(change, reason):

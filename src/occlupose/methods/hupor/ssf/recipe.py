@@ -16,6 +16,7 @@ from occlupose.methods.hupor.ssf.people import CROP_SIZE, PersonCrops, to_body26
 from occlupose.methods.hupor.ssf.silhouette import inscribed_spheres, render_silhouette
 from occlupose.networks.resnet import RESNET18, RESNET34
 from occlupose.skeletons import BODY26, H36M17, MPI15, convert
+from occlupose.synth.layout import SceneSettings
 from occlupose.training.loop import Optimisation, Terms
 
 LABELLING_RATE = 1e-5
@@ -57,6 +58,14 @@ class SSFRecipe(Bounded):
     seed: Seed = 0
     save_every: Count = 500
     log_every: Count = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.scene_settings()
+
+    def scene_settings(self) -> SceneSettings:
+        """The settings of the synthetic scenes."""
+        return SceneSettings(seed=self.seed, people=self.people)
 
     def schedule(self, people: int) -> Optimisation:
         """The schedule for this many people: Adam with a learning rate that drops at some epochs; the last weights are

@@ -25,7 +25,7 @@ from occlupose.methods.hupor.ssf.recipe import SSFDataset, SSFRecipe, ssf_loss
 from occlupose.methods.hupor.ssf.weights import save
 from occlupose.skeletons import BODY26
 from occlupose.synth.labels import SceneLabels, label_scene
-from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
+from occlupose.synth.layout import SceneSource, sample_scene
 from occlupose.synth.scene import Scene
 from occlupose.training.loop import fingerprint
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
@@ -135,7 +135,7 @@ def train_ssf(recipe: SSFRecipe, run: TrainingRun, *, mocap: Path | None = None)
     Raises:
         OccluposeError: no motion capture there; images are needed and cannot be rendered here; as `TrainingRun.fit`.
     """
-    source = SceneSource.load(SceneSettings(seed=recipe.seed, people=recipe.people), mocap=mocap)
+    source = SceneSource.load(recipe.scene_settings(), mocap=mocap)
     render = _renderer() if recipe.input_type == "image" else None
     settings = (recipe.input_type, recipe.size, recipe.scenes, recipe.people, recipe.seed)
     identity = f"{fingerprint([source.pose_prior.mean, source.pose_prior.axes])} {settings}"
