@@ -18,6 +18,7 @@ from occlupose.errors import OccluposeError
 
 Count = Annotated[int, Interval(ge=1)]
 Fraction = Annotated[float, Interval(ge=0, le=1)]
+PositiveFraction = Annotated[float, Interval(gt=0, le=1)]
 NonNegative = Annotated[float, Interval(ge=0, lt=inf)]
 Positive = Annotated[float, Interval(gt=0, lt=inf)]
 Rotation = Annotated[float, Interval(ge=0, le=180)]

@@ -82,13 +82,9 @@ def convert_checkpoint(
     from occlupose.networks.weights import header
     from occlupose.skeletons import SKELETONS, by_name
 
-    if output.suffix.lower() != ".safetensors":
-        raise OccluposeError(f"{output}: cannot be written as weights; give a .safetensors file with -o")
     if header(input).get("format") == FORMAT:
         raise OccluposeError(f"{input}: is already a file of occlupose; use it as it is")
-    if output.exists() and input.exists() and output.samefile(input):
-        raise OccluposeError(f"{output}: is the input, which is not overwritten; give another file with -o")
-
+    _check_output(output, [input], [output])
     recipe = published(model)
     if crop is not None:
         recipe = replace(recipe, crop=replace(recipe.crop, width=crop[0], height=crop[1]))
@@ -133,16 +129,12 @@ def convert_tfjs(
     """
     import hashlib
 
-    from occlupose.errors import OccluposeError
     from occlupose.networks import pretrained, tfjs, weights
     from occlupose.training import card
 
-    if output.suffix.lower() != ".safetensors":
-        raise OccluposeError(f"{output}: cannot be written as weights; give a .safetensors file with -o")
+    written = [output, output.with_suffix(".onnx"), output.with_suffix(".json")]
     inputs = [input, *tfjs.parts(input)]
-    for written in (output, output.with_suffix(".onnx"), output.with_suffix(".json")):
-        if written.exists() and any(part.exists() and written.samefile(part) for part in inputs):
-            raise OccluposeError(f"{written}: is the input, which is not overwritten; give another file with -o")
+    _check_output(output, inputs, written)
     tensors = tfjs.translate(input, model)
     network = pretrained.NETWORKS[model]()
     network.load_state_dict({name: value.float() for name, value in tensors.items()})
@@ -159,6 +151,17 @@ def convert_tfjs(
         source={part.name: hashlib.sha256(part.read_bytes()).hexdigest() for part in inputs[1:]},
     )
     print(f"{output}: {model}, its graph and card written")
+
+
+def _check_output(output: Path, inputs: list[Path], written: list[Path]) -> None:
+    """Refuses an output that is no .safetensors file, and files to write that are among the inputs."""
+    from occlupose.errors import OccluposeError
+
+    if output.suffix.lower() != ".safetensors":
+        raise OccluposeError(f"{output}: cannot be written as weights; give a .safetensors file with -o")
+    for path in written:
+        if path.exists() and any(part.exists() and path.samefile(part) for part in inputs):
+            raise OccluposeError(f"{path}: is the input, which is not overwritten; give another file with -o")
 
 
 CONVERT: dict[str, Callable[..., None]] = {

@@ -100,7 +100,7 @@ def _run(output: Path, recipe: str | None, places: dict[Path | None, str], **opt
     from occlupose.training.run import TrainingRun
 
     check_folder(output.absolute())
-    if recipe and recipe.endswith(".json"):
+    if recipe and recipe.lower().endswith(".json"):
         places = {Path(recipe): "RECIPE", **places}
     return TrainingRun(output, places=places, **options)
 

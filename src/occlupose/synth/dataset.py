@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from occlupose.datasets.formats.coco import SYNTH
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
 from occlupose.media import RGB
@@ -234,7 +235,7 @@ def _merge(plan: DatasetPlan, settings: dict[str, Any]) -> None:
     parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     people = [annotation for part in parts for annotation in part["annotations"]]
     coco = {
-        "info": {"description": "synthetic people of occlupose", "settings": settings},
+        "info": {"description": SYNTH, "settings": settings},
         "images": [image for part in parts for image in part["images"]],
         "annotations": people,
         "categories": [COCO_CATEGORY],

@@ -34,6 +34,9 @@ ALIASES = {"head": "head_top", "top_head": "head_top"}
 the top of it.
 """
 
+SYNTH = "synthetic people of occlupose"
+"""Description in the annotations of `occlupose synth`."""
+
 DATASETS = ("coco", "crowdpose", "ochuman", "synth", "other")
 """Datasets with a protocol of their own. CrowdPose is recognised by its joints, `occlupose synth` by its
 description, OCHuman and COCO by the joints and the name of the file or of a folder above it."""
@@ -296,7 +299,7 @@ def identify_dataset(path: Path, skeleton: Skeleton, info: Any) -> str:
         info: its `info`, as JSON.
     """
     description = str(info.get("description", "")) if isinstance(info, dict) else ""
-    if description.startswith("synthetic people of occlupose"):
+    if description.startswith(SYNTH):
         return "synth"
     if skeleton == CROWDPOSE14:
         return "crowdpose"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from occlupose.bounds import Bounded, Count, Fraction, NonNegative, Positive, Seed
+from occlupose.bounds import Bounded, Count, Fraction, NonNegative, Positive, PositiveFraction, Seed
 from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.labels import LabelSource
@@ -67,7 +67,7 @@ class HUPORRecipe(Bounded):
     foreground_weight: Positive = 1.0
     distilled_levels: tuple[Level, ...] = (1, 2, 3, 4)
     distillation_weight: NonNegative = 1.0
-    distillation_warm_up: Annotated[float, Interval(gt=0, le=1)] = 0.25
+    distillation_warm_up: PositiveFraction = 0.25
     augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
     epochs: Positive = 20
     batch: Annotated[int, Interval(ge=2)] = 32

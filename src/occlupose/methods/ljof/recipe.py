@@ -5,11 +5,9 @@ choices are marked where they are made.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Interval
-
-from occlupose.bounds import Bounded, Count, NonNegative, Positive, Seed
+from occlupose.bounds import Bounded, Count, NonNegative, Positive, PositiveFraction, Seed
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.maps import GaussianMaps
 from occlupose.datasets.augmentation import TopDownAugmentation
@@ -79,7 +77,7 @@ class LJOFRecipe(Bounded):
     batch: Count = BATCH
     learning_rate: NonNegative = 5e-4
     weight_decay: NonNegative = 0.0
-    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    layer_decay: PositiveFraction = 1.0
     warm_up_steps: Count = 500
     milestones: tuple[Milestone, ...] = (170 / 210, 200 / 210)
     max_grad_norm: MaxNorm = float("inf")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from occlupose.cameras import Camera
 from occlupose.methods.oanet.inputs import OANetInputs
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
 from occlupose.poses import ABSENT, VISIBLE, Poses
 from occlupose.skeletons import H36M17
 
@@ -36,7 +37,7 @@ class MaskedEncoder:
     """
 
     window: int = 128
-    min_confidence: float = 0.3
+    min_confidence: float = MIN_CONFIDENCE
     mask_channel: bool = False
 
     skeleton = H36M17

@@ -4,14 +4,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Annotated
 
 import torch
-from annotated_types import Interval
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
-from occlupose.bounds import Count, Fraction, NonNegative, Seed
+from occlupose.bounds import Count, Fraction, NonNegative, PositiveFraction, Seed
 from occlupose.datasets.formats.cmu import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
@@ -23,6 +21,7 @@ from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refi
 from occlupose.methods.oanet.recipe import Depth, OANetRecipe
 from occlupose.methods.oanet.windows import MocapWindows, Observations2D, VideoWindows
 from occlupose.occlusion import cylinders, gaps
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
 from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel, sample_occluded_joints
 from occlupose.training.loop import Optimisation, Terms
@@ -57,7 +56,7 @@ class PaperRecipe(OANetRecipe):
     """With the 2D TCN."""
     occlusion_aware: bool = True
     """Drop unreliable joints. False: the networks get every detected joint."""
-    threshold: Fraction = 0.3
+    threshold: Fraction = MIN_CONFIDENCE
     """b: joints with a lower confidence are unreliable."""
     mask_channel: bool = False
     """The reliability mask is an input of the networks (an option; ours)."""
@@ -71,7 +70,7 @@ class PaperRecipe(OANetRecipe):
     """Fraction of the 3D-supervised sequences that are seen from a virtual view (section 4.2; the fraction is ours)."""
     objects: bool = True
     """Objects occlude joints too, in 45 % of the sequences. False: only the body occludes itself."""
-    labelled_fraction: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    labelled_fraction: PositiveFraction = 1.0
     """Fraction of the clips whose 3D is used."""
     unlabelled_fraction: Fraction = 0.5
     """Fraction of a batch without 3D (zeta = 0 in eq. 6), where there are clips without 3D; ours."""
