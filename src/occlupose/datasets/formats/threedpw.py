@@ -30,7 +30,7 @@ An .npz has
 - `size` (width, height), optional: of the images, px; by default twice the principal point.
 
 Occlusion is not annotated, so the dataset is scored as a whole or by a list of its sequences, such as `OCCLUDED`. Its
-usual figures are MPJPE and PA-MPJPE of the 14 joints of `metrics.people3d.SCORED` relative to the pelvis.
+usual figures are MPJPE and PA-MPJPE of the 14 joints of `metrics.mupots.SCORED_JOINTS` relative to the pelvis.
 """
 
 import zipfile
