@@ -284,30 +284,26 @@ def test_a_refinenet_without_images_or_with_an_impossible_value_is_refused(comma
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_resumed_to_the_same_end(synth, tmp_path):
-    """It is killed in its first steps, when the reasoner has not begun to learn yet."""
-
-    recipe = [str(word) for word in small(tmp_path, epochs=10)]
+@pytest.mark.parametrize("trainer", ["hupor", "refine"])
+def test_a_killed_run_is_resumed_to_the_same_end(synth, untrained, tmp_path, trainer):
+    """Killed at its first checkpoint; HUPOR's reasoner has hardly begun to learn."""
 
     def words(folder, *more):
-        begin = [
-            sys.executable,
-            "-c",
-            "from occlupose.cli import main; main()",
-            "train",
-            "hupor",
-            "--data",
-            str(synth),
-            "-o",
-            str(folder),
-        ]
-        return [*begin, *more, *recipe]
+        occlupose = [sys.executable, "-c", "from occlupose.cli import main; main()"]
+        command = ["train", "hupor", "--data", synth, "-o", folder, *small(tmp_path, epochs=10)]
+        if trainer == "refine":
+            command = [*refine(synth, untrained, folder), "--epochs", 400]
+        return [*occlupose, *map(str, command), *more]
+
+    def steps(name):
+        return int(torch.load(tmp_path / name / "last.pt", weights_only=True)["step"])
 
     kill_after(tmp_path / "killed" / "last.pt", words(tmp_path / "killed"))
-    assert torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < 20
+    killed_at = steps("killed")
     run_to_the_end(words(tmp_path / "killed", "--resume"))
     run_to_the_end(words(tmp_path / "whole"))
     files = [(tmp_path / name / RUN[1]).read_bytes() for name in ("killed", "whole")]
     assert files[0] == files[1]
     tables = [[row[:-1] for row in csv.reader((tmp_path / name / "log.csv").open())] for name in ("killed", "whole")]
     assert tables[0] == tables[1]
+    assert killed_at < steps("killed") == steps("whole")
