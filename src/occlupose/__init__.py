@@ -1,7 +1,10 @@
 """Multi-person 2D and metric 3D human pose from images and video; every joint is visible, occluded or absent."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported, which else reports its use
 
 if TYPE_CHECKING:
     from occlupose.cameras import Camera

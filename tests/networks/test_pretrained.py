@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +19,7 @@ from occlupose.networks.pretrained import NETWORKS, build, export_graph, load
 from occlupose.networks.weights import header
 
 ROOT = Path(__file__).parents[2]
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
 PEOPLE = 0.1
 """Confidence above which people and boxes are compared; the others' order and places are anyone's guess."""
 
@@ -265,3 +268,15 @@ def test_missing_and_damaged_files_are_one_line(tmp_path, monkeypatch, suffix, d
     monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
     with pytest.raises(OccluposeError, match=rf"^{re.escape(str(tmp_path))}.*nanodet_g{suffix}.*; \w+ [^\n]*$"):
         load("nanodet_g", device=device)
+
+
+def test_onnxruntime_reports_nothing(tmp_path):
+    """Nor leaves files in the user's folder, as its telemetry does."""
+    code = "from occlupose.networks.pretrained import load; load('nanodet_g'); import os; print(os.environ['{}'])"
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {name: value for name, value in os.environ.items() if name != TELEMETRY} | home
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(TELEMETRY)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n"
+    assert not list(tmp_path.rglob("*deviceid*"))
