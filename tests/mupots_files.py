@@ -7,6 +7,7 @@ import numpy as np
 from scipy.io import savemat
 
 from occlupose.cameras import Camera
+from occlupose.datasets.image_samples import ImageSample
 from occlupose.media import write_image
 from occlupose.skeletons import BODY26, MPI15, MUPOTS17
 
@@ -159,3 +160,19 @@ def write_scenes(folder: Path, scenes: int = 2, seed: int = 0) -> None:
         about = {"version": 1, "camera": camera.matrix, "width": 640, "height": 480}
         np.savez(folder / "scenes" / f"{number:06}.npz", xyz=xyz, xy=xy, state=state, **about)
         write_image(folder / "images" / f"{number:06}.jpg", np.zeros((480, 640, 3), np.uint8))
+
+
+def nobody(*names):
+    """Images without anybody."""
+    return [
+        ImageSample(
+            image=None,
+            size=(4, 4),
+            skeleton=MPI15,
+            xy=np.zeros((0, 15, 2)),
+            state=np.zeros((0, 15), np.uint8),
+            xyz=np.zeros((0, 15, 3)),
+            name=name,
+        )
+        for name in names
+    ]

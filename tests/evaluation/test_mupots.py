@@ -7,11 +7,11 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from image_dataset_files import write_h36m
-from mupots_files import SQUARE, mpi15_of, people_standing, person, sequence_3dpw, write_mupots, write_sequence
+from mupots_files import SQUARE, mpi15_of, nobody, people_standing, person, sequence_3dpw, write_mupots, write_sequence
 from mupots_reference import reference_scores, written
 from occlupose.cameras import Camera
 from occlupose.datasets.formats import synth_scenes
-from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
+from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
@@ -62,22 +62,6 @@ def score(samples, predictions, protocol):
 
 def notes(dataset, samples, predictions, protocol):
     return evaluate(dataset, samples, predictions, protocol)[1].notes
-
-
-def nobody(*names):
-    """Images without anybody."""
-    return [
-        ImageSample(
-            image=None,
-            size=(4, 4),
-            skeleton=MPI15,
-            xy=np.zeros((0, 15, 2)),
-            state=np.zeros((0, 15), np.uint8),
-            xyz=np.zeros((0, 15, 3)),
-            name=name,
-        )
-        for name in names
-    ]
 
 
 # ------------------------------------------------------------------------------- the datasets

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from mupots_files import nobody
 from occlupose.datasets.formats import h36m
-from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.predictions import ImagePredictions, SequencePredictions
@@ -30,22 +30,6 @@ def content(people=2, skeleton="mpi15", joints=15):
         "score": GENERATOR.random((people, joints)),
         "state": np.full((people, joints), 2),
     }
-
-
-def nobody(*names):
-    """Images without anybody."""
-    return [
-        ImageSample(
-            image=None,
-            size=(4, 4),
-            skeleton=MPI15,
-            xy=np.zeros((0, 15, 2)),
-            state=np.zeros((0, 15), np.uint8),
-            xyz=np.zeros((0, 15, 3)),
-            name=name,
-        )
-        for name in names
-    ]
 
 
 # ------------------------------------------------------------------------------- images
