@@ -12,6 +12,9 @@ from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import Skeleton, convert, convert_weakest
 
+STATES = 3
+"""Absent, occluded, visible."""
+
 __all__ = ["Detections", "FrameBoxes", "NOBODY", "box_sides", "has_area", "overlap", "suppress_similar"]
 
 
@@ -27,6 +30,8 @@ class Detections:
         boxes: bounding boxes as left, top, right, bottom, in pixels. By default the smallest around the keypoints.
         box_score: confidence that there is a person, 0..1. By default the mean score of the keypoints.
         xyz: joints in metres in the camera frame (x right, y down, z forward), NaN where unknown; or None in 2D.
+        spread: standard deviation of each keypoint along an axis, px, NaN where unknown. By default unknown.
+        probability: of each state, in the order absent, occluded, visible, NaN where unknown. By default unknown.
 
     Raises:
         OccluposeError: an array has the wrong shape.
@@ -39,6 +44,8 @@ class Detections:
     boxes: Float[np.ndarray, "person 4"] = None  # type: ignore[assignment]
     box_score: Float[np.ndarray, " person"] = None  # type: ignore[assignment]
     xyz: Float[np.ndarray, "person joint 3"] | None = None
+    spread: Float[np.ndarray, "person joint"] = None  # type: ignore[assignment]
+    probability: Float[np.ndarray, "person joint state"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if self.state is None:
@@ -48,6 +55,10 @@ class Detections:
             object.__setattr__(self, "boxes", _around(self.xy))
         if self.box_score is None:
             object.__setattr__(self, "box_score", self.score.mean(-1))
+        if self.spread is None:
+            object.__setattr__(self, "spread", np.full(self.score.shape, np.nan, np.float32))
+        if self.probability is None:
+            object.__setattr__(self, "probability", np.full((*self.score.shape, STATES), np.nan, np.float32))
         self._check_shapes()
 
     def __len__(self) -> int:
@@ -78,12 +89,15 @@ class Detections:
             boxes=self.boxes[rows],
             box_score=self.box_score[rows],
             xyz=None if self.xyz is None else self.xyz[rows],
+            spread=self.spread[rows],
+            probability=self.probability[rows],
         )
 
     def to(self, skeleton: Skeleton) -> "Detections":
         """The same people with the joints of another skeleton, as `skeletons.convert` derives them.
 
-        A joint derived from several has the lowest state and score among them; one that cannot be derived is absent.
+        A joint derived from several has the lowest state and score among them, and the mean of their spreads and
+        probabilities; one that cannot be derived is absent.
         """
         if skeleton == self.skeleton:
             return self
@@ -94,6 +108,8 @@ class Detections:
             score=convert_weakest(self.score, self.skeleton, skeleton),
             state=convert_weakest(self.state, self.skeleton, skeleton),
             xyz=None if self.xyz is None else convert(self.xyz, self.skeleton, skeleton),
+            spread=convert(self.spread[..., None], self.skeleton, skeleton)[..., 0],
+            probability=convert(self.probability, self.skeleton, skeleton),
         )
 
     def _check_shapes(self) -> None:
@@ -106,6 +122,8 @@ class Detections:
             "boxes": (people, 4),
             "box_score": (people,),
             "xyz": (people, joints, 3),
+            "spread": (people, joints),
+            "probability": (people, joints, STATES),
         }
         for name, shape in shapes.items():
             value: Any = getattr(self, name)

@@ -266,6 +266,21 @@ BODY26 = Skeleton(
     root="pelvis",
 )
 
+_FEET = "left_big_toe right_big_toe left_heel right_heel".split()
+
+FEET4 = Skeleton(name="feet4", joints=tuple(_FEET), limbs=())
+
+COCO21 = Skeleton(
+    name="coco21",
+    joints=(*COCO17.joints, *_FEET),
+    limbs=(
+        *COCO17.limbs,
+        *_pairs("left_ankle left_big_toe, left_ankle left_heel, right_ankle right_big_toe, right_ankle right_heel"),
+    ),
+    sigmas=(*(COCO17.sigmas or ()), 0.068, 0.092, 0.066, 0.094),
+)
+"""COCO's joints with big toes and heels; the sigmas of the feet are COCO-WholeBody's (Jin et al. 2020)."""
+
 _TOES = "big_toe small_toe heel".split()
 _LEFT_FOOT = ", ".join(f"left_ankle left_{end}" for end in _TOES)
 _RIGHT_FOOT = ", ".join(f"right_ankle right_{end}" for end in _TOES)
@@ -392,7 +407,7 @@ BODY22_TO_H36M17 = BODY22.index(*H36M17.joints)
 
 SKELETONS = (
     *(COCO17, H36M17, MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BLAZEPOSE33, CMU31, BODY22, BODY26),
-    *(BODY25, HALPE26, WHOLEBODY133, MPII16, AIC14),
+    *(FEET4, COCO21, BODY25, HALPE26, WHOLEBODY133, MPII16, AIC14),
 )
 
 

@@ -55,12 +55,14 @@ _ADJACENT = {
     "knee": ("thigh", "shank"),
     "ankle": ("shank", "foot"),
     "foot": ("foot",),
+    "big_toe": ("foot",),
+    "heel": ("foot", "shank"),
 }
 """Parts that contain or border a joint, of its own side; for joints on the midline, of both sides."""
 
 
 def adjacent_parts(joint: str) -> tuple[str, ...]:
-    """The parts next to a joint of BODY26, which do not occlude it."""
+    """The parts next to a joint of BODY26 or FEET4, which do not occlude it."""
     own = [side for side in SIDES if joint.startswith(f"{side}_")]
     name = joint.removeprefix(f"{own[0]}_") if own else joint
     return tuple(f"{side}_{part}" for part in _ADJACENT[name] for side in own or SIDES)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from occlupose.datasets.images import ImageRef
     from occlupose.training.run import TrainingRun
 
-Trainer = Literal["oanet", "keypoints", "ljof", "ssf", "hupor", "refine"]
+Trainer = Literal["oanet", "keypoints", "ljof", "movenet", "ssf", "hupor", "refine"]
 
 IN_RECIPE = "(default: as in the recipe)"
 
@@ -38,6 +38,7 @@ RECIPES = {
     "oanet": "oanet.train",
     "keypoints": "oanet.keypoints",
     "ljof": "ljof.recipe",
+    "movenet": "movenet.recipe",
     "ssf": "hupor.ssf.recipe",
     "hupor": "hupor.recipe",
     "refine": "hupor.refine",
@@ -56,9 +57,10 @@ def write_recipe(
         occlupose train recipe hupor small -o hupor.json
 
     Args:
-        trainer: Command of occlupose train that the recipe is for: oanet, keypoints, ljof, ssf, hupor, refine.
+        trainer: Command of occlupose train that the recipe is for: oanet, keypoints, ljof, movenet, ssf, hupor, refine.
         output: .json file to write.
-        name: For oanet paper, shipped; for ljof an estimator, such as hrnet_w48; for hupor and ssf published, small.
+        name: For oanet paper, shipped; for ljof an estimator, such as hrnet_w48; for movenet shipped, without-papers;
+            for hupor and ssf published, small.
     """
     from occlupose.training import recipe
 
@@ -308,6 +310,53 @@ def _holdout_images(path: Path) -> list["ImageRef"]:
     return images
 
 
+def train_movenet(
+    photographs: Annotated[Path, arg(metavar="FOLDER")],
+    output: Output,
+    recipe: Annotated[str, arg(metavar="NAME|FILE")] = "shipped",
+    data: Annotated[
+        Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: data in the output folder)")
+    ] = None,
+    steps: Number = None,
+    batch: Number = None,
+    learning_rate: Rate = None,
+    seed: Number = None,
+    resume: bool = False,
+    device: Device = "cpu",
+) -> None:
+    """Train MoveNet Thunder further on your own photographs and on synthetic people to tell which joints are hidden and
+    to infer where they are, as the shipped network does.
+
+    No joints need to be annotated: MoveNet and BlazePose label the photographs, which are then covered. Needs
+    ai-edge-litert and moderngl (pip install '.[blazepose,render]' in a clone of the repository).
+
+        occlupose train movenet --photographs photographs -o runs/movenet
+        occlupose train movenet --photographs photographs -o runs/movenet --device cuda --resume
+
+    Args:
+        photographs: Folder of photographs NAME.jpg with the boxes of people in NAME.txt, in YOLO's format. Of images
+            stretched to squares, the proportions are guessed.
+        output: Folder for checkpoint, log, weights and card.
+        recipe: shipped; without-papers, the same without dark heatmaps, covers and structure loss; or a JSON file:
+            occlupose train recipe movenet writes one to start from, and the card of weights is one.
+        data: Folder for the labels of the photographs and the synthetic scenes, made once, so that runs may share them.
+        steps: Number of steps.
+        batch: Crops in a step.
+        learning_rate: Learning rate.
+        seed: Seed of all random numbers.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
+        device: Torch device: cpu, cuda, ...
+    """
+    from occlupose.methods.movenet.data import prepare
+    from occlupose.methods.movenet.train import train_movenet
+
+    optimisation = {"optimisation.steps": steps, "optimisation.learning_rate": learning_rate}
+    chosen = _recipe("movenet", recipe, {"batch": batch, "seed": seed} | optimisation)
+    run = _run(output, recipe, {photographs: "PHOTOGRAPHS", data: "DATA"}, resume=resume, device=device)
+    weights = train_movenet(prepare(photographs, data or output / "data", chosen.scenes), chosen, run)
+    print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
+
+
 def train_poses(
     mocap: Mocap,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
@@ -502,6 +551,7 @@ TRAIN: dict[str, Callable[..., None]] = {
     "oanet": train_oanet,
     "keypoints": train_keypoints,
     "ljof": train_ljof,
+    "movenet": train_movenet,
     "poses": train_poses,
     "ssf": train_ssf,
     "hupor": train_hupor,

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Frontend", "build_detector", "build_frontend", "check_detector", "check_options", "load_crop_network"]
 
-DEFAULT = "movenet"
+DEFAULT = "movenet-occlusion"
 """Name of the default front end."""
 
-NAMES = (DEFAULT, "movenet-multipose", "blazepose")
+CROPS = (DEFAULT, "movenet")
+"""Front ends that are a network for crops of one person, with a detector."""
+
+NAMES = (*CROPS, "movenet-multipose", "blazepose")
 """Names for `build_frontend`."""
 
 SUFFIXES = (".safetensors", ".onnx")
@@ -64,10 +67,10 @@ def build_frontend(
     """A front end by name, or from a network in a file.
 
     Arguments:
-        name_or_file: "movenet" (NanoDet and MoveNet Thunder), "movenet-multipose" (faster: whole images in one pass),
-            "blazepose", "blazepose:FILE.tflite" with another landmark network of BlazePose, a file as for
-            `load_crop_network`, or an .onnx file of a network that finds people and their keypoints in whole images,
-            such as "rtmo:FILE.onnx".
+        name_or_file: "movenet-occlusion" (NanoDet and MoveNet Thunder, trained further for hidden joints), "movenet"
+            (Thunder as published), "movenet-multipose" (faster: whole images in one pass), "blazepose",
+            "blazepose:FILE.tflite" with another landmark network of BlazePose, a file as for `load_crop_network`, or an
+            .onnx file of a network that finds people and their keypoints in whole images, such as "rtmo:FILE.onnx".
         threads: processor threads of the networks; a .safetensors file uses torch's.
         boxes: bounding boxes of the people in each frame (`occlupose.frontends.boxes.load`); by default people are
             detected. For networks that take crops.
@@ -153,7 +156,7 @@ def check_options(name: str, *, boxes: bool = False, detector: bool = False, fli
         raise OccluposeError(f"{name}: has no flip; leave it out, or give a .safetensors file")
     if boxes and detector:
         raise OccluposeError("boxes, detector: both say where people are; give one of the two")
-    kind = "crops" if is_network_file(name) or name == DEFAULT else "named"
+    kind = "crops" if is_network_file(name) or name in CROPS else "named"
     if word is not None:
         kind = PRESETS[word].kind
     if kind == "boxes":
@@ -174,7 +177,7 @@ def _check_name(name: str, boxes: bool, detector: bool) -> None:
         raise OccluposeError(f"{name}: no such file; give a landmark network, such as pose_landmark_heavy.tflite")
     if boxes or detector:
         option = "boxes" if boxes else "detector"
-        cure = f"give {DEFAULT}, a .safetensors or an .onnx file with it"
+        cure = f"give {' or '.join(CROPS)}, a .safetensors or an .onnx file with it"
         raise OccluposeError(f"{kind}: detects people by itself and takes no {option}; {cure}")
     if kind == "blazepose":
         from occlupose.frontends.tflite import check_installed
@@ -202,9 +205,9 @@ def load_crop_network(
     """A network that takes crops of one person.
 
     Arguments:
-        name_or_file: "movenet", or a file: .safetensors, as `occlupose train keypoints`, `train ljof` or `convert
-            checkpoint` write it; or .onnx, maybe with the word of a preset before it: "rtmpose:FILE.onnx",
-            "vitpose:FILE.onnx" (see `occlupose.frontends.onnx`).
+        name_or_file: "movenet-occlusion", "movenet", or a file: .safetensors, as `occlupose train movenet`, `train
+            keypoints`, `train ljof` or `convert checkpoint` write it; or .onnx, maybe with the word of a preset before
+            it: "rtmpose:FILE.onnx", "vitpose:FILE.onnx" (see `occlupose.frontends.onnx`).
         threads, flip, device: as for `build_frontend`.
 
     Raises:
@@ -222,12 +225,14 @@ def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropN
     """The pose network of a name or file; see `load_crop_network`."""
     from occlupose.frontends.estimator import EstimatorNetwork
     from occlupose.frontends.hourglass import HourglassNetwork
-    from occlupose.frontends.movenet import MoveNetThunder
+    from occlupose.frontends.movenet import MoveNetThunder, OcclusionMoveNet
     from occlupose.frontends.onnx import OnnxDetector, load_network
-    from occlupose.networks.estimators import FORMAT
+    from occlupose.networks import estimators, pretrained
     from occlupose.networks.weights import header
 
     if name == DEFAULT:
+        return OcclusionMoveNet(threads=threads, device=device)
+    if name == "movenet":
         return MoveNetThunder(threads=threads, device=device)
     path = split_preset(name)[1]
     if path.suffix.lower() == ".onnx":
@@ -239,6 +244,9 @@ def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropN
         return network
     if path.suffix.lower() != ".safetensors":
         raise OccluposeError(f"{path}: not a keypoint network; give a .safetensors or an .onnx file")
-    if header(path).get("format") == FORMAT:
+    written = header(path).get("format")
+    if written == pretrained.FORMAT and not flip:
+        return OcclusionMoveNet(path, threads=threads, device=device)
+    if written == estimators.FORMAT:
         return EstimatorNetwork(path, flip=flip, device=device)
     return HourglassNetwork(path, flip=flip, device=device)

@@ -4,7 +4,7 @@ People are detected and followed, or are in given bounding boxes, for example th
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -23,9 +23,6 @@ from occlupose.skeletons import COCO17, Skeleton
 # crop px, pixel centres at integers; score
 Keypoints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]
 
-KeypointsAndPeaks = tuple[
-    Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"], Float[np.ndarray, "person joint peak 3"]
-]
 KNOWN_OVERLAP = 0.5  # a box that overlaps a known person's by more (intersection over union) is not a new person
 FOLLOWING = 0.5  # presence of somebody who is followed / confidence of somebody new
 MIN_SCORE = 0.3  # above it a joint counts for the person's next box
@@ -49,12 +46,31 @@ class CropNetwork(Protocol):
         ...
 
 
-@runtime_checkable
-class PeakNetwork(CropNetwork, Protocol):
-    """A `CropNetwork` that also returns the peaks of its heatmaps."""
+@dataclass(frozen=True)
+class CropKeypoints:
+    """All that a network says of people in crops. Positions are crop px, pixel centres at integers.
 
-    def with_peaks(self, crops: UInt8[np.ndarray, "person height width 3"]) -> KeypointsAndPeaks:
-        """Keypoints in any number of RGB crops, and the peaks of everybody's."""
+    Attributes:
+        xy: keypoints; hidden ones are guesses.
+        score: confidence that each is visible, 0..1.
+        evidence: confidence that each keypoint is that of a person, 0..1.
+        spread: standard deviation of each keypoint along an axis, px, if the network knows it.
+        peaks: the highest peaks of everybody's: x, y, confidence.
+    """
+
+    xy: Float[np.ndarray, "person joint 2"]
+    score: Float[np.ndarray, "person joint"]
+    evidence: Float[np.ndarray, "person joint"]
+    spread: Float[np.ndarray, "person joint"] | None
+    peaks: Float[np.ndarray, "person joint peak 3"]
+
+
+@runtime_checkable
+class DetailedNetwork(CropNetwork, Protocol):
+    """A `CropNetwork` that can say more than keypoints and their confidence."""
+
+    def detail(self, crops: UInt8[np.ndarray, "person height width 3"]) -> CropKeypoints:
+        """What it knows of the people in any number of RGB crops."""
         ...
 
 
@@ -149,20 +165,28 @@ def estimate_regions(network: CropNetwork, image: Pyramid, regions: Regions) -> 
     matrices = crop.matrices(upright_regions(regions[:, :2], radius(regions)))
     crops = [image.crop(matrix, crop.width, crop.height) for matrix in matrices]
     pixels = np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3)
-    peaks: np.ndarray = np.zeros((len(crops), len(network.skeleton), 0, 3))
-    if isinstance(network, PeakNetwork):
-        xy, score, peaks = network.with_peaks(pixels)
-        to_image = invert(matrices)[:, None]
-        peaks = np.concatenate([transform_points(to_image, peaks[..., :2]) + crop.shift, peaks[..., 2:]], -1)
+    if isinstance(network, DetailedNetwork):
+        found = network.detail(pixels)
     else:
         xy, score = network(pixels)
-    xy = transform_points(invert(matrices), xy) + crop.shift
-    return RegionEstimates(xy, score, presence(score, network.skeleton), _region_around(xy, score, crop), peaks)
+        found = CropKeypoints(xy, score, score, None, np.zeros((*score.shape, 0, 3)))
+    to_image = invert(matrices)
+    xy = transform_points(to_image, found.xy) + crop.shift
+    peaks = transform_points(to_image[:, None], found.peaks[..., :2]) + crop.shift
+    spread = None if found.spread is None else found.spread * np.linalg.norm(to_image[:, 0, :2], axis=1)[:, None]
+    return RegionEstimates(
+        xy=xy,
+        score=found.score,
+        presence=presence(found.evidence, network.skeleton),
+        regions=_region_around(xy, found.score, crop),
+        peaks=np.concatenate([peaks, found.peaks[..., 2:]], -1),
+        spread=spread,  # type: ignore[arg-type]
+    )
 
 
 def presence(score: Float[np.ndarray, "person joint"], skeleton: Skeleton) -> Float[np.ndarray, " person"]:
-    """Confidence that there is a person: the mean score of the better half of the joints, of COCO's 17 alone where the
-    skeleton has them all, since faces and hands cannot be seen from far away (ours).
+    """Confidence that there is a person: the mean confidence of the better half of the joints, of COCO's 17 alone where
+    the skeleton has them all, since faces and hands cannot be seen from far away (ours).
     """
     if set(COCO17.joints) <= set(skeleton.joints):
         score = score[:, skeleton.index(*COCO17.joints)]

@@ -1,21 +1,27 @@
-"""MoveNet: Thunder for crops of one person, MultiPose for whole images."""
+"""MoveNet: Thunder and its successor for hidden joints for crops of one person, MultiPose for whole images."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from occlupose.codecs.crops import HALF_PIXEL, Crop
 from occlupose.codecs.letterbox import fit
 from occlupose.detections import Detections
-from occlupose.frontends.crops import Keypoints, KeypointsAndPeaks
+from occlupose.frontends.crops import CropKeypoints, Keypoints
 from occlupose.media import Frame
 from occlupose.networks import pretrained
 from occlupose.networks.movenet import PEAKS
-from occlupose.skeletons import COCO17
+from occlupose.skeletons import COCO17, COCO21
 
 SIDE = 256  # px, side of Thunder's input
 BATCH = 4  # people at once; more are no faster and take more memory
 LONG_SIDE = 416  # px, of MultiPose's input
 STEP = 32  # px; its sides are multiples of this
+SEEN = 0.3  # probability from which on a keypoint is the peak of its heatmap, instead of its most likely place
+THUNDER_OUTPUTS = ((17, 2), (17,), (17, PEAKS, 2), (17, PEAKS))
+OCCLUSION_OUTPUTS = ((21, 2), (21,), (21,), (21, 2), (21, 3), (21, PEAKS, 2), (21, PEAKS))
 MIN_SCORE = 0.1  # confidence of a person, 0..1; less is nobody
 
 
@@ -36,22 +42,67 @@ class MoveNetThunder:
 
     def __call__(self, crops: UInt8[np.ndarray, "person 256 256 3"]) -> Keypoints:
         """Keypoints in any number of RGB crops."""
-        xy, score, _ = self.with_peaks(crops)
-        return xy, score
+        found = self.detail(crops)
+        return found.xy, found.score
 
-    def with_peaks(self, crops: UInt8[np.ndarray, "person 256 256 3"]) -> KeypointsAndPeaks:
+    def detail(self, crops: UInt8[np.ndarray, "person 256 256 3"]) -> CropKeypoints:
         """Keypoints in any number of RGB crops, and the peaks of everybody's."""
-        xy = np.zeros((len(crops), len(COCO17), 2))
-        score = np.zeros((len(crops), len(COCO17)))
-        peaks = np.zeros((len(crops), len(COCO17), PEAKS, 3))
-        for start in range(0, len(crops), BATCH):
-            people = slice(start, start + BATCH)
-            outputs = self._network(crops[people])
-            xy[people] = outputs[0] - 0.5
-            score[people] = outputs[1]
-            peaks[people, ..., :2] = outputs[2] - 0.5
-            peaks[people, ..., 2] = outputs[3]
-        return xy, score, peaks
+        xy, score, peaks, peak_score = run_in_batches(self._network, crops, THUNDER_OUTPUTS)
+        return CropKeypoints(xy - 0.5, score, score, None, join_peaks(peaks, peak_score))
+
+
+class OcclusionMoveNet:
+    """MoveNet trained further to tell and to place hidden joints, as a `CropNetwork`.
+
+    Arguments:
+        weights: as `occlupose train movenet` writes them; None: the shipped ones.
+        threads: processor threads.
+        device: torch device, or cpu.
+    """
+
+    crop = Crop(SIDE, SIDE, shift=HALF_PIXEL)
+    skeleton = COCO21
+    min_joint_confidence = 0.5
+
+    def __init__(self, weights: Path | None = None, *, threads: int = 2, device: str = "cpu") -> None:
+        self._network = pretrained.load("movenet_occlusion", weights, threads=threads, device=device)
+
+    def __call__(self, crops: UInt8[np.ndarray, "person 256 256 3"]) -> Keypoints:
+        """Keypoints in any number of RGB crops, and the probability that each is visible."""
+        found = self.detail(crops)
+        return found.xy, found.score
+
+    def detail(self, crops: UInt8[np.ndarray, "person 256 256 3"]) -> CropKeypoints:
+        """Keypoints in any number of RGB crops: peaks where they are visible, else their most likely places."""
+        outputs = run_in_batches(self._network, crops, OCCLUSION_OUTPUTS)
+        xy, score, visible, place, covariance, peaks, peak_score = outputs
+        return CropKeypoints(
+            xy=np.where(visible[..., None] >= SEEN, xy, place) - 0.5,
+            score=visible,
+            evidence=score,
+            spread=np.sqrt((covariance[..., 0] + covariance[..., 2]) / 2),
+            peaks=join_peaks(peaks, peak_score),
+        )
+
+
+def run_in_batches(
+    network: pretrained.Network, crops: UInt8[np.ndarray, "person 256 256 3"], shapes: Sequence[tuple[int, ...]]
+) -> list[np.ndarray]:
+    """The outputs of a network for any number of crops, in double precision.
+
+    Arguments:
+        shapes: of the outputs for one person.
+    """
+    rows = [network(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
+    nobody = [np.zeros((0, *shape)) for shape in shapes]
+    return [np.concatenate(parts) for parts in zip(nobody, *rows, strict=True)]
+
+
+def join_peaks(
+    xy: Float[np.ndarray, "person joint peak 2"], score: Float[np.ndarray, "person joint peak"]
+) -> Float[np.ndarray, "person joint peak 3"]:
+    """Peaks in pixels from the centre of the first one, with their confidence."""
+    return np.concatenate([xy - 0.5, score[..., None]], -1)
 
 
 class MoveNetMultiPose:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import ndtr
 
 from occlupose.codecs.crops import Regions, radius, similarity
 from occlupose.detections import Detections, suppress_similar
@@ -39,6 +40,7 @@ class RegionEstimates:
         peaks: the highest peaks of the heatmaps: x, y, full-image px, and confidence, 0..1; by default none.
         found: confidence of the detector when it found the person, 0..1; NaN, the default, if it does not say.
         age: frames for which each person has been followed; `TopDown` counts them. By default 0.
+        spread: standard deviation of each keypoint along an axis, full-image px; NaN, the default, if unknown.
     """
 
     xy: Float[np.ndarray, "person joint 2"]
@@ -48,6 +50,7 @@ class RegionEstimates:
     peaks: Float[np.ndarray, "person joint peak 3"] = None  # type: ignore[assignment]
     found: Float[np.ndarray, " person"] = None  # type: ignore[assignment]
     age: Int[np.ndarray, " person"] = None  # type: ignore[assignment]
+    spread: Float[np.ndarray, "person joint"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if self.peaks is None:
@@ -56,6 +59,8 @@ class RegionEstimates:
             object.__setattr__(self, "found", np.full(len(self.xy), np.nan))
         if self.age is None:
             object.__setattr__(self, "age", np.zeros(len(self.xy), int))
+        if self.spread is None:
+            object.__setattr__(self, "spread", np.full(self.score.shape, np.nan))
 
     @property
     def confidence(self) -> Float[np.ndarray, " person"]:
@@ -291,7 +296,29 @@ def make_detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int,
         score=score.astype(np.float32),
         boxes=boxes_around(known).astype(np.float32),
         box_score=known.confidence.astype(np.float32),
+        spread=known.spread.astype(np.float32),
+        probability=state_probability(known.xy, score, known.spread, size).astype(np.float32),
     )
+
+
+def state_probability(
+    xy: Float[np.ndarray, "person joint 2"],
+    visible: Float[np.ndarray, "person joint"],
+    spread: Float[np.ndarray, "person joint"],
+    size: tuple[int, int],
+) -> Float[np.ndarray, "person joint 3"]:
+    """Probability that each joint is absent (outside the image), occluded and visible, in the order of the states; NaN
+    where the spread is unknown. A joint that is not visible is normally distributed around its place (ours).
+
+    Arguments:
+        visible: probability that it is visible.
+        spread: standard deviation along an axis, px.
+        size: width and height of the image, px.
+    """
+    low = ndtr((-0.5 - xy) / spread[..., None])
+    high = ndtr((np.array(size) - 0.5 - xy) / spread[..., None])
+    inside = (high - low).prod(-1)
+    return np.stack([(1 - visible) * (1 - inside), (1 - visible) * inside, visible + 0 * inside], -1)
 
 
 def boxes_around(estimates: RegionEstimates) -> Float[np.ndarray, "person 4"]:

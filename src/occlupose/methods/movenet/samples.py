@@ -1,0 +1,451 @@
+"""Crops for training: people in photographs with pseudo-labels and synthetic people, behind covers and cut off."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Generator, Tensor
+from torch.nn.functional import pad
+
+from occlupose.bounds import Bounded, Fraction, NonNegative, Rotation
+from occlupose.codecs.crops import Crop, transform_points
+from occlupose.media import RGB, read_image
+from occlupose.methods.movenet.covers import Cover, CoverSettings, Matrix, compose, covered_joints, draw_covers
+from occlupose.methods.movenet.labels import CONFIDENT, PhotographLabels
+from occlupose.methods.movenet.people import SyntheticScene
+from occlupose.networks.movenet import STRIDE
+from occlupose.networks.occlusion_movenet import SIDE
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+from occlupose.skeletons import COCO17, COCO21
+
+UNKNOWN = 255
+"""State of a joint that is not known."""
+
+CROP = Crop(SIDE, SIDE)
+CELLS = SIDE // STRIDE
+BODY = len(COCO17)
+MIRROR = list(COCO21.mirror)
+MIN_VISIBLE = 3
+"""Joints of a person that remain visible behind covers."""
+MIN_SCENE_SIDE = 70
+"""Larger side of the box around the visible joints of a synthetic person, px."""
+DOUBTFUL = 0.5
+"""Weight of the place of a joint on which the views agree without confidence."""
+
+
+@dataclass(frozen=True)
+class CropAugmentation(Bounded):
+    """Random changes of crops.
+
+    Attributes:
+        tight: probability of a crop around the visible joints, as for people who are followed, instead of the box.
+        scale: standard deviation of the logarithm of its size.
+        shift: of its position, in sides of the box.
+        rotation: largest rotation, degrees.
+        rotation_probability: of a rotation.
+        colour: probability of another brightness, contrast and tint, and of grey.
+        blur: probability of fewer pixels or of a coarse JPEG file.
+    """
+
+    tight: Fraction = 0.5
+    scale: NonNegative = 0.15
+    shift: NonNegative = 0.06
+    rotation: Rotation = 35.0
+    rotation_probability: Fraction = 0.5
+    colour: Fraction = 0.6
+    blur: Fraction = 0.3
+
+
+@dataclass(frozen=True)
+class SampleSettings(Bounded):
+    """What crops are drawn.
+
+    Attributes:
+        photographs: probability of a person in a photograph; of a synthetic one otherwise.
+        nobody: probability of a part of a photograph outside of all boxes.
+        backdrop: probability that a photograph is behind a synthetic scene.
+    """
+
+    photographs: Fraction = 0.55
+    nobody: Fraction = 0.04
+    backdrop: Fraction = 0.5
+    covers: CoverSettings = field(default_factory=CoverSettings)
+    augmentation: CropAugmentation = field(default_factory=CropAugmentation)
+
+
+@dataclass
+class Sample:
+    """Crops with what is known of them. Positions are px from the edge of the crop.
+
+    Attributes:
+        images: for the network.
+        photographs: the same crops of the photographs alone, without covers and synthetic people, for the teacher.
+        is_photograph: whether there is a photograph.
+        covered: share of each cell of the heatmaps that is in front of the photograph, 0..1.
+        xy: of the person in the middle.
+        state: 2 visible, 1 occluded, 0 outside of the image, 255 unknown.
+        score: the confidence to learn for joints that are visible, 0..1.
+        weight: of each joint's place, 0 where it is unknown.
+        others: visible joints of other synthetic people; NaN where not visible.
+        synthetic: whether the person is synthetic.
+    """
+
+    images: UInt8[Tensor, "batch 256 256 3"]
+    photographs: UInt8[Tensor, "batch 256 256 3"]
+    is_photograph: Bool[Tensor, " batch"]
+    covered: Float[Tensor, "batch 64 64"]
+    xy: Float[Tensor, "batch 21 2"]
+    state: UInt8[Tensor, "batch 21"]
+    score: Float[Tensor, "batch 21"]
+    weight: Float[Tensor, "batch 21"]
+    others: Float[Tensor, "batch other 21 2"]
+    synthetic: Bool[Tensor, " batch"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Person:
+    """A person in an image, before covers and crop; image px.
+
+    Attributes:
+        image: RGB.
+        to_proportions: from its stored pixels to image px.
+        background: the photograph in it, or None.
+        foreground: what is in front of the photograph, 0..1, in stored pixels.
+        box: left, top, right, bottom.
+        others: visible joints of other synthetic people.
+        size: width and height of the image.
+    """
+
+    image: RGB
+    to_proportions: Matrix
+    background: RGB | None
+    foreground: Float[np.ndarray, "height width"] | None
+    box: Float[np.ndarray, "4"]
+    xy: Float[np.ndarray, "21 2"]
+    state: UInt8[np.ndarray, " 21"]
+    score: Float[np.ndarray, " 21"]
+    weight: Float[np.ndarray, " 21"]
+    others: Float[np.ndarray, "other 21 2"]
+    size: Float[np.ndarray, "2"]
+
+
+IDENTITY = np.eye(2, 3)
+NOBODY = np.full((0, len(COCO21), 2), np.nan)
+
+
+class People:
+    """Photographs with labels, and synthetic scenes, decoded once and kept in memory.
+
+    Arguments:
+        folder: of the photographs.
+        labels: of those to draw.
+        scenes: files of synthetic scenes.
+    """
+
+    def __init__(self, folder: Path, labels: PhotographLabels, scenes: Sequence[Path]) -> None:
+        self.folder = folder
+        self.labels = labels
+        self.scenes = scenes
+        self._photographs: dict[int, RGB] = {}
+        self._scenes: dict[int, SyntheticScene] = {}
+
+    def photograph(self, number: int) -> RGB:
+        """A photograph as it is stored."""
+        if number not in self._photographs:
+            self._photographs[number] = read_image(self.folder / str(self.labels.names[number]))
+        return self._photographs[number]
+
+    def scene(self, number: int) -> SyntheticScene:
+        """A synthetic scene."""
+        if number not in self._scenes:
+            self._scenes[number] = SyntheticScene.load(self.scenes[number])
+        return self._scenes[number]
+
+    def any_photograph(self, random: np.random.Generator) -> RGB:
+        """A random photograph."""
+        return self.photograph(int(random.integers(len(self.labels.names))))
+
+    def any_scene(self, random: np.random.Generator) -> SyntheticScene:
+        """A random scene."""
+        return self.scene(int(random.integers(len(self.scenes))))
+
+    def draw_photographed(self, random: np.random.Generator) -> _Person:
+        """A random person in a photograph."""
+        person = int(random.integers(len(self.labels.box)))
+        number = int(self.labels.image[person])
+        image = self.photograph(number)
+        ratio = self.labels.aspect[number] * image.shape[0] / image.shape[1]
+        score = self.labels.score[person].astype(float)
+        weight = np.where(score >= CONFIDENT, 1.0, np.where(score > 0, DOUBTFUL, 0.0))
+        weight[BODY:] = score[BODY:] >= CONFIDENT
+        return _Person(
+            image=image,
+            to_proportions=np.array([[ratio, 0, (ratio - 1) / 2], [0, 1, 0]]),
+            background=image,
+            foreground=None,
+            box=self.labels.box[person].astype(float),
+            xy=self.labels.xy[person] - 0.5,
+            state=np.where(score >= CONFIDENT, VISIBLE, UNKNOWN).astype(np.uint8),
+            score=score,
+            weight=weight,
+            others=NOBODY,
+            size=np.array([ratio * image.shape[1], image.shape[0]]),
+        )
+
+    def draw_nobody(self, random: np.random.Generator) -> _Person:
+        """A random part of a photograph outside of all boxes, or anywhere in it if there is none."""
+        number = int(random.integers(len(self.labels.names)))
+        image = self.photograph(number)
+        ratio = self.labels.aspect[number] * image.shape[0] / image.shape[1]
+        size = np.array([ratio * image.shape[1], image.shape[0]])
+        boxes = self.labels.box[self.labels.image == number]
+        for _ in range(10):
+            side = random.uniform(0.15, 0.6) * size.min()
+            low = random.random(2) * (size - side)
+            box = np.concatenate([low, low + side])
+            if (np.minimum(boxes[:, 2:], box[2:]) <= np.maximum(boxes[:, :2], box[:2])).any(1).all():
+                break
+        unknown = np.zeros(len(COCO21))
+        return _Person(
+            image=image,
+            to_proportions=np.array([[ratio, 0, (ratio - 1) / 2], [0, 1, 0]]),
+            background=image,
+            foreground=None,
+            box=box,
+            xy=np.zeros((len(COCO21), 2)),
+            state=np.full(len(COCO21), UNKNOWN, np.uint8),
+            score=unknown,
+            weight=unknown,
+            others=NOBODY,
+            size=size,
+        )
+
+    def draw_synthetic(self, random: np.random.Generator, backdrop: float) -> _Person:
+        """A random synthetic person, with a photograph behind the scene with some probability."""
+        while True:
+            scene = self.any_scene(random)
+            person = int(random.integers(len(scene.xy)))
+            seen = scene.state[person] == VISIBLE
+            if seen.sum() >= MIN_VISIBLE and np.ptp(scene.xy[person][seen], axis=0).max() >= MIN_SCENE_SIDE:
+                break
+        height, width = scene.surface.shape
+        image = scene.image
+        foreground = np.ones((height, width), np.float32)
+        background = None
+        if random.random() < backdrop:
+            background = cv2.resize(self.any_photograph(random), (width, height))
+            foreground = (scene.surface >= 0).astype(np.float32)
+            image = np.where(scene.surface[..., None] >= 0, image, background)
+        rows, columns = np.nonzero(scene.surface == person)
+        known = np.isfinite(scene.xy[person]).all(1)
+        others = np.delete(scene.xy, person, 0).astype(float)
+        others[np.delete(scene.state, person, 0) != VISIBLE] = np.nan
+        return _Person(
+            image=image,
+            to_proportions=IDENTITY,
+            background=background,
+            foreground=foreground,
+            box=np.array([columns.min() - 0.5, rows.min() - 0.5, columns.max() + 0.5, rows.max() + 0.5]),
+            xy=np.where(known[:, None], scene.xy[person], 0.0).astype(float),
+            state=np.where(known, scene.state[person], UNKNOWN).astype(np.uint8),
+            score=np.ones(len(COCO21)),
+            weight=known.astype(float),
+            others=others,
+            size=np.array([width, height], float),
+        )
+
+
+class CropSampler:
+    """Draws batches of crops. The random numbers of a crop do not depend on the others in its batch.
+
+    Arguments:
+        batch: number of crops.
+    """
+
+    def __init__(self, people: People, settings: SampleSettings, batch: int) -> None:
+        self.people = people
+        self.settings = settings
+        self.batch = batch
+
+    def draw(self, generator: Generator) -> Sample:
+        """The batch of a step."""
+        seeds = torch.randint(2**62, (self.batch,), generator=generator).tolist()
+        return stack([self.draw_one(np.random.default_rng(seed)) for seed in seeds])
+
+    def draw_one(self, random: np.random.Generator) -> Sample:
+        """A batch of one crop."""
+        settings = self.settings
+        kind = random.random()
+        if kind < settings.nobody:
+            return self._crop(random, self.people.draw_nobody(random), [], synthetic=False)
+        synthetic = kind > settings.nobody + settings.photographs
+        while True:
+            if synthetic:
+                person = self.people.draw_synthetic(random, settings.backdrop)
+            else:
+                person = self.people.draw_photographed(random)
+            limits = self._truncate(random, person)
+            for _ in range(4):
+                covers = draw_covers(
+                    settings.covers,
+                    random,
+                    person.box,
+                    person.xy,
+                    person.state == VISIBLE,
+                    lambda: self.people.any_photograph(random),
+                    lambda: self.people.any_scene(random),
+                )
+                seen = (person.state == VISIBLE) & ~covered_joints(covers, person.xy) & _inside(person.xy, limits)
+                if seen.sum() >= MIN_VISIBLE:
+                    return self._crop(random, person, covers, synthetic=synthetic, limits=limits)
+
+    def _truncate(self, random: np.random.Generator, person: _Person) -> Float[np.ndarray, "4"]:
+        """Left, top, right, bottom of the image, which may end within the person."""
+        limits = np.array([-0.5, -0.5, *(person.size - 0.5)])
+        if random.random() < self.settings.covers.truncation:
+            edge = int(random.choice(4, p=(0.2, 0.15, 0.2, 0.45)))
+            axis = edge % 2
+            share = random.uniform(0.25, 0.7)
+            side = person.box[2 + axis] - person.box[axis]
+            limits[edge] = person.box[edge] + (share if edge < 2 else -share) * side
+        return limits
+
+    def _crop(
+        self,
+        random: np.random.Generator,
+        person: _Person,
+        covers: Sequence[Cover],
+        *,
+        synthetic: bool,
+        limits: Float[np.ndarray, "4"] | None = None,
+    ) -> Sample:
+        if limits is None:
+            limits = np.array([-0.5, -0.5, *(person.size - 0.5)])
+        hidden = covered_joints(covers, person.xy)
+        inside = _inside(person.xy, limits)
+        state = person.state.copy()
+        known = person.weight > 0
+        state[hidden & known] = OCCLUDED
+        state[~inside & known] = ABSENT
+        seen = state == VISIBLE
+        matrix, mirrored = self._matrix(random, person, seen, limits)
+        image, photograph, covered = _draw(person, covers, matrix, limits)
+        image = _change_colours(random, image, self.settings.augmentation)
+        xy = transform_points(matrix, person.xy) + 0.5
+        groups = [person.others, *(cover.joints_in_image() for cover in covers)]
+        for number, joints in enumerate(groups):  # each is behind the covers that are drawn after it
+            hidden_joints = [covered_joints(covers[number:], own) for own in joints]
+            joints[np.array(hidden_joints, bool).reshape(joints.shape[:2]) | ~_inside(joints, limits)] = np.nan
+        others = transform_points(matrix, np.concatenate(groups)) + 0.5
+        order = MIRROR if mirrored else slice(None)
+        return Sample(
+            images=torch.from_numpy(image)[None],
+            photographs=torch.from_numpy(photograph)[None],
+            is_photograph=torch.tensor([person.background is not None]),
+            covered=torch.from_numpy(cv2.resize(covered, (CELLS, CELLS), interpolation=cv2.INTER_AREA))[None],
+            xy=torch.from_numpy(xy[order]).float()[None],
+            state=torch.from_numpy(state[order])[None],
+            score=torch.from_numpy(person.score[order]).float()[None],
+            weight=torch.from_numpy(person.weight[order]).float()[None],
+            others=torch.from_numpy(others[:, order]).float()[None],
+            synthetic=torch.tensor([synthetic]),
+        )
+
+    def _matrix(
+        self,
+        random: np.random.Generator,
+        person: _Person,
+        seen: Bool[np.ndarray, " 21"],
+        limits: Float[np.ndarray, "4"],
+    ) -> tuple[Matrix, bool]:
+        """From the image to a random crop, and whether it is mirrored."""
+        settings = self.settings.augmentation
+        low = np.maximum(person.box[:2], limits[:2])
+        high = np.minimum(person.box[2:], limits[2:])
+        if seen.sum() >= MIN_VISIBLE and random.random() < settings.tight:
+            low = person.xy[seen].min(0)
+            high = person.xy[seen].max(0)
+        side = max(float((high - low).max()), 8.0)
+        middle = (low + high) / 2 + settings.shift * side * random.normal(0, 1, 2)
+        half = side / 2 * np.exp(np.clip(settings.scale * random.normal(), -0.5, 0.5))
+        angle = 0.0
+        if random.random() < settings.rotation_probability:
+            angle = np.radians(settings.rotation) * random.uniform(-1, 1)
+        top = middle + half * np.array([np.sin(angle), -np.cos(angle)])
+        matrix = CROP.matrices(np.concatenate([middle, top])[None])[0]
+        mirrored = bool(random.random() < 0.5)
+        if mirrored:
+            matrix = compose(np.array([[-1.0, 0, SIDE - 1], [0, 1, 0]]), matrix)
+        return matrix, mirrored
+
+
+def _inside(xy: Float[np.ndarray, "*any 2"], limits: Float[np.ndarray, "4"]) -> Bool[np.ndarray, "*any"]:
+    return np.all((xy >= limits[:2]) & (xy < limits[2:]), axis=-1)
+
+
+def _draw(
+    person: _Person, covers: Sequence[Cover], matrix: Matrix, limits: Float[np.ndarray, "4"]
+) -> tuple[RGB, RGB, Float[np.ndarray, "256 256"]]:
+    """The crop, that of the photograph alone, and what is in front of the photograph, 0..1."""
+    size = (SIDE, SIDE)
+    to_crop = compose(matrix, person.to_proportions)
+    image = cv2.warpAffine(person.image, to_crop, size, flags=cv2.INTER_LINEAR)
+    photograph = np.zeros_like(image)
+    if person.background is person.image:
+        photograph = image.copy()
+    elif person.background is not None:
+        photograph = cv2.warpAffine(person.background, to_crop, size, flags=cv2.INTER_LINEAR)
+    covered: np.ndarray = np.zeros(size, np.float32)
+    if person.foreground is not None:
+        covered = cv2.warpAffine(person.foreground, to_crop, size, flags=cv2.INTER_LINEAR)
+    for cover in covers:
+        cover.draw(image, covered, matrix)
+    corners = transform_points(matrix, limits[[[0, 1], [2, 1], [2, 3], [0, 3]]])
+    frame = np.zeros(size, np.uint8)
+    cv2.fillConvexPoly(frame, np.rint(corners * 16).astype(np.int32), 1, shift=4)
+    image *= frame[..., None]
+    photograph *= frame[..., None]
+    return image, photograph, covered
+
+
+def _change_colours(random: np.random.Generator, image: RGB, settings: CropAugmentation) -> RGB:
+    """Another exposure and tint, grey, fewer pixels, or a coarse JPEG file."""
+    if random.random() < settings.colour:
+        gain = np.exp(random.normal(0, 0.2) + random.normal(0, 0.06, 3))
+        gamma = np.exp(random.normal(0, 0.2))
+        levels = np.clip(255 * (np.arange(256) / 255)[:, None] ** gamma * gain, 0, 255).astype(np.uint8)
+        image = cv2.LUT(image, levels[None])
+        if random.random() < 0.1:
+            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if random.random() < settings.blur:
+        if random.random() < 0.5:
+            small = int(random.integers(72, 200))
+            image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (SIDE, SIDE))
+        else:
+            quality = int(random.integers(15, 60))
+            jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+            image = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    return image
+
+
+def draw_samples(people: People, batches: int, *, seed: int) -> list[Sample]:
+    """Batches of 16 people for calibration and tests, half of them photographed; the same for the same seed."""
+    sampler = CropSampler(people, SampleSettings(photographs=0.5, nobody=0.0), 16)
+    generator = Generator().manual_seed(seed)
+    return [sampler.draw(generator) for _ in range(batches)]
+
+
+def stack(samples: Sequence[Sample]) -> Sample:
+    """Several batches as one."""
+    most = max(sample.others.shape[1] for sample in samples)
+    joined = {}
+    for name in (entry.name for entry in fields(Sample)):
+        values = [getattr(sample, name) for sample in samples]
+        if name == "others":
+            values = [pad(value, (0, 0, 0, 0, 0, most - value.shape[1]), value=torch.nan) for value in values]
+        joined[name] = torch.cat(values)
+    return Sample(**joined)

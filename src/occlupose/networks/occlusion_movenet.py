@@ -1,0 +1,217 @@
+"""MoveNet Thunder for hidden joints: heatmaps that are dark where a joint cannot be seen, and a second answer for where
+it is then.
+
+The backbone, the heatmaps and their offsets are Thunder's (`networks.movenet`), for the joints of COCO21 and trained
+further by `methods.movenet`. A heatmap has no peak at an occluded joint (OANet eq. 1). As in HUPOR, a second branch
+infers the joints that cannot be seen: for each joint the probability of every place, in a grid that reaches beyond the
+crop. It takes the part of the centre and the regression in Thunder's decoding: of several people's peaks it chooses the
+person's. The branch and the decoding are ours.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+from occlupose.networks.movenet import (
+    SCALE,
+    FeaturePyramid,
+    MobileNetV2,
+    Thunder,
+    find_peaks,
+    gather_positions,
+    head,
+)
+from occlupose.skeletons import COCO21
+
+JOINTS = len(COCO21)
+SIDE = 256
+"""Pixels, of the crop."""
+
+PLACE_STRIDE = 8
+"""Pixels between the cells of the places."""
+
+MARGIN = 8
+"""Cells by which the places reach beyond each edge of the crop."""
+
+WIDTH = 96
+"""Channels of the branch of places."""
+
+FLOOR = 0.02
+"""Weight of a peak where the place of the joint has the probability 0; 1 is the weight of the most likely place."""
+
+FEATURES = 4
+"""Numbers that the probability of a visible joint depends on."""
+
+FROZEN_BLOCKS = 6
+"""Blocks of the backbone whose weights remain Thunder's: those up to stride 8."""
+
+
+class Keypoints(NamedTuple):
+    """What the network says of the person in the middle of each crop. Positions are px from the edge of the crop.
+
+    Attributes:
+        xy: of the peak of each joint's heatmap, where it would be seen.
+        score: confidence of the peak, 0..1.
+        visible: probability that the joint is visible, if it is in the image; calibrated.
+        place: the mean of the places of each joint, wherever it is.
+        covariance: of the places: variance of x, covariance, variance of y, px^2; calibrated.
+        peaks, peak_score: as `movenet.find_peaks` returns them.
+    """
+
+    xy: Float[Tensor, "batch 21 2"]
+    score: Float[Tensor, "batch 21"]
+    visible: Float[Tensor, "batch 21"]
+    place: Float[Tensor, "batch 21 2"]
+    covariance: Float[Tensor, "batch 21 3"]
+    peaks: Float[Tensor, "batch 21 4 2"]
+    peak_score: Float[Tensor, "batch 21 4"]
+
+
+class OcclusionMoveNet(nn.Module):
+    """The network. It starts as Thunder; see `start_from`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = MobileNetV2(1.75)
+        self.pyramid = FeaturePyramid(self.backbone.channels)
+        self.heads = nn.ModuleDict({"heatmap": head(JOINTS), "offset": head(2 * JOINTS)})
+        self.places = PlaceBranch(self.backbone.channels)
+        self.visible_weight = nn.Parameter(torch.zeros(JOINTS, FEATURES), requires_grad=False)
+        self.visible_bias = nn.Parameter(torch.zeros(JOINTS), requires_grad=False)
+        self.spread = nn.Parameter(torch.ones(JOINTS), requires_grad=False)
+
+    def start_from(self, thunder: Thunder) -> None:
+        """Copies Thunder's weights. The joints of the feet begin as ankles."""
+        self.backbone.load_state_dict(thunder.backbone.state_dict())
+        self.pyramid.load_state_dict(thunder.pyramid.state_dict())
+        rows = COCO21.index(*COCO21.joints[:17], *(f"{joint.split('_')[0]}_ankle" for joint in COCO21.joints[17:]))
+        both = [2 * row + axis for row in rows for axis in (0, 1)]
+        for name, order in (("heatmap", rows), ("offset", both)):
+            state = thunder.heads[name].state_dict()
+            self.heads[name].load_state_dict(
+                {key: value[order] if key.startswith("2.") else value for key, value in state.items()}
+            )
+
+    def maps(
+        self, images: UInt8[Tensor, "batch 256 256 3"]
+    ) -> tuple[dict[str, Float[Tensor, "batch channel 64 64"]], Float[Tensor, "batch 21 48 48"]]:
+        """Heatmaps (logits) and offsets as Thunder's, and the places: log probabilities of the cells, which begin
+        MARGIN cells before the crop.
+        """
+        x = images.permute(0, 3, 1, 2).float() * SCALE - 1
+        features = self.backbone(x)
+        fine = self.pyramid(features)
+        maps = {name: layers(fine) for name, layers in self.heads.items()}
+        places = self.places(features).float()
+        return maps, places.flatten(2).log_softmax(2).unflatten(2, places.shape[2:])
+
+    def forward(self, images: UInt8[Tensor, "batch 256 256 3"]) -> Keypoints:
+        """Keypoints of the person in the middle of each RGB crop."""
+        return self.decode(*self.maps(images))
+
+    def decode(
+        self, maps: dict[str, Float[Tensor, "batch channel 64 64"]], places: Float[Tensor, "batch 21 48 48"]
+    ) -> Keypoints:
+        """Keypoints from the outputs of `maps`."""
+        heatmap = maps["heatmap"].sigmoid()
+        cell = (heatmap * peak_weights(places)).flatten(2).argmax(2)
+        score = heatmap.flatten(2).gather(2, cell[..., None])[..., 0]
+        xy = gather_positions(maps["offset"], cell[:, None], heatmap.shape[3])[:, 0]
+        place, covariance = place_moments(places)
+        covariance = covariance * self.spread[:, None] ** 2
+        features = visibility_features(score, xy, place, covariance)
+        visible = ((features * self.visible_weight).sum(2) + self.visible_bias).sigmoid()
+        return Keypoints(xy, score, visible, place, covariance, *find_peaks(maps))
+
+
+class PlaceBranch(nn.Module):
+    """For each joint the places where it may be, from the features of the backbone at strides 32, 16 and 8.
+
+    The features are padded to the margin, and kernels of 7 x 7 cells at stride 32 reach over the whole crop.
+    """
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        coarse, middle, fine = channels[3], channels[2], channels[1]
+        self.lateral = nn.ModuleList(nn.Conv2d(into, WIDTH, 1) for into in (coarse, middle, fine))
+        self.mix = nn.ModuleList([Mixer(7), Mixer(7), Mixer(7), Mixer(5)])
+        self.out = nn.Conv2d(WIDTH, JOINTS, 1)
+
+    def forward(self, features: list[Float[Tensor, "batch channel y x"]]) -> Float[Tensor, "batch 21 48 48"]:
+        padded = [
+            functional.pad(lateral(feature), [margin] * 4)
+            for lateral, feature, margin in zip(self.lateral, features[:0:-1], (2, 4, 8), strict=True)
+        ]
+        x = self.mix[1](self.mix[0](padded[0]))
+        x = self.mix[2](_double(x) + padded[1])
+        x = self.mix[3](_double(x) + padded[2])
+        return self.out(functional.relu(x))
+
+
+class Mixer(nn.Module):
+    """A residual block: a filter for each channel, then two mixtures of channels (MobileNetV2's, the other way
+    round).
+    """
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.filter = nn.Conv2d(WIDTH, WIDTH, kernel, padding=kernel // 2, groups=WIDTH)
+        self.widen = nn.Conv2d(WIDTH, 2 * WIDTH, 1)
+        self.narrow = nn.Conv2d(2 * WIDTH, WIDTH, 1)
+
+    def forward(self, x: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y x"]:
+        return x + self.narrow(functional.relu(self.widen(self.filter(functional.relu(x)))))
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def peak_weights(places: Float[Tensor, "batch 21 48 48"]) -> Float[Tensor, "batch 21 64 64"]:
+    """Weight of each cell of the heatmaps by how likely the joint's place is near it: from FLOOR to 1."""
+    near = functional.avg_pool2d(places.exp(), 3, 1, 1)
+    inside = _double(near[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN])
+    return FLOOR + (1 - FLOOR) * inside / near.amax((2, 3), keepdim=True)
+
+
+def place_moments(
+    places: Float[Tensor, "batch 21 48 48"],
+) -> tuple[Float[Tensor, "batch 21 2"], Float[Tensor, "batch 21 3"]]:
+    """Mean and covariance (xx, xy, yy) of the places, px from the edge of the crop."""
+    probability = places.exp()
+    steps = PLACE_STRIDE * (torch.arange(places.shape[3], dtype=places.dtype, device=places.device) + 0.5 - MARGIN)
+    across = probability.sum(2)
+    down = probability.sum(3)
+    x = (across * steps).sum(2)
+    y = (down * steps).sum(2)
+    own = PLACE_STRIDE**2 / 12  # of a cell
+    dx = steps - x[..., None]
+    dy = steps - y[..., None]
+    xx = (across * dx**2).sum(2) + own
+    yy = (down * dy**2).sum(2) + own
+    xy = ((probability * dx[:, :, None]).sum(3) * dy).sum(2)
+    return torch.stack([x, y], 2), torch.stack([xx, xy, yy], 2)
+
+
+def visibility_features(
+    score: Float[Tensor, "batch 21"],
+    xy: Float[Tensor, "batch 21 2"],
+    place: Float[Tensor, "batch 21 2"],
+    covariance: Float[Tensor, "batch 21 3"],
+) -> Float[Tensor, "batch 21 4"]:
+    """What tells whether a joint is visible: the logit of its peak, the logarithm of the spread of its place, the
+    distance of the two in that spread, and the logit of the mean confidence of the person's joints.
+    """
+    logit = _logit(score)
+    spread = (covariance[..., 0] + covariance[..., 2]).sqrt()
+    apart = (xy - place).square().sum(2).sqrt() / spread
+    everybody = _logit(score.mean(1, keepdim=True)).expand_as(logit)
+    return torch.stack([logit, spread.log(), apart.clamp_max(5), everybody], 2)
+
+
+def _logit(x: Tensor) -> Tensor:
+    x = x.clamp(1e-4, 1 - 1e-4)
+    return (x / (1 - x)).log()
