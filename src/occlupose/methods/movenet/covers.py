@@ -87,11 +87,11 @@ class CoverSettings(Bounded):
         OccluposeError: a value is out of range.
     """
 
-    blocks: LimbBlocks | None = field(default_factory=lambda: LimbBlocks(probability=0.4, relative_to="box"))
+    blocks: LimbBlocks | None = field(default_factory=lambda: LimbBlocks(probability=0.35, relative_to="box"))
     things: Fraction = 0.3
-    cutouts: Fraction = 0.35
+    cutouts: Fraction = 0.3
     desks: Fraction = 0.12
-    truncation: Fraction = 0.2
+    truncation: Fraction = 0.15
 
 
 def draw_covers(
@@ -154,8 +154,9 @@ def _thing(
     size = 128
     if random.random() < 0.7:
         photograph = photographs()
-        part = random.integers(60, 240)
-        left, top = random.integers(0, np.array(photograph.shape[1::-1]) - part)
+        size_there = np.array(photograph.shape[1::-1])
+        part = min(random.integers(60, 240), size_there.min())
+        left, top = random.integers(0, np.maximum(size_there - part, 1))
         pixels = cv2.resize(photograph[top : top + part, left : left + part], (size, size))
     else:
         noise = random.normal(0, random.uniform(0, 25), (size, size, 1))

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import local
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -71,7 +72,7 @@ class PhotographLabels:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(*(file[field.name] for field in fields(cls)))
-        except (OSError, KeyError, ValueError, EOFError) as error:
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise unreadable(path, error, "delete it, and start again") from error
 
     def of(self, chosen: Callable[[str], bool]) -> "PhotographLabels":

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -55,7 +56,7 @@ class SyntheticScene:
                 if image is None:
                     raise ValueError("its image is damaged")
                 return cls(image, file["surface"], file["xy"], file["state"])
-        except (OSError, KeyError, ValueError, EOFError, cv2.error) as error:
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile, cv2.error) as error:
             raise unreadable(path, error, "delete it, and start again") from error
 
     def to_bytes(self) -> bytes:

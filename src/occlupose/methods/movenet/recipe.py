@@ -38,14 +38,14 @@ class MoveNetRecipe(Bounded):
     structure: StructureTerm | None = field(default_factory=lambda: StructureTerm(schedule=Step(at=0.5, weight=0.1)))
     offset_weight: NonNegative = 0.5
     place_weight: NonNegative = 0.4
-    heads_rate: NonNegative = 0.3
-    pyramid_rate: NonNegative = 0.1
-    backbone_rate: NonNegative = 0.05
+    heads_rate: NonNegative = 0.5
+    pyramid_rate: NonNegative = 0.2
+    backbone_rate: NonNegative = 0.1
     scenes: Count = 3000
     batch: Count = 16
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(
-            steps=7500, learning_rate=1e-3, weight_decay=1e-4, warm_up_steps=200, max_grad_norm=5.0
+            steps=6500, learning_rate=1e-3, weight_decay=1e-4, warm_up_steps=200, max_grad_norm=5.0
         )
     )
     seed: Seed = 0

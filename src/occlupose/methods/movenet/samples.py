@@ -33,6 +33,9 @@ MIN_VISIBLE = 3
 """Joints of a person that remain visible behind covers."""
 MIN_SCENE_SIDE = 70
 """Larger side of the box around the visible joints of a synthetic person, px."""
+UNSURE = 0.1
+SURE = 0.5
+"""Mean confidence of a joint in a photograph from which on its peak is the highest; lower ones rise from UNSURE."""
 DOUBTFUL = 0.5
 """Weight of the place of a joint on which the views agree without confidence."""
 
@@ -51,13 +54,13 @@ class CropAugmentation(Bounded):
         blur: probability of fewer pixels or of a coarse JPEG file.
     """
 
-    tight: Fraction = 0.5
-    scale: NonNegative = 0.15
-    shift: NonNegative = 0.06
-    rotation: Rotation = 35.0
-    rotation_probability: Fraction = 0.5
+    tight: Fraction = 0.4
+    scale: NonNegative = 0.12
+    shift: NonNegative = 0.05
+    rotation: Rotation = 25.0
+    rotation_probability: Fraction = 0.35
     colour: Fraction = 0.6
-    blur: Fraction = 0.3
+    blur: Fraction = 0.2
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ class People:
             box=self.labels.box[person].astype(float),
             xy=self.labels.xy[person] - 0.5,
             state=np.where(score >= CONFIDENT, VISIBLE, UNKNOWN).astype(np.uint8),
-            score=score,
+            score=np.clip((score - UNSURE) / (SURE - UNSURE), 0, 1),
             weight=weight,
             others=NOBODY,
             size=np.array([ratio * image.shape[1], image.shape[0]]),
@@ -423,7 +426,7 @@ def _change_colours(random: np.random.Generator, image: RGB, settings: CropAugme
             image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if random.random() < settings.blur:
         if random.random() < 0.5:
-            small = int(random.integers(72, 200))
+            small = int(random.integers(96, 200))
             image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (SIDE, SIDE))
         else:
             quality = int(random.integers(15, 60))
