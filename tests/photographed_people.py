@@ -33,9 +33,10 @@ def write_photographs(folder: Path, count: int, *, score: float = 0.8) -> Photog
     names = [f"{number:03}.jpg" for number in range(count)]
     for name in names:
         Image.fromarray(random.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(folder / name)
-        x, y = (BOX[0] + BOX[2]) / 2 / 128, (BOX[1] + BOX[3]) / 2 / SIDE
-        width, height = (BOX[2] - BOX[0]) / 128, (BOX[3] - BOX[1]) / SIDE
-        (folder / name).with_suffix(".txt").write_text(f"0 {x} {y} {width} {height}\n")
+        middle = (np.array(BOX[:2]) + BOX[2:]) / 2 / (128, SIDE)
+        size = (np.array(BOX[2:]) - BOX[:2]) / (128, SIDE)
+        numbers = " ".join(f"{value:.6f}" for value in (*middle, *size))
+        (folder / name).with_suffix(".txt").write_text(f"0 {numbers}\n")
     return PhotographLabels(
         names=np.array(names),
         aspect=np.full(count, 4 / 3),

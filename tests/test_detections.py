@@ -24,6 +24,7 @@ def test_what_is_not_given_follows_from_the_keypoints():
     np.testing.assert_array_equal(found.boxes, [[0, 1, 32, 33], [34, 35, 66, 67]])
     np.testing.assert_allclose(found.box_score, found.score.mean(1))
     assert found.xyz is None
+    assert np.isnan(found.spread).all() and np.isnan(found.probability).all()
 
 
 def test_a_person_without_keypoints_has_no_box():
@@ -38,10 +39,13 @@ def test_it_prints_in_one_line():
 
 @pytest.mark.parametrize("rows", [[1, 0], [0], [], np.array([True, False])])
 def test_people_are_selected_by_row_or_mask(rows):
-    found = two_people(xyz=np.random.default_rng(0).normal(size=(2, 17, 3)))
+    random = np.random.default_rng(0)
+    spread = random.random((2, 17))
+    probability = random.random((2, 17, 3))
+    found = two_people(xyz=random.normal(size=(2, 17, 3)), spread=spread, probability=probability)
     chosen = found.select(rows)
     index = np.array(rows, bool if len(rows) and isinstance(rows[0], np.bool_) else int)
-    for name in ("xy", "score", "state", "boxes", "box_score", "xyz"):
+    for name in ("xy", "score", "state", "boxes", "box_score", "xyz", "spread", "probability"):
         np.testing.assert_array_equal(getattr(chosen, name), getattr(found, name)[index])
 
 
@@ -104,3 +108,13 @@ def test_the_side_of_a_box_is_the_longer_one_and_at_least_a_pixel():
     boxes = np.array([[0, 0, 30, 20], [5, 5, 6, 45], [7, 7, 7, 7.5]], np.float32)
     assert box_sides(boxes).tolist() == [30, 40, 1]
     assert box_sides(boxes[1]) == 40
+
+
+def test_another_skeleton_takes_the_mean_spread_and_probability():
+    spread = np.arange(34.0).reshape(2, 17)
+    probability = np.tile(spread[..., None], 3) / (1, 2, 4)
+    found = two_people(spread=spread, probability=probability).to(H36M17)
+    pelvis = H36M17.index("pelvis")[0]
+    hips = COCO17.index("left_hip", "right_hip")
+    np.testing.assert_allclose(found.spread[:, pelvis], spread[:, hips].mean(1))
+    np.testing.assert_allclose(found.probability[:, pelvis], probability[:, hips].mean(1))

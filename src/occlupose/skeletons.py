@@ -268,7 +268,7 @@ BODY26 = Skeleton(
 
 _FEET = "left_big_toe right_big_toe left_heel right_heel".split()
 
-FEET4 = Skeleton(name="feet4", joints=tuple(_FEET), limbs=())
+FEET4 = Skeleton(name="feet4", joints=tuple(_FEET), limbs=_pairs("left_heel left_big_toe, right_heel right_big_toe"))
 
 COCO21 = Skeleton(
     name="coco21",

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from occlupose.codecs.crops import similarity
-from occlupose.frontends.topdown import ESTABLISHED_AGE, KNOWN_SIMILARITY, RegionEstimates, TopDown
+from occlupose.frontends.topdown import (
+    ESTABLISHED_AGE,
+    KNOWN_SIMILARITY,
+    RegionEstimates,
+    TopDown,
+    make_detections,
+    state_probability,
+)
 from occlupose.media import Frame
 from occlupose.skeletons import COCO17
 
@@ -223,3 +230,34 @@ def test_guessed_joints_do_not_make_two_people_one():
     guessed = replace(certain, score=np.concatenate([certain.score[:1], certain.score[1:] * (np.arange(17) < 6)]))
     assert frontend._distinct(certain, 0.5) == [0]
     assert frontend._distinct(guessed, 0.5) == [0, 1]
+
+
+# ------------------------------------------------------------------------------------------------- states of joints
+
+
+@pytest.mark.parametrize(
+    "x, outside",
+    [(50.0, 0.0), (-0.5, 0.5), (99.5, 0.5), (-10.5, 0.8413), (-300.0, 1.0)],
+)
+def test_a_hidden_joint_is_outside_as_far_as_its_spread_reaches_there(x, outside):
+    """An image of 100 x 100 px ends at -0.5 and 99.5; the spread is 10 px, so 10 px are one standard deviation."""
+    xy = np.array([[[x, 50.0]]])
+    visible = np.array([[0.25]])
+    absent, occluded, seen = state_probability(xy, visible, np.array([[10.0]]), (100, 100))[0, 0]
+    assert absent == pytest.approx(0.75 * outside, abs=1e-3)
+    assert absent + occluded + seen == pytest.approx(1) and seen == 0.25
+
+
+def test_without_a_spread_nothing_is_said_of_the_states():
+    found = state_probability(np.zeros((1, 17, 2)), np.full((1, 17), 0.5), np.full((1, 17), np.nan), (100, 100))
+    assert np.isnan(found).all()
+
+
+def test_detections_have_the_spread_and_the_probabilities():
+    xy = np.random.default_rng(0).uniform(20, 80, (2, 17, 2))
+    regions = np.tile([50.0, 50, 50, 10], (2, 1))
+    estimates = RegionEstimates(xy, np.full((2, 17), 0.8), np.ones(2), regions, spread=np.full((2, 17), 3.0))
+    found = make_detections(estimates, COCO17, (100, 100))
+    assert (found.spread == 3).all()
+    np.testing.assert_allclose(found.probability[..., 2], found.score)
+    np.testing.assert_allclose(found.probability.sum(-1), 1, atol=1e-6)

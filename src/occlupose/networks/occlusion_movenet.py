@@ -119,12 +119,12 @@ class OcclusionMoveNet(nn.Module):
         heatmap = maps["heatmap"].sigmoid()
         cell = (heatmap * peak_weights(places)).flatten(2).argmax(2)
         score = heatmap.flatten(2).gather(2, cell[..., None])[..., 0]
-        xy = gather_positions(maps["offset"], cell[:, None], heatmap.shape[3])[:, 0]
+        xy = gather_positions(maps["offset"], cell[:, None], heatmap.shape[3], JOINTS)[:, 0]
         place, covariance = place_moments(places)
         covariance = covariance * self.spread[:, None] ** 2
         features = visibility_features(score, xy, place, covariance)
         visible = ((features * self.visible_weight).sum(2) + self.visible_bias).sigmoid()
-        return Keypoints(xy, score, visible, place, covariance, *find_peaks(maps))
+        return Keypoints(xy, score, visible, place, covariance, *find_peaks(maps, JOINTS))
 
 
 class PlaceBranch(nn.Module):
@@ -135,8 +135,7 @@ class PlaceBranch(nn.Module):
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        coarse, middle, fine = channels[3], channels[2], channels[1]
-        self.lateral = nn.ModuleList(nn.Conv2d(into, WIDTH, 1) for into in (coarse, middle, fine))
+        self.lateral = nn.ModuleList(nn.Conv2d(into, WIDTH, 1) for into in channels[:0:-1])
         self.mix = nn.ModuleList([Mixer(7), Mixer(7), Mixer(7), Mixer(5)])
         self.out = nn.Conv2d(WIDTH, JOINTS, 1)
 

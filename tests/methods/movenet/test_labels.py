@@ -27,7 +27,8 @@ def labelled(tmp_path_factory):
     square = cv2.resize(image, (360, 360), interpolation=cv2.INTER_AREA)
     Image.fromarray(square).save(folder / "her.png")
     Image.fromarray(square).save(folder / "her.jpg", quality=95)
-    low, high = box[:2] / (480, 360), box[2:] / (480, 360)
+    low = box[:2] / (480, 360)
+    high = box[2:] / (480, 360)
     middle = (low + high) / 2
     (folder / "her.txt").write_text(f"0 {middle[0]} {middle[1]} {high[0] - low[0]} {high[1] - low[1]}\n")
     (path,) = write_labels(folder, folder / "labels", threads=1)

@@ -132,7 +132,8 @@ def test_other_offsets_are_thunders():
 def test_the_loss_of_places_is_that_of_the_cells_around():
     """In the middle of a cell that of this cell alone; between two cells the mean of both."""
     places = torch.randn(1, 21, 48, 48).flatten(2).log_softmax(2).unflatten(2, (48, 48))
-    x, y = 20, 10
+    x = 20
+    y = 10
     middle = tuple(PLACE_STRIDE * (cell + 0.5 - MARGIN) for cell in (x, y))
     expected = -places[0, :, y, x].mean()
     torch.testing.assert_close(place_loss(places, sample(xy=middle)), expected, atol=1e-3, rtol=0)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from interrupted_runs import kill_after, run_to_the_end
 from occlupose.errors import OccluposeError
-from occlupose.frontends.movenet import OcclusionMoveNet
+from occlupose.frontends.movenet import MoveNetOcclusion
 from occlupose.methods.movenet import train as training
 from occlupose.methods.movenet.recipe import RECIPES
 from occlupose.methods.movenet.samples import CropSampler
@@ -112,7 +112,7 @@ def test_the_card_says_how_it_was_trained(trained):
 
 
 def test_the_weights_are_a_front_end(trained):
-    network = OcclusionMoveNet(trained, threads=1)
+    network = MoveNetOcclusion(trained, threads=1)
     found = network.detail(np.zeros((3, 256, 256, 3), np.uint8))
     assert found.xy.shape == (3, 21, 2) and found.spread.shape == (3, 21) and found.peaks.shape == (3, 21, 4, 3)
     assert network.detail(np.zeros((0, 256, 256, 3), np.uint8)).xy.shape == (0, 21, 2)
@@ -124,7 +124,7 @@ def test_weights_that_are_not_numbers_are_refused(trained, tmp_path):
     path = tmp_path / "nan.safetensors"
     weights.save(tensors, header(trained), path)
     with pytest.raises(OccluposeError, match=r"^.*nan\.safetensors: places\.out\.bias has values that are not numbers"):
-        OcclusionMoveNet(path)
+        MoveNetOcclusion(path)
 
 
 def test_a_run_with_other_labels_is_not_resumed(data, trained, tmp_path):

@@ -38,14 +38,14 @@ class MoveNetRecipe(Bounded):
     structure: StructureTerm | None = field(default_factory=lambda: StructureTerm(schedule=Step(at=0.5, weight=0.1)))
     offset_weight: NonNegative = 0.5
     place_weight: NonNegative = 0.4
-    heads_rate: NonNegative = 0.5
-    pyramid_rate: NonNegative = 0.2
-    backbone_rate: NonNegative = 0.1
+    heads_rate: NonNegative = 0.2
+    pyramid_rate: NonNegative = 0.07
+    backbone_rate: NonNegative = 0.05
     scenes: Count = 3000
     batch: Count = 16
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(
-            steps=6500, learning_rate=1e-3, weight_decay=1e-4, warm_up_steps=200, max_grad_norm=5.0
+            steps=6300, learning_rate=1e-3, weight_decay=1e-4, warm_up_steps=200, max_grad_norm=5.0
         )
     )
     seed: Seed = 0

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from occlupose.methods.movenet.samples import CELLS, CropSampler, People, Sample
 from occlupose.networks import pretrained
 from occlupose.networks.movenet import Thunder
 from occlupose.networks.occlusion_movenet import FROZEN_BLOCKS, OcclusionMoveNet
-from occlupose.networks.weights import half_kernels
+from occlupose.networks.weights import half_precision
 from occlupose.networks.weights import save as save_weights
 from occlupose.skeletons import COCO21
 from occlupose.threads import opencv_on_one_thread
@@ -148,7 +149,9 @@ class MoveNetTask(TrainingTask):
         assert isinstance(network, OcclusionMoveNet)
         calibrate(network, draw_samples(self.training.people("calibration"), CALIBRATION_BATCHES, seed=1))
         header = {"format": pretrained.FORMAT, "model": NETWORK}
-        save_weights(half_kernels(network.state_dict()), header, path)
+        save_weights(half_precision(network.state_dict()), header, path)
+        if find_spec("onnx"):  # only this package needs the graph anew, when the module changes
+            pretrained.export_graph(NETWORK, network, path.with_suffix(".onnx"))
 
     def describe(self, network: nn.Module) -> dict[str, object]:
         return {
