@@ -417,10 +417,11 @@ class BoxedJoints:
             "hidden joints, oks": ~self.visible,
             "close-ups, oks": self.visible & self.close,
         }
-        found = {
-            name: float((weight * self.similarity)[rows].sum() / weight[rows].sum()) for name, rows in parts.items()
-        }
-        return found | {"visible or hidden, auc": self._area(weight)}
+        with np.errstate(invalid="ignore"):  # a draw may have no such joint
+            found = {name: (weight * self.similarity)[rows].sum() / weight[rows].sum() for name, rows in parts.items()}
+            return {name: float(value) for name, value in found.items()} | {
+                "visible or hidden, auc": self._area(weight)
+            }
 
     def _area(self, weight: Float[np.ndarray, " joint"]) -> float:
         """Probability that a visible joint has a higher confidence than a hidden one."""

@@ -377,6 +377,56 @@ def real_photographs() -> str:
     return _table_of_lines(["", "people", "predictions", "AP", "AP, hidden joints"], lines) + _caption("real")
 
 
+def real_joints() -> str:
+    """Similarity of visible and hidden joints in true boxes, and how well both are told apart, with the gain."""
+    metrics = {
+        "visible joints, oks": "OKS of visible joints",
+        "hidden joints, oks": "OKS of hidden joints",
+        "close-ups, oks": "OKS in close-ups",
+        "visible or hidden, auc": "AUC",
+    }
+    systems: dict[str, dict[str, float]] = {}
+    for (system, part), values in _by_part("photographs").items():
+        if part.startswith("joints in true boxes"):
+            found = {f"{part.partition(', ')[2]}, {metric}": value for metric, value in values.items()}
+            systems.setdefault(system, {}).update(found)
+    lines = []
+    for system, values in systems.items():
+        line = [system]
+        for metric in metrics:
+            gain = f"{values[f'{metric} gain']:+.3f}"
+            interval = f"{values[f'{metric} gain_low']:+.3f} to {values[f'{metric} gain_high']:+.3f}"
+            line.append(f"{values[metric]:.3f} ({gain}, {interval})")
+        lines.append(line)
+    return _table_of_lines(["", *metrics.values()], lines) + _caption("real")
+
+
+OCCLUDED_METRICS = {
+    "visible, median error": "visible: median error",
+    "visible, near": "within 0.05",
+    "occluded, median error": "occluded: median error",
+    "occluded, 90 % error": "90 %",
+    "outside, median error": "outside: median error",
+    "auc": "AUC",
+    "recall": "recall",
+    "f1": "F1",
+    "false alarms": "false alarms",
+    "calibration error": "calibration error",
+}
+"""Columns of the table of hidden keypoints and their titles."""
+
+
+def occluded_keypoints() -> str:
+    """Every network on held-out photographs and synthetic people."""
+    metrics: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in _rows("occluded_keypoints"):
+        key = (row["network"], row["runs"], row["data"])
+        metrics.setdefault(key, {})[row["metric"]] = float(row["value"])
+    lines = [[*key, *(f"{values[name]:.3f}" for name in OCCLUDED_METRICS)] for key, values in metrics.items()]
+    columns = ["", "runs", "data", *OCCLUDED_METRICS.values()]
+    return _table_of_lines(columns, lines) + _caption("occluded_keypoints")
+
+
 def networks_oracle() -> str:
     """The differences of each network and runtime from TensorFlow."""
     lines = []
@@ -439,6 +489,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "parts of hupor_ablation": hupor_ablation,
     "video of real": real_video,
     "photographs of real": real_photographs,
+    "joints of real": real_joints,
+    "whole occluded_keypoints": occluded_keypoints,
     "all of networks_oracle": networks_oracle,
     "all of runtimes": runtimes,
 }

@@ -142,3 +142,43 @@ def test_intervals_hold_the_score_and_are_repeatable(real, crowd):
     assert scores == real.score_photographs(results, truth, DETECTED, 50)
     for joints in ("all joints", "hidden joints"):
         assert scores[f"{joints}, ap_low"] < scores[f"{joints}, ap"] < scores[f"{joints}, ap_high"]
+
+
+# -------------------------------------------------------------------------------------------- joints in true boxes
+
+
+def boxed(real, similarity, confidence, visible=(True, True, False), image=(0, 0, 1)):
+    close = np.zeros(3, bool)
+    close[0] = True
+    return real.BoxedJoints(np.array(similarity), np.array(confidence), np.array(visible), close, np.array(image))
+
+
+def test_similarity_of_visible_and_hidden_joints(real):
+    found = boxed(real, [1.0, 0.5, 0.2], [0.9, 0.1, 0.4]).metrics()
+    assert found["visible joints, oks"] == pytest.approx(0.75) and found["hidden joints, oks"] == pytest.approx(0.2)
+    assert found["close-ups, oks"] == 1 and found["visible or hidden, auc"] == 0.5
+
+
+def test_photographs_that_repeat_count_as_often(real):
+    joints = boxed(real, [1.0, 0.4, 0.2], [0.9, 0.1, 0.4], visible=(True, False, True), image=(0, 0, 1))
+    found = joints.metrics(np.array([0, 0, 1]))
+    assert found["visible joints, oks"] == pytest.approx((2 * 1.0 + 0.2) / 3)
+    assert found["visible or hidden, auc"] == pytest.approx((2 * 2 + 2 * 1) / 6)
+
+
+def test_the_gain_over_itself_is_nothing(real):
+    joints = boxed(real, [1.0, 0.5, 0.2], [0.9, 0.1, 0.4], visible=(True, False, True))
+    found = real.score_boxed(joints, joints, draws=20)
+    gains = [value for name, value in found.items() if "gain" in name]
+    assert len(gains) == 12 and np.nan_to_num(gains).tolist() == [0] * 12
+
+
+def test_the_interval_of_a_gain_is_around_it(real):
+    random = np.random.default_rng(0)
+    image = np.arange(100)
+    visible = random.random(100) < 0.5
+    worse = real.BoxedJoints(random.random(100), random.random(100), visible, visible, image)
+    better = replace(worse, similarity=worse.similarity + random.uniform(0, 0.2, 100))
+    found = real.score_boxed(better, worse, draws=200)
+    name = "joints in true boxes, visible joints, oks gain"
+    assert 0.07 < found[f"{name}_low"] < found[name] < found[f"{name}_high"] < 0.13

@@ -60,7 +60,7 @@ class MoveNetOcclusion:
         device: torch device, or cpu.
     """
 
-    crop = Crop(SIDE, SIDE, shift=HALF_PIXEL)
+    crop = Crop(SIDE, SIDE)
     skeleton = COCO21
     min_joint_confidence = 0.5
 

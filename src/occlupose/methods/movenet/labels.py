@@ -8,15 +8,17 @@ aspect ratios is chosen at which Thunder is most confident.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import combinations
 from pathlib import Path
 from threading import local
 from zipfile import BadZipFile
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from occlupose.codecs.crops import Crop, Regions, invert, radius, transform_points, upright_regions
+from occlupose.detections import overlap
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
 from occlupose.frontends.blazepose import MARGIN, SIZE, refine_landmarks
@@ -39,6 +41,15 @@ CONFIDENT = 0.35
 
 MIN_JOINTS = 4
 """Least number of confident joints of a person."""
+
+OWN = 0.7
+"""Least share of them in the person's box."""
+
+BORDER = 0.05
+"""Margin around the box, in its sides."""
+
+SAME = 0.03
+"""Distance below which a joint of two people is one, in sides of the smaller box."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +160,7 @@ class Teacher:
         )
         boxes = boxes * np.tile(sides, 2) - 0.5
         xy, score = self.label(pyramid, boxes)
-        kept = (score[:, : len(COCO17)] >= CONFIDENT).sum(1) >= MIN_JOINTS
+        kept = find_own(xy[:, : len(COCO17)], score[:, : len(COCO17)] >= CONFIDENT, boxes)
         return PhotographLabels(
             names=np.array([path.name]),
             aspect=np.array([aspect]),
@@ -191,7 +202,8 @@ class Teacher:
         xy, score = self.body(_crops(image, matrices, self.body.crop, mirrored))
         if mirrored:
             xy, score = _mirror(xy, score, self.body.crop.width, COCO17.mirror)
-        return transform_points(invert(matrices), xy) + self.body.crop.shift, score
+        shift = self.body.crop.shift * np.array([-1 if mirrored else 1, 1])  # it is one in the crop's axes
+        return transform_points(invert(matrices), xy) + shift, score
 
     def _feet(
         self,
@@ -244,6 +256,42 @@ def agree(
     mean = (weight * xy).sum(0) / weight.sum(0)
     apart = np.linalg.norm(xy - mean, axis=-1).mean(0)
     return mean, score.mean(0) * (apart <= 2 * AGREEMENT * radii[:, None])
+
+
+def find_own(
+    xy: Float[np.ndarray, "person joint 2"],
+    confident: Bool[np.ndarray, "person joint"],
+    boxes: Float[np.ndarray, "person 4"],
+) -> Bool[np.ndarray, " person"]:
+    """Which people have joints of their own, not those of somebody else in the crop: at least MIN_JOINTS confident
+    ones, most of them in the person's box, and not those of another person whose box fits them better.
+
+    Arguments:
+        confident: which joints are.
+        boxes: left, top, right, bottom, px.
+    """
+    low = boxes[:, None, :2]
+    high = boxes[:, None, 2:]
+    side = (high - low).max(-1)
+    margin = BORDER * side[..., None]
+    inside = ((xy > low - margin) & (xy < high + margin)).all(-1)
+    count = confident.sum(1)
+    kept = (count >= MIN_JOINTS) & ((inside & confident).sum(1) >= OWN * count)
+    around = np.concatenate(
+        [
+            np.where(confident[..., None], xy, np.inf).min(1, initial=np.inf),
+            np.where(confident[..., None], xy, -np.inf).max(1, initial=-np.inf),
+        ],
+        1,
+    )
+    fit = overlap(boxes, around)
+    for one, other in combinations(np.flatnonzero(kept).tolist(), 2):
+        both = confident[one] & confident[other]
+        apart = np.linalg.norm(xy[one] - xy[other], axis=-1)
+        same = both & (apart < SAME * min(side[one, 0], side[other, 0]))
+        if 2 * same.sum() > min(count[one], count[other]):
+            kept[one if fit[one] < fit[other] else other] = False
+    return kept
 
 
 def write_labels(

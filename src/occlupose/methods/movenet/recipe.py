@@ -45,7 +45,7 @@ class MoveNetRecipe(Bounded):
     batch: Count = 16
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(
-            steps=6300, learning_rate=1e-3, weight_decay=1e-4, warm_up_steps=200, max_grad_norm=5.0
+            steps=5000, learning_rate=1e-3, weight_decay=1e-4, warm_up_steps=200, max_grad_norm=5.0
         )
     )
     seed: Seed = 0

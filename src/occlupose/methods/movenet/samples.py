@@ -191,7 +191,7 @@ class People:
             background=image,
             foreground=None,
             box=self.labels.box[person].astype(float),
-            xy=self.labels.xy[person] - 0.5,
+            xy=self.labels.xy[person].astype(float),
             state=np.where(score >= CONFIDENT, VISIBLE, UNKNOWN).astype(np.uint8),
             score=np.clip((score - UNSURE) / (SURE - UNSURE), 0, 1),
             weight=weight,
@@ -309,12 +309,13 @@ class CropSampler:
     def _truncate(self, random: np.random.Generator, person: _Person) -> Float[np.ndarray, "4"]:
         """Left, top, right, bottom of the image, which may end within the person."""
         limits = np.array([-0.5, -0.5, *(person.size - 0.5)])
+        box = np.concatenate([np.maximum(person.box[:2], limits[:2]), np.minimum(person.box[2:], limits[2:])])
         if random.random() < self.settings.covers.truncation:
             edge = int(random.choice(4, p=(0.2, 0.15, 0.2, 0.45)))
             axis = edge % 2
             share = random.uniform(0.25, 0.7)
-            side = person.box[2 + axis] - person.box[axis]
-            limits[edge] = person.box[edge] + (share if edge < 2 else -share) * side
+            side = box[2 + axis] - box[axis]
+            limits[edge] = box[edge] + (share if edge < 2 else -share) * side
         return limits
 
     def _crop(

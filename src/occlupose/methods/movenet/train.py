@@ -126,7 +126,7 @@ class MoveNetTask(TrainingTask):
         return {
             "photographs": len(labels.names),
             "people": len(labels.box),
-            "labels": fingerprint([labels.xy, labels.score]),
+            "labels": fingerprint([labels.xy, labels.score, labels.box, labels.image, labels.aspect]),
             "scenes": len(self.people.scenes),
         }
 
