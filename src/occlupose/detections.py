@@ -30,7 +30,8 @@ class Detections:
         boxes: bounding boxes as left, top, right, bottom, in pixels. By default the smallest around the keypoints.
         box_score: confidence that there is a person, 0..1. By default the mean score of the keypoints.
         xyz: joints in metres in the camera frame (x right, y down, z forward), NaN where unknown; or None in 2D.
-        spread: standard deviation of each keypoint along an axis, px, NaN where unknown. By default unknown.
+        spread: standard deviation along an axis of each keypoint that is inferred, px; NaN where it is seen, or the
+            spread unknown. By default unknown.
         probability: of each state, in the order absent, occluded, visible, NaN where unknown. By default unknown.
 
     Raises:

@@ -256,8 +256,15 @@ def test_without_a_spread_nothing_is_said_of_the_states():
 def test_detections_have_the_spread_and_the_probabilities():
     xy = np.random.default_rng(0).uniform(20, 80, (2, 17, 2))
     regions = np.tile([50.0, 50, 50, 10], (2, 1))
-    estimates = RegionEstimates(xy, np.full((2, 17), 0.8), np.ones(2), regions, spread=np.full((2, 17), 3.0))
+    peak_score = np.full((2, 17), 0.9)
+    peak_score[0, 3] = 0
+    estimates = RegionEstimates(
+        *(xy, np.full((2, 17), 0.8), np.ones(2), regions),
+        peak_score=peak_score,
+        place=xy + 1,
+        spread=np.full((2, 17), 3.0),
+    )
     found = make_detections(estimates, COCO17, (100, 100))
-    assert (found.spread == 3).all()
+    assert found.spread[0, 3] == 3 and np.isnan(found.spread).sum() == 33  # of inferred joints alone
     np.testing.assert_allclose(found.probability[..., 2], found.score)
     np.testing.assert_allclose(found.probability.sum(-1), 1, atol=1e-6)

@@ -215,7 +215,7 @@ def test_the_card_names_licence_source_and_command(name):
     assert card["name"] == name
     assert card["task"] == pretrained.TASKS[name]
     assert card["licence"] == pretrained.LICENCES[name] and card["licence"].startswith("Apache-2.0")
-    assert card["data"] == pretrained.DATA[name]
+    assert card["data"].startswith(pretrained.DATA[name])
     assert re.fullmatch("[0-9a-f]{7,}", card["commit"])
     assert card["parameters"] == sum(value.numel() for value in build(name).parameters())
     if name in pretrained.TRAINED:

@@ -317,6 +317,7 @@ def train_movenet(
     data: Annotated[
         Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: data in the output folder)")
     ] = None,
+    credit: Annotated[str, arg(metavar="TEXT")] = "the user's own",
     steps: Number = None,
     batch: Number = None,
     learning_rate: Rate = None,
@@ -340,6 +341,7 @@ def train_movenet(
         recipe: shipped; without-papers, the same without dark heatmaps, covers and structure loss; or a JSON file:
             occlupose train recipe movenet writes one to start from, and the card of weights is one.
         data: Folder for the labels of the photographs and the synthetic scenes, made once, so that runs may share them.
+        credit: Where the photographs are from, and their licence, for the card.
         steps: Number of steps.
         batch: Crops in a step.
         learning_rate: Learning rate.
@@ -353,7 +355,8 @@ def train_movenet(
     optimisation = {"optimisation.steps": steps, "optimisation.learning_rate": learning_rate}
     chosen = _recipe("movenet", recipe, {"batch": batch, "seed": seed} | optimisation)
     run = _run(output, recipe, {photographs: "PHOTOGRAPHS", data: "DATA"}, resume=resume, device=device)
-    weights = train_movenet(prepare(photographs, data or output / "data", chosen.scenes), chosen, run)
+    prepared = prepare(photographs, data or output / "data", chosen.scenes)
+    weights = train_movenet(prepared, chosen, run, credit=credit)
     print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
 
 

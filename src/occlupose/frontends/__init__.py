@@ -245,7 +245,9 @@ def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropN
     if path.suffix.lower() != ".safetensors":
         raise OccluposeError(f"{path}: not a keypoint network; give a .safetensors or an .onnx file")
     written = header(path).get("format")
-    if written == pretrained.FORMAT and not flip:
+    if written == pretrained.FORMAT:
+        if flip:
+            raise OccluposeError(f"{path}: has no flip; leave it out")
         return MoveNetOcclusion(path, threads=threads, device=device)
     if written == estimators.FORMAT:
         return EstimatorNetwork(path, flip=flip, device=device)

@@ -4,10 +4,11 @@ Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The
 several is ours.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from occlupose.assets import blazepose_weights
 from occlupose.codecs.crops import Regions, crop_matrices, invert, similarity, transform_points
@@ -80,15 +81,26 @@ class BlazePose(TopDown):
 
     def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
         matrices = crop_matrices(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
-        outputs = [self.landmarks(image.crop(matrix, SIZE, SIZE)) for matrix in matrices]
+        crops = [image.crop(matrix, SIZE, SIZE) for matrix in matrices]
+        landmarks, score, presence = self.find_landmarks(crops)
+        xy = transform_points(invert(matrices), landmarks)
+        following = xy[:, CENTRE_AND_TOP].reshape(-1, 4)
+        return RegionEstimates(xy[:, JOINTS], score[:, JOINTS], presence * _upright(xy, following), following)
+
+    def find_landmarks(
+        self, crops: Sequence[UInt8[np.ndarray, "256 256 3"]]
+    ) -> tuple[
+        Float[np.ndarray, "person landmark 2"], Float[np.ndarray, "person landmark"], Float[np.ndarray, " person"]
+    ]:
+        """The landmarks of people in RGB crops, px, those of BLAZEPOSE33 first; their confidence, and that there is a
+        person, 0..1.
+        """
+        outputs = [self.landmarks(crop) for crop in crops]
         landmarks = np.array([output["landmarks"] for output in outputs], np.float64).reshape(-1, LANDMARKS, 5)
         heatmaps = np.array([output["heatmaps"] for output in outputs]).reshape(-1, CELLS, CELLS, LANDMARKS)
         presence = np.array([output["presence"][0] for output in outputs], np.float64)
-        refined = refine_landmarks(landmarks[..., :2], heatmaps)
-        xy = transform_points(invert(matrices), refined - 0.5)
-        following = xy[:, CENTRE_AND_TOP].reshape(-1, 4)
-        score = _sigmoid(landmarks[:, JOINTS, 3]) * _sigmoid(landmarks[:, JOINTS, 4])
-        return RegionEstimates(xy[:, JOINTS], score, presence * _upright(xy, following), following)
+        xy = refine_landmarks(landmarks[..., :2], heatmaps) - 0.5
+        return xy, _sigmoid(landmarks[..., 3]) * _sigmoid(landmarks[..., 4]), presence
 
 
 def refine_landmarks(

@@ -51,18 +51,32 @@ class CropKeypoints:
     """All that a network says of people in crops. Positions are crop px, pixel centres at integers.
 
     Attributes:
-        xy: keypoints; hidden ones are guesses.
+        xy: keypoints; hidden ones are inferred.
         score: confidence that each is visible, 0..1.
-        evidence: confidence that each keypoint is that of a person, 0..1.
-        spread: standard deviation of each keypoint along an axis, px, if the network knows it.
+        peak_score: confidence of the peak that each is at, 0..1; 0 where it is at none.
+        place: mean of the places where each joint may be, whether it is visible or not.
+        spread: their standard deviation along an axis, px. Both are NaN if the network does not know them.
         peaks: the highest peaks of everybody's: x, y, confidence.
     """
 
     xy: Float[np.ndarray, "person joint 2"]
     score: Float[np.ndarray, "person joint"]
-    evidence: Float[np.ndarray, "person joint"]
-    spread: Float[np.ndarray, "person joint"] | None
+    peak_score: Float[np.ndarray, "person joint"]
+    place: Float[np.ndarray, "person joint 2"]
+    spread: Float[np.ndarray, "person joint"]
     peaks: Float[np.ndarray, "person joint peak 3"]
+
+    @classmethod
+    def simple(
+        cls,
+        xy: Float[np.ndarray, "person joint 2"],
+        score: Float[np.ndarray, "person joint"],
+        peaks: Float[np.ndarray, "person joint peak 3"] | None = None,
+    ) -> "CropKeypoints":
+        """Of a network that knows keypoints and their confidence alone, and maybe peaks."""
+        if peaks is None:
+            peaks = np.zeros((*score.shape, 0, 3))
+        return cls(xy, score, score, np.full(xy.shape, np.nan), np.full(score.shape, np.nan), peaks)
 
 
 @runtime_checkable
@@ -119,10 +133,20 @@ class TopDownFrontend(TopDown):
     def separate(self, estimates: RegionEstimates, before: Float[np.ndarray, "person joint 2"]) -> RegionEstimates:
         if len(before) < 2:
             return estimates
-        xy, score = separate(estimates.xy, estimates.score, estimates.peaks, before, radius(estimates.regions))
-        changed = (score != estimates.score).any(1)
+        peak_score = estimates.peak_score
+        xy, new_score = separate(estimates.xy, peak_score, estimates.peaks, before, radius(estimates.regions))
+        ratio = np.divide(new_score, peak_score, out=np.ones_like(new_score), where=peak_score > 0)
+        score = np.minimum(estimates.score * ratio, 1)
+        changed = (new_score != peak_score).any(1)
         regions = np.where(changed[:, None], _region_around(xy, score, self.network.crop), estimates.regions)
-        return replace(estimates, xy=xy, score=score, presence=presence(score, self.skeleton), regions=regions)
+        return replace(
+            estimates,
+            xy=xy,
+            score=score,
+            presence=presence(new_score, self.skeleton),
+            regions=regions,
+            peak_score=new_score,
+        )
 
 
 class BoxFrontend:
@@ -165,22 +189,20 @@ def estimate_regions(network: CropNetwork, image: Pyramid, regions: Regions) -> 
     matrices = crop.matrices(upright_regions(regions[:, :2], radius(regions)))
     crops = [image.crop(matrix, crop.width, crop.height) for matrix in matrices]
     pixels = np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3)
-    if isinstance(network, DetailedNetwork):
-        found = network.detail(pixels)
-    else:
-        xy, score = network(pixels)
-        found = CropKeypoints(xy, score, score, None, np.zeros((*score.shape, 0, 3)))
+    found = network.detail(pixels) if isinstance(network, DetailedNetwork) else CropKeypoints.simple(*network(pixels))
     to_image = invert(matrices)
     xy = transform_points(to_image, found.xy) + crop.shift
     peaks = transform_points(to_image[:, None], found.peaks[..., :2]) + crop.shift
-    spread = None if found.spread is None else found.spread * np.linalg.norm(to_image[:, 0, :2], axis=1)[:, None]
+    scale = np.linalg.norm(to_image[:, 0, :2], axis=1)
     return RegionEstimates(
         xy=xy,
         score=found.score,
-        presence=presence(found.evidence, network.skeleton),
+        presence=presence(found.peak_score, network.skeleton),
         regions=_region_around(xy, found.score, crop),
         peaks=np.concatenate([peaks, found.peaks[..., 2:]], -1),
-        spread=spread,  # type: ignore[arg-type]
+        peak_score=found.peak_score,
+        place=transform_points(to_image, found.place) + crop.shift,
+        spread=found.spread * scale[:, None],
     )
 
 

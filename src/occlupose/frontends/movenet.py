@@ -48,7 +48,7 @@ class MoveNetThunder:
     def detail(self, crops: UInt8[np.ndarray, "person 256 256 3"]) -> CropKeypoints:
         """Keypoints in any number of RGB crops, and the peaks of everybody's."""
         xy, score, peaks, peak_score = run_in_batches(self._network, crops, THUNDER_OUTPUTS)
-        return CropKeypoints(xy - 0.5, score, score, None, join_peaks(peaks, peak_score))
+        return CropKeypoints.simple(xy - 0.5, score, join_peaks(peaks, peak_score))
 
 
 class MoveNetOcclusion:
@@ -76,10 +76,12 @@ class MoveNetOcclusion:
         """Keypoints in any number of RGB crops: peaks where they are visible, else their most likely places."""
         outputs = run_in_batches(self._network, crops, OCCLUSION_OUTPUTS)
         xy, score, visible, place, covariance, peaks, peak_score = outputs
+        seen = visible >= SEEN
         return CropKeypoints(
-            xy=np.where(visible[..., None] >= SEEN, xy, place) - 0.5,
+            xy=np.where(seen[..., None], xy, place) - 0.5,
             score=visible,
-            evidence=score,
+            peak_score=np.where(seen, score, 0),
+            place=place - 0.5,
             spread=np.sqrt((covariance[..., 0] + covariance[..., 2]) / 2),
             peaks=join_peaks(peaks, peak_score),
         )

@@ -40,7 +40,9 @@ class RegionEstimates:
         peaks: the highest peaks of the heatmaps: x, y, full-image px, and confidence, 0..1; by default none.
         found: confidence of the detector when it found the person, 0..1; NaN, the default, if it does not say.
         age: frames for which each person has been followed; `TopDown` counts them. By default 0.
-        spread: standard deviation of each keypoint along an axis, full-image px; NaN, the default, if unknown.
+        peak_score: confidence of the peak that each keypoint is at, 0..1; 0 where it is inferred. By default the score.
+        place: mean of the places where each joint may be, full-image px; NaN, the default, if unknown.
+        spread: standard deviation of these places along an axis, full-image px; NaN, the default, if unknown.
     """
 
     xy: Float[np.ndarray, "person joint 2"]
@@ -50,6 +52,8 @@ class RegionEstimates:
     peaks: Float[np.ndarray, "person joint peak 3"] = None  # type: ignore[assignment]
     found: Float[np.ndarray, " person"] = None  # type: ignore[assignment]
     age: Int[np.ndarray, " person"] = None  # type: ignore[assignment]
+    peak_score: Float[np.ndarray, "person joint"] = None  # type: ignore[assignment]
+    place: Float[np.ndarray, "person joint 2"] = None  # type: ignore[assignment]
     spread: Float[np.ndarray, "person joint"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -59,6 +63,10 @@ class RegionEstimates:
             object.__setattr__(self, "found", np.full(len(self.xy), np.nan))
         if self.age is None:
             object.__setattr__(self, "age", np.zeros(len(self.xy), int))
+        if self.peak_score is None:
+            object.__setattr__(self, "peak_score", self.score)
+        if self.place is None:
+            object.__setattr__(self, "place", np.full(self.xy.shape, np.nan))
         if self.spread is None:
             object.__setattr__(self, "spread", np.full(self.score.shape, np.nan))
 
@@ -296,13 +304,13 @@ def make_detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int,
         score=score.astype(np.float32),
         boxes=boxes_around(known).astype(np.float32),
         box_score=known.confidence.astype(np.float32),
-        spread=known.spread.astype(np.float32),
-        probability=state_probability(known.xy, score, known.spread, size).astype(np.float32),
+        spread=np.where(known.peak_score > 0, np.nan, known.spread).astype(np.float32),
+        probability=state_probability(known.place, score, known.spread, size).astype(np.float32),
     )
 
 
 def state_probability(
-    xy: Float[np.ndarray, "person joint 2"],
+    place: Float[np.ndarray, "person joint 2"],
     visible: Float[np.ndarray, "person joint"],
     spread: Float[np.ndarray, "person joint"],
     size: tuple[int, int],
@@ -311,12 +319,13 @@ def state_probability(
     where the spread is unknown. A joint that is not visible is normally distributed around its place (ours).
 
     Arguments:
+        place: mean of the places where it may be, px.
         visible: probability that it is visible.
-        spread: standard deviation along an axis, px.
+        spread: standard deviation of the places along an axis, px.
         size: width and height of the image, px.
     """
-    low = ndtr((-0.5 - xy) / spread[..., None])
-    high = ndtr((np.array(size) - 0.5 - xy) / spread[..., None])
+    low = ndtr((-0.5 - place) / spread[..., None])
+    high = ndtr((np.array(size) - 0.5 - place) / spread[..., None])
     inside = (high - low).prod(-1)
     return np.stack([(1 - visible) * (1 - inside), (1 - visible) * inside, visible + 0 * inside], -1)
 

@@ -55,7 +55,7 @@ class Keypoints(NamedTuple):
     Attributes:
         xy: of the peak of each joint's heatmap, where it would be seen.
         score: confidence of the peak, 0..1.
-        visible: probability that the joint is visible, if it is in the image; calibrated.
+        visible: probability that the joint is visible; calibrated.
         place: the mean of the places of each joint, wherever it is.
         covariance: of the places: variance of x, covariance, variance of y, px^2; calibrated.
         peaks, peak_score: as `movenet.find_peaks` returns them.

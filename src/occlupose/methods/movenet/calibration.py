@@ -1,4 +1,5 @@
-"""Calibration: the probability that a joint is visible, and the spread of its places, on people not trained on.
+"""Calibration: the probability that a joint is visible, and the spread of its places, on people not trained on. In
+photographs only covers hide joints whose state is known, so it holds for these, and for synthetic people.
 
 The probability is a logistic regression on `occlusion_movenet.visibility_features`, with the same weights for all
 joints and a bias for each pair of left and right. The spread is scaled so that half of the hidden joints lie within the
@@ -14,9 +15,9 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from occlupose.methods.movenet.samples import Sample
+from occlupose.methods.movenet.samples import UNKNOWN, Sample
 from occlupose.networks.occlusion_movenet import FEATURES, Keypoints, OcclusionMoveNet, visibility_features
-from occlupose.poses import OCCLUDED, VISIBLE
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO21
 
 RIDGE = 1e-3
@@ -96,10 +97,10 @@ def calibrate(network: OcclusionMoveNet, samples: Sequence[Sample]) -> None:
     with torch.no_grad():
         network.spread.fill_(1.0)
         answers = answer(network, samples)
-        known = answers.known & (answers.state != VISIBLE)
+        known = answers.known & np.isin(answers.state, (OCCLUDED, ABSENT))
         for pair in _pairs():
-            ratio = np.median(answers.distance[:, pair][known[:, pair]]) / HALF
-            network.spread[pair] = float(np.sqrt(ratio))
+            distance = answers.distance[:, pair][known[:, pair]]
+            network.spread[pair] = float(np.sqrt(np.median(distance) / HALF)) if len(distance) else 1.0
         answers = answer(network, samples)
         weight, bias = fit_visibility(answers)
         network.visible_weight.copy_(weight.expand(len(COCO21), -1))
@@ -107,9 +108,10 @@ def calibrate(network: OcclusionMoveNet, samples: Sequence[Sample]) -> None:
 
 
 def fit_visibility(answers: Answers) -> tuple[Float[Tensor, " feature"], Float[Tensor, " joint"]]:
-    """Weights and biases of the logistic regression; photographs and synthetic people weigh the same."""
-    inside = answers.known & ((answers.state == VISIBLE) | (answers.state == OCCLUDED))
-    person, joint = np.nonzero(inside)
+    """Weights and biases of the logistic regression; photographs and synthetic people weigh the same. A joint outside
+    of the image is not visible; one whose state is unknown does not count.
+    """
+    person, joint = np.nonzero(answers.known & (answers.state != UNKNOWN))
     features = torch.from_numpy(answers.features[person, joint]).double()
     visible = torch.from_numpy(answers.state[person, joint] == VISIBLE).double()
     synthetic = answers.synthetic[person]

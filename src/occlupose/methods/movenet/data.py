@@ -11,7 +11,8 @@ from typing import Literal
 
 from rich.progress import Progress
 
-from occlupose.methods.movenet.labels import PhotographLabels, join, write_labels
+from occlupose.frontends.tflite import check_installed
+from occlupose.methods.movenet.labels import PhotographLabels, find_photographs, join, write_labels
 from occlupose.methods.movenet.people import write_scenes
 from occlupose.methods.movenet.samples import People
 from occlupose.synth.layout import SceneSettings, SceneSource
@@ -73,14 +74,13 @@ def prepare(photographs: Path, folder: Path, scenes: int, *, progress: bool = Tr
         OccluposeError: there are no photographs, a file cannot be read or written, ai-edge-litert is not installed, or
             there is no EGL for rendering.
     """
+    count = len(find_photographs(photographs))
+    check_installed()
     with Progress(disable=not progress) as bar:
-        written = write_labels(photographs, folder / "labels")
-        labels = list(bar.track(written, len(list(photographs.glob("*.jpg"))), description="labels of photographs"))
         train = write_scenes(folder / "scenes", SceneSource.load(SCENES), scenes)
         held_out = write_scenes(folder / "held_out", SceneSource.load(HELD_OUT), HELD_OUT_SCENES)
-        return TrainingData(
-            photographs=photographs,
-            labels=join([PhotographLabels.load(path) for path in labels]),
-            scenes=list(bar.track(train, scenes, description="synthetic scenes")),
-            held_out=list(bar.track(held_out, HELD_OUT_SCENES, description="synthetic scenes, held out")),
-        )
+        train_scenes = list(bar.track(train, scenes, description="synthetic scenes"))
+        test_scenes = list(bar.track(held_out, HELD_OUT_SCENES, description="synthetic scenes, held out"))
+        labels = list(bar.track(write_labels(photographs, folder / "labels"), count, description="labels"))
+    joined = join([PhotographLabels.load(path) for path in labels])
+    return TrainingData(photographs, joined, train_scenes, test_scenes)

@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import combinations
 from pathlib import Path
-from threading import local
-from zipfile import BadZipFile
+from threading import Lock, local
 
 import cv2
 import numpy as np
@@ -21,11 +20,12 @@ from occlupose.codecs.crops import Crop, Regions, invert, radius, transform_poin
 from occlupose.detections import overlap
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
-from occlupose.frontends.blazepose import MARGIN, SIZE, refine_landmarks
+from occlupose.frontends.blazepose import MARGIN, SIZE, BlazePose
 from occlupose.frontends.movenet import MoveNetThunder
 from occlupose.media import RGB, read_image
+from occlupose.methods.movenet.arrays import read_arrays
 from occlupose.pyramid import Pyramid
-from occlupose.skeletons import COCO17, FEET4
+from occlupose.skeletons import BLAZEPOSE33, COCO17, FEET4
 
 ASPECTS = (4 / 3, 3 / 4)
 """Width over height of photographs; others are rare."""
@@ -50,6 +50,18 @@ BORDER = 0.05
 
 SAME = 0.03
 """Distance below which a joint of two people is one, in sides of the smaller box."""
+
+
+NUMBERS = 5
+"""Of a line of a file of boxes."""
+
+BOX_CURE = "each line needs five numbers: class, and centre x and y, width and height from 0 to 1"
+
+HIPS = COCO17.index("left_hip", "right_hip")
+FEET = BLAZEPOSE33.index(*(joint.replace("big_toe", "foot_index") for joint in FEET4.joints))
+ANKLES = BLAZEPOSE33.index(*(f"{joint.split('_')[0]}_ankle" for joint in FEET4.joints))
+OWN_ANKLES = COCO17.index(*(f"{joint.split('_')[0]}_ankle" for joint in FEET4.joints))
+"""The landmarks of FEET4 and the ankle of each, in BlazePose and in COCO."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +92,7 @@ class PhotographLabels:
         Raises:
             OccluposeError: it cannot be read, or holds no labels.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls(*(file[field.name] for field in fields(cls)))
-        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
-            raise unreadable(path, error, "delete it, and start again") from error
+        return cls(**read_arrays(path, [field.name for field in fields(cls)]))
 
     def of(self, chosen: Callable[[str], bool]) -> "PhotographLabels":
         """Some photographs, chosen by their names, and their people."""
@@ -127,9 +135,13 @@ def read_boxes(path: Path) -> Float[np.ndarray, "person 4"]:
     """
     try:
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        values = np.array([[float(word) for word in line] for line in lines]).reshape(-1, 5)[:, 1:]
+        if any(len(line) != NUMBERS for line in lines):
+            raise ValueError(f"a line has not {NUMBERS} numbers")
+        values = np.array([[float(word) for word in line] for line in lines]).reshape(-1, NUMBERS)[:, 1:]
+        if not ((values >= 0) & (values <= 1)).all() or not (values[:, 2:] > 0).all():
+            raise ValueError("a box is not within the image, or empty")
     except (OSError, ValueError) as error:
-        raise unreadable(path, error, "each line needs five numbers: class, centre x and y, width, height") from error
+        raise unreadable(path, error, BOX_CURE) from error
     return np.concatenate([values[:, :2] - values[:, 2:] / 2, values[:, :2] + values[:, 2:] / 2], 1)
 
 
@@ -137,12 +149,10 @@ class Teacher:
     """Thunder and BlazePose, seeing each person several times.
 
     Arguments:
-        aspects: possible aspect ratios of photographs; one needs no choice.
+        aspects: possible width over height of photographs that are stored as squares.
     """
 
     def __init__(self, aspects: Sequence[float] = ASPECTS) -> None:
-        from occlupose.frontends.blazepose import BlazePose
-
         self.aspects = aspects
         self.body = MoveNetThunder(threads=1)
         self.feet = BlazePose(threads=1)
@@ -154,10 +164,12 @@ class Teacher:
             OccluposeError: a file cannot be read.
         """
         boxes = read_boxes(path.with_suffix(".txt"))
-        aspect, pyramid, sides = max(
-            (self._at(path, aspect) for aspect in self.aspects),
-            key=lambda view: self._confidence(view[1], view[2], boxes),
-        )
+        height, width = read_image(path).shape[:2]
+        aspects = self.aspects if width == height else (width / height,)
+        views = [self._at(path, aspect) for aspect in aspects]
+        aspect, pyramid, sides = views[0]
+        if len(views) > 1 and len(boxes):
+            aspect, pyramid, sides = max(views, key=lambda view: self._confidence(view[1], view[2], boxes))
         boxes = boxes * np.tile(sides, 2) - 0.5
         xy, score = self.label(pyramid, boxes)
         kept = find_own(xy[:, : len(COCO17)], score[:, : len(COCO17)] >= CONFIDENT, boxes)
@@ -176,8 +188,6 @@ class Teacher:
 
     def _confidence(self, pyramid: Pyramid, sides: np.ndarray, boxes: Float[np.ndarray, "person 4"]) -> float:
         """Thunder's mean confidence of the largest person of an image."""
-        if len(self.aspects) == 1 or not len(boxes):
-            return 0.0
         largest = boxes[[np.ptp(boxes.reshape(-1, 2, 2), axis=1).prod(1).argmax()]] * np.tile(sides, 2) - 0.5
         views = [self._view(pyramid, self.body.crop.regions(largest), 1.0, mirrored) for mirrored in (False, True)]
         return float(np.mean([score for _, score in views]))
@@ -213,31 +223,23 @@ class Teacher:
         mirrored: bool,
     ) -> tuple[Float[np.ndarray, "person 4 2"], Float[np.ndarray, "person 4"]]:
         """BlazePose's keypoints of the feet, with a confidence of 0 where its ankle is not where Thunder's is."""
-        from occlupose.skeletons import BLAZEPOSE33
-
-        names = [name.replace("big_toe", "foot_index") for name in FEET4.joints]
-        wanted = BLAZEPOSE33.index(*names)
-        ankles = BLAZEPOSE33.index(*(f"{name.split('_')[0]}_ankle" for name in names))
-        own = COCO17.index(*(f"{name.split('_')[0]}_ankle" for name in names))
-        xy = np.zeros((len(body), len(names), 2))
-        confidence = np.zeros((len(body), len(names)))
+        xy = np.zeros((len(body), len(FEET4), 2))
+        confidence = np.zeros((len(body), len(FEET4)))
         crop = Crop(SIZE, SIZE, padding=MARGIN)
-        for person in np.flatnonzero((score[:, own] >= CONFIDENT).any(1)).tolist():
-            hips = body[person, COCO17.index("left_hip", "right_hip")].mean(0)
+        for person in np.flatnonzero((score[:, OWN_ANKLES] >= CONFIDENT).any(1)).tolist():
+            hips = body[person, HIPS].mean(0)
             far = np.linalg.norm(body[person][score[person] > 0] - hips, axis=1).max(initial=1.0)
             matrix = crop.matrices(upright_regions(hips[None], np.array([1.1 * far])))
-            output = self.feet.landmarks(_crops(image, matrix, crop, mirrored)[0])
-            landmarks = output["landmarks"].astype(np.float64).reshape(1, -1, 5)
-            heatmaps = output["heatmaps"].reshape(1, 64, 64, -1)
-            points = refine_landmarks(landmarks[..., :2], heatmaps)[:, :33] - 0.5
-            seen = 1 / (1 + np.exp(-landmarks[:, :33, 3:].clip(-80, 80)))
-            sure = seen.prod(-1) * output["presence"][0]
+            points, sure, presence = self.feet.find_landmarks(list(_crops(image, matrix, crop, mirrored)))
+            points = points[:, : len(BLAZEPOSE33)]
+            sure = sure[:, : len(BLAZEPOSE33)] * presence
             if mirrored:
                 points, sure = _mirror(points, sure, SIZE, BLAZEPOSE33.mirror)
             points = transform_points(invert(matrix), points)[0]
-            near = np.linalg.norm(points[ankles] - body[person, own], axis=1) < 2 * AGREEMENT * far
-            xy[person] = points[wanted]
-            confidence[person] = sure[0][wanted] * near * (score[person, own] >= CONFIDENT)
+            apart = np.linalg.norm(points[ANKLES] - body[person, OWN_ANKLES], axis=1)
+            agrees = (apart < 2 * AGREEMENT * far) & (score[person, OWN_ANKLES] >= CONFIDENT)
+            xy[person] = points[FEET]
+            confidence[person] = sure[0, FEET] * agrees
         return xy, confidence
 
 
@@ -294,6 +296,19 @@ def find_own(
     return kept
 
 
+def find_photographs(folder: Path) -> list[Path]:
+    """The photographs NAME.jpg of a folder that have boxes in NAME.txt, by name.
+
+    Raises:
+        OccluposeError: there are none.
+    """
+    paths = sorted(path for path in folder.glob("*.jpg") if path.with_suffix(".txt").exists())
+    if not paths:
+        wrong = "no photograph NAME.jpg with boxes NAME.txt in it"
+        raise OccluposeError(f"{folder}: {wrong}; give a folder that has some")
+    return paths
+
+
 def write_labels(
     photographs: Path, folder: Path, *, threads: int = 2, aspects: Sequence[float] = ASPECTS
 ) -> Iterator[Path]:
@@ -303,17 +318,15 @@ def write_labels(
     Raises:
         OccluposeError: there is no photograph, a file cannot be read or written, or ai-edge-litert is not installed.
     """
-    paths = sorted(path for path in photographs.glob("*.jpg") if path.with_suffix(".txt").exists())
-    if not paths:
-        wrong = "no photograph NAME.jpg with boxes NAME.txt in it"
-        raise OccluposeError(f"{photographs}: {wrong}; give a folder that has some")
+    paths = find_photographs(photographs)
     own = local()  # a teacher for each thread
+    making = Lock()
 
     def write(path: Path) -> Path:
         written = folder / f"{path.stem}.npz"
         if not written.exists():
-            if not hasattr(own, "teacher"):
-                own.teacher = Teacher(aspects)
+            with making:  # it silences the process for a moment
+                own.teacher = getattr(own, "teacher", None) or Teacher(aspects)
             own.teacher(path).save(written)
         return written
 

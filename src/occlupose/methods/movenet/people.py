@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from occlupose.bodies.feet import feet
 from occlupose.errors import unreadable
 from occlupose.files import atomic
 from occlupose.media import RGB
+from occlupose.methods.movenet.arrays import read_arrays
 from occlupose.occlusion.surfaces import find_occlusion
 from occlupose.skeletons import BODY26, COCO17, FEET4
 from occlupose.synth.generate import ImageSettings, SceneGenerator, map_in_processes
@@ -50,14 +50,11 @@ class SyntheticScene:
         Raises:
             OccluposeError: it cannot be read, or is no scene.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                image = cv2.imdecode(file["image"], cv2.IMREAD_COLOR_RGB)
-                if image is None:
-                    raise ValueError("its image is damaged")
-                return cls(image, file["surface"], file["xy"], file["state"])
-        except (OSError, KeyError, ValueError, EOFError, BadZipFile, cv2.error) as error:
-            raise unreadable(path, error, "delete it, and start again") from error
+        arrays = read_arrays(path, ["image", "surface", "xy", "state"])
+        image = cv2.imdecode(arrays["image"], cv2.IMREAD_COLOR_RGB)
+        if image is None or image.shape[:2] != arrays["surface"].shape:
+            raise unreadable(path, ValueError("its image is damaged"), "delete it, and start again")
+        return cls(image, arrays["surface"], arrays["xy"], arrays["state"])
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -77,10 +74,10 @@ def write_scenes(folder: Path, source: SceneSource, count: int, *, workers: int 
         OccluposeError: the folder cannot be written to, or there is no EGL for rendering.
     """
     paths = [folder / f"{number:06}.npz" for number in range(count)]
-    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    missing = dict.fromkeys(number for number, path in enumerate(paths) if not path.exists())
     made = map_in_processes(_scene_bytes, missing, source, ImageSettings(), workers)
-    for path in paths:
-        if not path.exists():
+    for number, path in enumerate(paths):
+        if number in missing:
             with atomic(path) as temporary:
                 temporary.write_bytes(next(made))
         yield path

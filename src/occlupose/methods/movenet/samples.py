@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -135,9 +136,20 @@ class _Person:
     others: Float[np.ndarray, "other 21 2"]
     size: Float[np.ndarray, "2"]
 
+    @property
+    def limits(self) -> Float[np.ndarray, "4"]:
+        """Left, top, right, bottom of the image."""
+        return np.array([-0.5, -0.5, *(self.size - 0.5)])
+
 
 IDENTITY = np.eye(2, 3)
 NOBODY = np.full((0, len(COCO21), 2), np.nan)
+CACHED = 4096
+"""Photographs, and scenes, that are kept decoded."""
+LARGEST = 640
+"""Longer side of a photograph that is kept, px."""
+TRIES = 1000
+"""Synthetic people that are drawn before it is an error that none is large enough."""
 
 
 class People:
@@ -153,58 +165,54 @@ class People:
         self.folder = folder
         self.labels = labels
         self.scenes = scenes
-        self._photographs: dict[int, RGB] = {}
-        self._scenes: dict[int, SyntheticScene] = {}
+        self.photograph = lru_cache(CACHED)(self._read_photograph)
+        self.scene = lru_cache(CACHED)(self._read_scene)
 
-    def photograph(self, number: int) -> RGB:
-        """A photograph as it is stored."""
-        if number not in self._photographs:
-            self._photographs[number] = read_image(self.folder / str(self.labels.names[number]))
-        return self._photographs[number]
+    def _read_photograph(self, number: int) -> tuple[RGB, float]:
+        """A photograph as it is stored, or smaller, and by how much."""
+        image = read_image(self.folder / str(self.labels.names[number]))
+        scale = min(LARGEST / max(image.shape), 1.0)
+        if scale < 1:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return image, scale
 
-    def scene(self, number: int) -> SyntheticScene:
-        """A synthetic scene."""
-        if number not in self._scenes:
-            self._scenes[number] = SyntheticScene.load(self.scenes[number])
-        return self._scenes[number]
+    def _read_scene(self, number: int) -> SyntheticScene:
+        return SyntheticScene.load(self.scenes[number])
 
     def any_photograph(self, random: np.random.Generator) -> RGB:
         """A random photograph."""
-        return self.photograph(int(random.integers(len(self.labels.names))))
+        return self.photograph(int(random.integers(len(self.labels.names))))[0]
 
     def any_scene(self, random: np.random.Generator) -> SyntheticScene:
         """A random scene."""
         return self.scene(int(random.integers(len(self.scenes))))
 
+    def has_synthetic(self) -> bool:
+        """Whether some synthetic person is large enough to be drawn."""
+        random = np.random.default_rng(0)
+        return bool(self.scenes) and any(self._draw_seen(random) is not None for _ in range(TRIES))
+
     def draw_photographed(self, random: np.random.Generator) -> _Person:
         """A random person in a photograph."""
         person = int(random.integers(len(self.labels.box)))
-        number = int(self.labels.image[person])
-        image = self.photograph(number)
-        ratio = self.labels.aspect[number] * image.shape[0] / image.shape[1]
         score = self.labels.score[person].astype(float)
         weight = np.where(score >= CONFIDENT, 1.0, np.where(score > 0, DOUBTFUL, 0.0))
         weight[BODY:] = score[BODY:] >= CONFIDENT
-        return _Person(
-            image=image,
-            to_proportions=np.array([[ratio, 0, (ratio - 1) / 2], [0, 1, 0]]),
-            background=image,
-            foreground=None,
+        return self._in_photograph(
+            int(self.labels.image[person]),
             box=self.labels.box[person].astype(float),
             xy=self.labels.xy[person].astype(float),
             state=np.where(score >= CONFIDENT, VISIBLE, UNKNOWN).astype(np.uint8),
             score=np.clip((score - UNSURE) / (SURE - UNSURE), 0, 1),
             weight=weight,
-            others=NOBODY,
-            size=np.array([ratio * image.shape[1], image.shape[0]]),
         )
 
     def draw_nobody(self, random: np.random.Generator) -> _Person:
-        """A random part of a photograph outside of all boxes, or anywhere in it if there is none."""
+        """A random part of a photograph outside of the boxes of the labelled people, or anywhere if there is none."""
         number = int(random.integers(len(self.labels.names)))
-        image = self.photograph(number)
-        ratio = self.labels.aspect[number] * image.shape[0] / image.shape[1]
-        size = np.array([ratio * image.shape[1], image.shape[0]])
+        image, scale = self.photograph(number)
+        height = image.shape[0] / scale
+        size = np.array([self.labels.aspect[number] * height, height])
         boxes = self.labels.box[self.labels.image == number]
         for _ in range(10):
             side = random.uniform(0.15, 0.6) * size.min()
@@ -212,29 +220,37 @@ class People:
             box = np.concatenate([low, low + side])
             if (np.minimum(boxes[:, 2:], box[2:]) <= np.maximum(boxes[:, :2], box[:2])).any(1).all():
                 break
-        unknown = np.zeros(len(COCO21))
-        return _Person(
-            image=image,
-            to_proportions=np.array([[ratio, 0, (ratio - 1) / 2], [0, 1, 0]]),
-            background=image,
-            foreground=None,
+        return self._in_photograph(
+            number,
             box=box,
             xy=np.zeros((len(COCO21), 2)),
             state=np.full(len(COCO21), UNKNOWN, np.uint8),
-            score=unknown,
-            weight=unknown,
+            score=np.zeros(len(COCO21)),
+            weight=np.zeros(len(COCO21)),
+        )
+
+    def _in_photograph(self, number: int, **person: np.ndarray) -> _Person:
+        """Somebody in a photograph, whose proportions are restored."""
+        image, scale = self.photograph(number)
+        height = image.shape[0] / scale
+        width = self.labels.aspect[number] * height
+        ratio = np.array([width / image.shape[1], 1 / scale])
+        return _Person(
+            image=image,
+            to_proportions=np.concatenate([np.diag(ratio), (ratio[:, None] - 1) / 2], 1),
+            background=image,
+            foreground=None,
             others=NOBODY,
-            size=size,
+            size=np.array([width, height]),
+            **person,
         )
 
     def draw_synthetic(self, random: np.random.Generator, backdrop: float) -> _Person:
         """A random synthetic person, with a photograph behind the scene with some probability."""
-        while True:
-            scene = self.any_scene(random)
-            person = int(random.integers(len(scene.xy)))
-            seen = scene.state[person] == VISIBLE
-            if seen.sum() >= MIN_VISIBLE and np.ptp(scene.xy[person][seen], axis=0).max() >= MIN_SCENE_SIDE:
-                break
+        found = None
+        while found is None:
+            found = self._draw_seen(random)
+        scene, person = found
         height, width = scene.surface.shape
         image = scene.image
         foreground = np.ones((height, width), np.float32)
@@ -261,6 +277,14 @@ class People:
             size=np.array([width, height], float),
         )
 
+    def _draw_seen(self, random: np.random.Generator) -> tuple[SyntheticScene, int] | None:
+        """A random person of a random scene; None if too little of the person is seen."""
+        scene = self.any_scene(random)
+        person = int(random.integers(len(scene.xy)))
+        seen = scene.state[person] == VISIBLE
+        large = seen.sum() >= MIN_VISIBLE and np.ptp(scene.xy[person][seen], axis=0).max() >= MIN_SCENE_SIDE
+        return (scene, person) if large else None
+
 
 class CropSampler:
     """Draws batches of crops. The random numbers of a crop do not depend on the others in its batch.
@@ -284,7 +308,8 @@ class CropSampler:
         settings = self.settings
         kind = random.random()
         if kind < settings.nobody:
-            return self._crop(random, self.people.draw_nobody(random), [], synthetic=False)
+            person = self.people.draw_nobody(random)
+            return self._crop(random, person, [], person.limits, synthetic=False)
         synthetic = kind > settings.nobody + settings.photographs
         while True:
             if synthetic:
@@ -304,11 +329,11 @@ class CropSampler:
                 )
                 seen = (person.state == VISIBLE) & ~covered_joints(covers, person.xy) & _inside(person.xy, limits)
                 if seen.sum() >= MIN_VISIBLE:
-                    return self._crop(random, person, covers, synthetic=synthetic, limits=limits)
+                    return self._crop(random, person, covers, limits, synthetic=synthetic)
 
     def _truncate(self, random: np.random.Generator, person: _Person) -> Float[np.ndarray, "4"]:
         """Left, top, right, bottom of the image, which may end within the person."""
-        limits = np.array([-0.5, -0.5, *(person.size - 0.5)])
+        limits = person.limits
         box = np.concatenate([np.maximum(person.box[:2], limits[:2]), np.minimum(person.box[2:], limits[2:])])
         if random.random() < self.settings.covers.truncation:
             edge = int(random.choice(4, p=(0.2, 0.15, 0.2, 0.45)))
@@ -323,12 +348,10 @@ class CropSampler:
         random: np.random.Generator,
         person: _Person,
         covers: Sequence[Cover],
+        limits: Float[np.ndarray, "4"],
         *,
         synthetic: bool,
-        limits: Float[np.ndarray, "4"] | None = None,
     ) -> Sample:
-        if limits is None:
-            limits = np.array([-0.5, -0.5, *(person.size - 0.5)])
         hidden = covered_joints(covers, person.xy)
         inside = _inside(person.xy, limits)
         state = person.state.copy()

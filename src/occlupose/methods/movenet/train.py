@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from occlupose.codecs.maps import full_precision
+from occlupose.errors import OccluposeError
 from occlupose.methods.ljof.losses import StructureLoss
 from occlupose.methods.movenet.calibration import calibrate
 from occlupose.methods.movenet.data import TrainingData
@@ -23,6 +24,7 @@ from occlupose.networks.weights import half_precision
 from occlupose.networks.weights import save as save_weights
 from occlupose.skeletons import COCO21
 from occlupose.threads import opencv_on_one_thread
+from occlupose.training.distributed import Process
 from occlupose.training.loop import Terms, fingerprint
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, forward
 
@@ -68,9 +70,9 @@ class MoveNetTraining(nn.Module):
                 "place": recipe.place_weight * place_loss(places, batch),
             }
             if recipe.structure is not None:
-                weight = torch.ones(batch.state.shape, device=places.device)
-                structure = CELLS**2 * self.structure(logits.sigmoid(), targets.heat, weight)
-                terms["structure"] = recipe.structure.schedule(progress) * structure
+                factor = CELLS**2 * recipe.structure.schedule(progress)  # the other terms are sums over the cells
+                known = torch.ones(batch.state.shape, device=places.device)
+                terms["structure"] = factor * self.structure(logits.sigmoid(), targets.heat, known)
         return terms
 
     @torch.no_grad()
@@ -109,6 +111,7 @@ class MoveNetTask(TrainingTask):
 
     recipe: MoveNetRecipe
     training: TrainingData
+    credit: str
 
     @cached_property
     def people(self) -> People:
@@ -157,7 +160,7 @@ class MoveNetTask(TrainingTask):
         return {
             "task": pretrained.TASKS[NETWORK],
             "licence": pretrained.LICENCES[NETWORK],
-            "data": pretrained.DATA[NETWORK],
+            "data": f"{pretrained.DATA[NETWORK]}; photographs: {self.credit}",
             "training_data": self.data(),
             "calibration": "photographs and scenes that are not trained on",
         }
@@ -170,11 +173,23 @@ def thunder() -> Thunder:
     return network
 
 
-def train_movenet(data: TrainingData, recipe: MoveNetRecipe, run: TrainingRun) -> Path:
+def train_movenet(
+    data: TrainingData, recipe: MoveNetRecipe, run: TrainingRun, *, credit: str = "the user's own"
+) -> Path:
     """Trains and calibrates the network; returns the weights file.
 
+    Arguments:
+        credit: of the photographs, for the card.
+
     Raises:
-        OccluposeError: as `TrainingRun.fit`.
+        OccluposeError: there is nobody to train on or for the calibration; several processes; as `TrainingRun.fit`.
     """
+    if Process.current().world_size > 1:
+        raise OccluposeError("several processes: this network is trained by one; start it without torchrun")
+    for split in ("train", "calibration"):
+        people = data.people(split)
+        if not len(people.labels.box) or not people.has_synthetic():
+            wrong = f"{len(people.labels.box)} people in the photographs for {split}, {len(people.scenes)} scenes"
+            raise OccluposeError(f"{data.photographs}: {wrong}; give more photographs with people, or more scenes")
     with opencv_on_one_thread():
-        return run.fit(MoveNetTask(recipe, data))
+        return run.fit(MoveNetTask(recipe, data, credit))
