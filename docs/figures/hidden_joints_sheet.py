@@ -2,10 +2,10 @@
 
     python docs/figures/hidden_joints_sheet.py PHOTOGRAPHS DATA OUTPUT
 
-PHOTOGRAPHS and DATA as for `occlupose train movenet`. The first 36 photographs, by name, that the network was not trained on and
-that have a person of at least 0.4 of their height; each is shown with everybody in its boxes. Visible joints are green,
-inferred ones orange, with a circle of their standard deviation, and joints that are probably outside of the image
-magenta, at its edge. The sheet is for looking at: the photographs may not be passed on.
+PHOTOGRAPHS and DATA as for `occlupose train movenet`. The first 36 photographs, by name, that the network was not
+trained on and that have a person of at least 0.4 of their height; each is shown with everybody in its boxes. Visible
+joints are green, inferred ones orange, with a circle of their standard deviation, and joints that are probably outside
+of the image magenta, at its edge. The sheet is for looking at: the photographs may not be passed on.
 """
 
 from itertools import islice
