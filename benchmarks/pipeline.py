@@ -63,9 +63,13 @@ GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2), 8: (4, 2)}
 PIXELS = 1088 * 1920
 SECONDS = (30, 300)
 
+CROPPED = {"detector": "detector._network._session.run", "pose network": "network._network._session.run"}
+"""Of NanoDet and a network for crops."""
+
 NETWORKS = {
     "blazepose": {"detector": "detector.network._interpreter.invoke", "pose network": "landmarks._interpreter.invoke"},
-    "movenet": {"detector": "detector._network._session.run", "pose network": "network._network._session.run"},
+    "movenet-occlusion": CROPPED,
+    "movenet": CROPPED,
     "movenet-multipose": {"pose network": "_network._session.run"},
 }
 """What runs the networks of each front end."""

@@ -1,4 +1,4 @@
-"""How reliable the confidence of MoveNet's keypoints is, and from which confidence on a joint should count as visible.
+"""How reliable the confidence of keypoints is, and from which confidence on a joint should count as visible.
 
     python benchmarks/reliability.py --photographs PHOTOGRAPHS
 
@@ -9,10 +9,11 @@ Two sets of joints of which it is known whether they are visible:
 - photographs: people in photographs, one limb joint of each behind a rectangle, uniform or cut from another photograph,
   0.12 to 0.4 times as wide and high as the larger side of the person. Joints for which MoveNet Thunder had a confidence
   of at least 0.5 before are hidden where they are well behind the rectangle, and visible where they are well outside.
-  Such visible joints are easier than others, above all for Thunder. Thunder gets the true boxes here.
+  Such visible joints are easier than others, above all for Thunder. Networks for crops get the true boxes here.
 
 PHOTOGRAPHS holds NAME.jpg and NAME.txt, whose lines are `0 x y w h`, a person's box as fractions of the image (centre
-and size); the images are stretched to squares and are shown as 4:3.
+and size); the images are stretched to squares and are shown as 4:3. Those on which movenet-occlusion was trained are
+left out (`methods.movenet.data.split_of`).
 
 All images are single ones: no optical flow lowers the confidence, as it may in video. A false alarm is a visible joint
 whose confidence is below the threshold. `both` weighs the two sets equally; its threshold for 3 % of false alarms,
@@ -34,16 +35,17 @@ from results import write
 from rich.console import Console
 
 from occlupose.detections import Detections, FrameBoxes
-from occlupose.frontends import Frontend, build_frontend, load_crop_network
+from occlupose.frontends import CROPS, Frontend, build_frontend, load_crop_network
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.media import RGB, Frame, read_image
+from occlupose.methods.movenet.data import split_of
 from occlupose.occlusion.surfaces import OcclusionCause
 from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import BODY26, COCO17
 from occlupose.synth.generate import ImageSettings, generate_scenes
 from occlupose.synth.layout import SceneSettings, SceneSource
 
-FRONTENDS = ("movenet", "movenet-multipose")
+FRONTENDS = ("movenet-occlusion", "movenet", "movenet-multipose")
 FALSE_ALARMS = 0.03
 """Share of visible joints that may be said to be hidden."""
 CAUSES = {"self": OcclusionCause.SELF, "person": OcclusionCause.PERSON, "object": OcclusionCause.OBJECT}
@@ -161,7 +163,7 @@ def measure_synthetic(frontends: dict[str, Frontend], scenes: int) -> dict[str, 
         cause = sample.record.cause[:, columns].astype(int)
         for name, frontend in frontends.items():
             frontend.reset()
-            people = frontend(Frame(0, 0.0, sample.image))
+            people = frontend(Frame(0, 0.0, sample.image)).to(COCO17)
             collectors[name].add(people, xy[large], cause[large], state[large] != ABSENT)
     return {name: collector.joints() for name, collector in collectors.items()}
 
@@ -242,11 +244,12 @@ def covered_people(
 
 
 def measure_photographs(frontends: dict[str, Frontend], folder: Path, images: int) -> dict[str, Joints]:
-    """The joints of people in photographs, for each front end; Thunder gets the true boxes."""
+    """The joints of people in photographs, for each front end; networks for crops get the true boxes."""
     random = np.random.default_rng(0)
-    paths = sorted(folder.glob("*.jpg"))
+    paths = [path for path in sorted(folder.glob("*.jpg")) if split_of(path.name) != "train"]
     chosen = [paths[index] for index in random.permutation(len(paths))[:images]]
-    thunder = BoxFrontend("movenet", load_crop_network("movenet"), {})
+    boxed = {name: BoxFrontend(name, load_crop_network(name), {}) for name in CROPS}
+    thunder = boxed["movenet"]
     collectors = {name: Collector() for name in frontends}
     for image, box, person, cover in covered_people(chosen, thunder, random):
         xy = person.xy.astype(float)
@@ -255,10 +258,12 @@ def measure_photographs(frontends: dict[str, Frontend], folder: Path, images: in
         outside = ~cover.contains(xy[0], -margin)[None]
         known = (person.score >= CONFIDENT) & (hidden | outside)
         cause = np.where(hidden, OcclusionCause.OBJECT, OcclusionCause.NONE)
-        thunder.boxes = {0: box}
-        for name, frontend in ({**frontends, "movenet": thunder}).items():
+        for name, frontend in ({**frontends, **boxed}).items():
+            if isinstance(frontend, BoxFrontend):
+                frontend.boxes = {0: box}
             frontend.reset()
-            collectors[name].add(frontend(Frame(0, 0.0, image)), xy, cause, known)
+            people = frontend(Frame(0, 0.0, image)).to(COCO17)
+            collectors[name].add(people, xy, cause, known)
     return {name: collector.joints() for name, collector in collectors.items()}
 
 
@@ -298,7 +303,7 @@ def shares_below(sets: Sequence[Joints], least: float) -> dict[str, float]:
 
 
 def main(photographs: Path, scenes: int = 200, images: int = 600) -> None:
-    """Measures the confidence of MoveNet on visible and hidden joints.
+    """Measures the confidence of the front ends on visible and hidden joints.
 
     Args:
         photographs: folder of photographs with boxes of people.

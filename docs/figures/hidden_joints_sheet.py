@@ -1,4 +1,4 @@
-"""Draws what the default front end says of people in 36 photographs: which joints are seen, inferred or outside.
+"""Draws what the network for hidden joints says of people in 36 photographs: which are seen, inferred or outside.
 
     python docs/figures/hidden_joints_sheet.py PHOTOGRAPHS DATA OUTPUT
 

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-FRONTENDS = ("movenet", "movenet-multipose")
+FRONTENDS = ("movenet-occlusion", "movenet", "movenet-multipose")
 MIN_JOINTS = 20
 """Bins with fewer joints are left out."""
 

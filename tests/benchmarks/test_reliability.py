@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from occlupose.detections import Detections
-from occlupose.frontends.movenet import MoveNetMultiPose, MoveNetThunder
+from occlupose.frontends.movenet import MoveNetMultiPose, MoveNetOcclusion, MoveNetThunder
 from occlupose.occlusion import plausibility
 from occlupose.occlusion.surfaces import OcclusionCause
 from occlupose.skeletons import COCO17
@@ -103,9 +103,13 @@ def test_a_cover_hides_its_joint(reliability):
             assert not cover.contains(outside, 0).any() and cover.contains(outside, -3).all()
 
 
-@pytest.mark.parametrize("frontend", [MoveNetThunder, MoveNetMultiPose])
+@pytest.mark.parametrize("frontend", [MoveNetOcclusion, MoveNetThunder, MoveNetMultiPose])
 def test_the_shipped_thresholds_are_the_measured_ones(frontend):
-    names = {MoveNetThunder: "movenet", MoveNetMultiPose: "movenet-multipose"}
+    names = {
+        MoveNetOcclusion: "movenet-occlusion",
+        MoveNetThunder: "movenet",
+        MoveNetMultiPose: "movenet-multipose",
+    }
     with (BENCHMARKS / "results" / "reliability_thresholds.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if (row["frontend"], row["data"]) == (names[frontend], "both")]
     measured = [float(row["min_confidence"]) for row in rows]

@@ -27,7 +27,7 @@ class KeypointOptions:
 
     Attributes:
         data: Folder of the dataset as its authors distribute it; for eval coco also of occlupose synth.
-        frontend: movenet-occlusion, movenet, movenet-multipose, blazepose, or the .safetensors or .onnx file of a
+        frontend: movenet, movenet-occlusion, movenet-multipose, blazepose, or the .safetensors or .onnx file of a
             network (maybe with the word of a preset before it, as for run).
         detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx.
         boxes: JSON file with the bounding boxes of another detector, in COCO's results format.
@@ -43,7 +43,7 @@ class KeypointOptions:
     """
 
     data: Annotated[Path, arg(metavar="FOLDER")]
-    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "movenet-occlusion"
+    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "movenet"
     detector: Detector = None
     boxes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: see --box-source)")] = None
     box_source: Annotated[

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Frontend", "build_detector", "build_frontend", "check_detector", "check_options", "load_crop_network"]
 
-DEFAULT = "movenet-occlusion"
+DEFAULT = "movenet"
 """Name of the default front end."""
 
-CROPS = (DEFAULT, "movenet")
+CROPS = (DEFAULT, "movenet-occlusion")
 """Front ends that are a network for crops of one person, with a detector."""
 
 NAMES = (*CROPS, "movenet-multipose", "blazepose")
@@ -67,8 +67,8 @@ def build_frontend(
     """A front end by name, or from a network in a file.
 
     Arguments:
-        name_or_file: "movenet-occlusion" (NanoDet and MoveNet Thunder, trained further for hidden joints), "movenet"
-            (Thunder as published), "movenet-multipose" (faster: whole images in one pass), "blazepose",
+        name_or_file: "movenet" (NanoDet and MoveNet Thunder), "movenet-occlusion" (Thunder trained further for hidden
+            joints), "movenet-multipose" (faster: whole images in one pass), "blazepose",
             "blazepose:FILE.tflite" with another landmark network of BlazePose, a file as for `load_crop_network`, or an
             .onnx file of a network that finds people and their keypoints in whole images, such as "rtmo:FILE.onnx".
         threads: processor threads of the networks; a .safetensors file uses torch's.
@@ -205,7 +205,7 @@ def load_crop_network(
     """A network that takes crops of one person.
 
     Arguments:
-        name_or_file: "movenet-occlusion", "movenet", or a file: .safetensors, as `occlupose train movenet`, `train
+        name_or_file: "movenet", "movenet-occlusion", or a file: .safetensors, as `occlupose train movenet`, `train
             keypoints`, `train ljof` or `convert checkpoint` write it; or .onnx, maybe with the word of a preset before
             it: "rtmpose:FILE.onnx", "vitpose:FILE.onnx" (see `occlupose.frontends.onnx`).
         threads, flip, device: as for `build_frontend`.
@@ -230,10 +230,10 @@ def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropN
     from occlupose.networks import estimators, pretrained
     from occlupose.networks.weights import header
 
-    if name == DEFAULT:
-        return MoveNetOcclusion(threads=threads, device=device)
     if name == "movenet":
         return MoveNetThunder(threads=threads, device=device)
+    if name == "movenet-occlusion":
+        return MoveNetOcclusion(threads=threads, device=device)
     path = split_preset(name)[1]
     if path.suffix.lower() == ".onnx":
         if flip:
