@@ -27,7 +27,7 @@ def ours_of(theirs, names):
     return {name: theirs[name].copy() for name in names}
 
 
-@pytest.mark.parametrize("network", pretrained.NETWORKS)
+@pytest.mark.parametrize("network", pretrained.PUBLISHED)
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
 def test_networks_are_compared(oracle, network, runtime):
     """With outputs that TensorFlow gave."""

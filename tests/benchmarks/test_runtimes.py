@@ -51,5 +51,5 @@ def test_every_network_is_measured_in_every_runtime(runtimes):
     }
     rows = list(runtimes.rows(runs))
     assert len(rows) == 3 * 2 * (3 + 1 + 1) and all(len(row) == len(runtimes.COLUMNS) for row in rows)
-    assert {row[0] for row in rows} == set(pretrained.NETWORKS)
+    assert {row[0] for row in rows} == set(pretrained.PUBLISHED)
     assert rows[2] == ("movenet_thunder", 1, 1, "LiteRT", "2.0", "2.0", "2.00", "2.00")

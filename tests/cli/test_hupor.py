@@ -146,7 +146,7 @@ def test_images_with_nobody_in_them(command, tmp_path, mode, size):
         (lambda folder: ["--weights", LIFTER], [LIFTER.name, "not the weights of HUPOR", "train hupor"]),
         (
             lambda folder: ["--weights", write_hupor(folder / "broken.safetensors", broken="detector.stem.0.0.weight")],
-            ["broken.safetensors", "layer detector.stem.0.0", "not a number"],
+            ["broken.safetensors", "detector.stem.0.0.weight", "not numbers"],
         ),
         (lambda folder: ["--device", "nope"], ["device nope"]),
     ],

@@ -6,7 +6,7 @@ import torch
 
 import tfjs_files as files
 from occlupose.errors import OccluposeError
-from occlupose.networks.pretrained import NETWORKS
+from occlupose.networks.pretrained import NETWORKS, PUBLISHED
 from occlupose.networks.tfjs import parts, read, translate
 
 CURE = r"; give the \.json of a TensorFlow\.js graph model, with its \.bin beside it$"
@@ -44,7 +44,7 @@ def test_tensors_are_read_as_they_are_stored(tmp_path, number):
     assert len(parts(model)) == number and all(path.exists() for path in parts(model))
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", PUBLISHED)
 def test_weights_of_the_package_come_back_from_the_published_layout(tmp_path, network):
     assert files.same(translate(files.write_network(tmp_path, network), network), files.shipped(network))
 

@@ -34,6 +34,9 @@ NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
 TRAINED = ("movenet_occlusion",)
 """Those that were trained here."""
 
+PUBLISHED = tuple(name for name in NETWORKS if name not in TRAINED)
+"""Those that others published, as TensorFlow.js graph models."""
+
 TRAIN = "occlupose train movenet"
 """The command that trains them."""
 
@@ -161,7 +164,7 @@ def export_graph(name: str, module: nn.Module, path: Path) -> None:
         raise OccluposeError(f"{path}: needs onnx; pip install onnx") from error
     side = _SIDES[name]
     image = torch.zeros((1, side, side, 3), dtype=torch.uint8)
-    axes = {0: "batch"} if side == 256 else {0: "batch", 1: "height", 2: "width"}
+    axes = {0: "batch"} if name in ("movenet_thunder", "movenet_occlusion") else {0: "batch", 1: "height", 2: "width"}
     with atomic(path) as temporary:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.networks import nanodet
-from occlupose.networks.pretrained import NETWORKS
+from occlupose.networks.pretrained import NETWORKS, PUBLISHED
 
 _CURE = "give the .json of a TensorFlow.js graph model, with its .bin beside it"
 
@@ -109,7 +109,7 @@ def _read(path: Path) -> bytes:
 
 
 def translate(path: Path, model: str) -> dict[str, Tensor]:
-    """The state dict of one of NETWORKS.
+    """The state dict of one of PUBLISHED.
 
     Arguments:
         path: the .json file of the graph model.
@@ -118,8 +118,8 @@ def translate(path: Path, model: str) -> dict[str, Tensor]:
     Raises:
         OccluposeError: as `read`; unknown name; the file is of another network; a number is not finite.
     """
-    if model not in NETWORKS:
-        raise OccluposeError(f"{model}: no such network; give {', '.join(NETWORKS)}")
+    if model not in PUBLISHED:
+        raise OccluposeError(f"{model}: no such network; give {', '.join(PUBLISHED)}")
     found = read(path)
     names = _nanodet_names() if model == "nanodet_g" else _movenet_names(found)
     with torch.device("meta"):

@@ -285,9 +285,9 @@ def test_without_weights(tmp_path, monkeypatch):
 def test_weights_that_are_no_numbers(tmp_path):
     broken = write_hupor(tmp_path / "net.safetensors", broken="detector.upsamplers.0.levels.0.heads.flat.1.weight")
     with pytest.raises(
-        OccluposeError, match=r"net\.safetensors: the output of layer detector\.\S+ is not a number; give other weights"
+        OccluposeError, match=r"net\.safetensors: \S+ has values that are not numbers; give a"
     ):
-        occlupose.run(write_frame(tmp_path), HUPOR(broken))
+        HUPOR(broken)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 20000)], ids=str)
