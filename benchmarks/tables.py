@@ -490,7 +490,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "video of real": real_video,
     "photographs of real": real_photographs,
     "joints of real": real_joints,
-    "whole occluded_keypoints": occluded_keypoints,
+    "networks of occluded_keypoints": occluded_keypoints,
     "all of networks_oracle": networks_oracle,
     "all of runtimes": runtimes,
 }
