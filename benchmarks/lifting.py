@@ -26,7 +26,8 @@ from results import write
 from rich.console import Console
 from rich.table import Table
 
-from occlupose.datasets.formats.cmu import VALIDATION_SUBJECTS, MotionClip, load_clips, split_clips
+from occlupose.datasets.formats.cmu import VALIDATION_SUBJECTS, load_clips, split_clips
+from occlupose.datasets.motion import MotionClip
 from occlupose.methods.oanet.augmentation import BodyAugmentation, to_random_camera
 from occlupose.methods.oanet.gap_filled_inputs import TORSO, interpolate_gaps
 from occlupose.methods.oanet.inputs import FPS

@@ -38,7 +38,8 @@ from results import describe
 from rich.console import Console
 from torch import Generator
 
-from occlupose.datasets.formats.cmu import MotionClip, load_clips, split_clips
+from occlupose.datasets.formats.cmu import load_clips, split_clips
+from occlupose.datasets.motion import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import AZIMUTHS, to_studio_camera
 from occlupose.methods.oanet.inputs import FPS

@@ -1,8 +1,10 @@
-"""A small CMU motion capture folder, written for tests: one person of round lengths, and motions that are known."""
+"""Small files of motion capture, written for tests: one person of round lengths, and motions that are known."""
 
 from pathlib import Path
 
 import numpy as np
+
+from occlupose.datasets.motion import MotionClip
 
 UNIT = 2.54 / 0.45 / 100  # m in one unit of length of the files
 BONES = {  # parent, direction at rest (x left, y up, z forward), length in the file's units, freedoms
@@ -102,3 +104,50 @@ def write_mocap(folder: Path, takes: dict[str, int], frames: int = 300) -> Path:
         for take in range(1, count + 1):
             (home / f"{subject}_{take:02}.amc").write_text(swinging(frames, seed=100 * int(subject) + take))
     return folder
+
+
+STANDING = {  # m; left at +x, y up, z forward
+    "pelvis": (0, 0.9, 0),
+    "RHip": (-0.1, 0.9, 0),
+    "RKnee": (-0.1, 0.5, 0.02),
+    "RAnkle": (-0.1, 0.1, 0),
+    "LHip": (0.1, 0.9, 0),
+    "LKnee": (0.1, 0.5, 0.03),
+    "LAnkle": (0.1, 0.1, 0),
+    "spine": (0, 1.15, 0.01),
+    "neckbase": (0, 1.4, 0),
+    "head": (0, 1.7, 0.02),
+    "LShoulder": (0.2, 1.4, 0),
+    "LElbow": (0.2, 1.1, 0),
+    "LWrist": (0.2, 0.85, 0.1),
+    "RShoulder": (-0.2, 1.4, 0),
+    "RElbow": (-0.2, 1.1, 0),
+    "RWrist": (-0.2, 0.85, 0.2),
+}
+"""A person in the joints of files of captured joints."""
+
+
+def standing(frames: int, *, neck: float = 0.3, x: float = 0.0) -> np.ndarray:
+    """STANDING for some frames, in the files' int16 millimetres, moved by x (m), the head `neck` above the neck."""
+    places = np.array(list((STANDING | {"head": (0, 1.4 + neck, 0)}).values())) + np.array((x, 0, 0))
+    return np.repeat(np.rint(1000 * places)[None], frames, 0).astype(np.int16)
+
+
+def write_joints(path: Path, fps: float = 60, **arrays: np.ndarray) -> Path:
+    """A file of captured joints with these clips (or other arrays instead of its own)."""
+    path.parent.mkdir(exist_ok=True)
+    own = {"joint_names": np.array(list(STANDING)), "fps": fps, "unit": "mm, y up, -32768 = missing", "note": ""}
+    np.savez(path, **(own | arrays))
+    return path
+
+
+def make_clip(
+    frames: int = 240, *, seed: int = 0, fps: float = 120.0, name: str = "07_01", subject: str = "07"
+) -> MotionClip:
+    """A person who swings their limbs, made without files."""
+    random = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None] / fps
+    rest = random.normal(0, 0.5, (22, 3))
+    return MotionClip(
+        name, subject, fps, (rest + 0.2 * np.sin(random.uniform(1, 5, (22, 3)) * time)).astype(np.float32)
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from occlupose.datasets.formats.cmu import MotionClip
+from occlupose.datasets.motion import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, BODY26, H36M17

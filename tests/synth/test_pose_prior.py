@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from mocap_files import amc, asf
 from occlupose.bodies.body import SEGMENTS
 from occlupose.bodies.fitting import from_rotation_vector
-from occlupose.datasets.formats.cmu import MotionClip, read_clip
+from occlupose.datasets.formats.cmu import read_clip
+from occlupose.datasets.motion import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.synth.pose_prior import (
     PARENT_SEGMENTS,

@@ -19,7 +19,7 @@ from scipy.cluster.vq import kmeans2
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import SEGMENTS, SIDES, BodyModel
 from occlupose.bodies.fitting import fit_pose, fit_shape, from_rotation_vector, to_rotation_vector
-from occlupose.datasets.formats.cmu import MotionClip
+from occlupose.datasets.motion import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.skeletons import BODY26

@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
 
-from mocap_files import UNIT, amc, asf, swinging, write_mocap
+from mocap_files import UNIT, amc, asf, make_clip, swinging, write_mocap
 from occlupose.datasets.formats.cmu import (
     BODY22_FROM_CLIPS,
     VALIDATION_COPIES,
-    MotionClip,
     clip_distance,
-    cut_jumps,
     load_clips,
     read_amc,
     read_asf,
@@ -15,6 +13,7 @@ from occlupose.datasets.formats.cmu import (
     read_motion,
     split_clips,
 )
+from occlupose.datasets.motion import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY22
 
@@ -29,16 +28,6 @@ def posed(tmp_path, axis=None, frames=1, **values):
     joints, _ = read_motion(tmp_path / "01.asf", tmp_path / "01_01.amc")
     assert joints.shape == (frames, 22, 3)
     return dict(zip(BODY22.joints, joints[0] / UNIT, strict=True))
-
-
-def clip(frames=240, *, seed=0, fps=120.0, name="07_01", subject="07"):
-    """A person who swings their limbs, made without files."""
-    random = np.random.default_rng(seed)
-    time = np.arange(frames)[:, None, None] / fps
-    rest = random.normal(0, 0.5, (22, 3))
-    return MotionClip(
-        name, subject, fps, (rest + 0.2 * np.sin(random.uniform(1, 5, (22, 3)) * time)).astype(np.float32)
-    )
 
 
 def test_at_rest_a_person_looks_along_z_with_the_left_at_plus_x(tmp_path):
@@ -241,35 +230,11 @@ def test_clips_that_are_no_archive_are_refused(tmp_path):
         read_clips(tmp_path / "joints.npz")
 
 
-@pytest.mark.parametrize("fps", [60.0, 120.0])
-def test_clips_are_cut_where_the_capture_jumps(fps):
-    whole = clip(round(4 * fps), fps=fps)
-    (uncut,) = cut_jumps(whole)
-    assert uncut.name == whole.name
-    np.testing.assert_array_equal(uncut.joints, whole.joints)
-    for jump, pieces in ((0.9, 1), (1.1, 2)):  # times 15 m/s
-        joints = whole.joints.copy()
-        joints[round(fps) :, 3] = joints[round(fps) - 1, 3]
-        joints[round(fps) :, 3, 2] += jump * 15 / fps
-        cut = cut_jumps(MotionClip(whole.name, whole.subject, fps, joints))
-        assert len(cut) == pieces
-        np.testing.assert_array_equal(np.concatenate([piece.joints for piece in cut]), joints)
-    assert [piece.name for piece in cut] == ["07_01.0", "07_01.1"]
-    assert [len(piece.joints) for piece in cut] == [fps, 3 * fps]
-
-
-def test_pieces_shorter_than_half_a_second_are_dropped():
-    whole = clip(240)
-    whole.joints[59:, 3] += 10
-    assert [(piece.name, len(piece.joints)) for piece in cut_jumps(whole)] == [("07_01.1", 181)]
-    assert cut_jumps(clip(59)) == []
-    assert len(cut_jumps(clip(60))) == 1
-
-
 def test_training_sees_no_held_out_subject_and_no_copy_of_their_sequences():
-    clips = [clip(name=f"{subject}_01", subject=subject) for subject in ("01", "02", "07", "08", "32", "35")]
+    clips = [make_clip(name=f"{subject}_01", subject=subject) for subject in ("01", "02", "07", "08", "32", "35")]
     clips += [
-        clip(name=name, subject="clips") for name in (VALIDATION_COPIES[0], f"{VALIDATION_COPIES[3]}.1", "soccer__1")
+        make_clip(name=name, subject="clips")
+        for name in (VALIDATION_COPIES[0], f"{VALIDATION_COPIES[3]}.1", "soccer__1")
     ]
     training, validation = split_clips(clips)
     assert [part.name for part in training] == ["01_01", "07_01", "35_01", "soccer__1"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from occlupose.datasets.formats.cmu import MotionClip
+from occlupose.datasets.motion import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.augmentation import BodyAugmentation
 from occlupose.methods.oanet.network import OANetOutput, shipped_network

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mocap_sequences import video_sequence
-from occlupose.datasets.formats.cmu import MotionClip
+from occlupose.datasets.motion import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.windows import MAX_SUBJECT_FRACTION, MocapWindows, VideoWindows
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15

@@ -4,22 +4,19 @@ Coordinates are those of the capture: metres, y up; a person with all angles zer
 """
 
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from occlupose.datasets.motion import EXTREMITIES, MotionClip, cut_jumps
 from occlupose.errors import OccluposeError, reason
 from occlupose.skeletons import BODY22
 
 METRES_PER_UNIT = 2.54 / 0.45 / 100
 """Metres in one ASF length unit (1/0.45 inch)."""
-
-MAX_STEP = 0.25
-"""Largest plausible displacement of a joint in 1/60 s, m; a larger one is a jump of the capture (the data's own
-notes)."""
 
 BODY22_FROM_ASF = {
     "left_shoulder": "lclavicle",
@@ -61,11 +58,6 @@ BODY22_FROM_CLIPS = {
     "neck_nose": "upperneck",
     "head_top": "head_top",
 }
-
-EXTREMITIES = ("lfoot", "rfoot", "lhand", "rhand")
-"""Balls of the feet and knuckles of the hands; the same names in both kinds of file, in the order of BODY26's last four
-joints.
-"""
 
 VALIDATION_SUBJECTS = ("02", "08", "32")
 """Subjects held out of all training."""
@@ -124,28 +116,6 @@ class Bone:
     offset: Float[np.ndarray, "3"]
     axis: Rotation
     freedoms: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class MotionClip:
-    """One continuous motion.
-
-    Attributes:
-        joints: BODY22, m, y up.
-        extremities: EXTREMITIES, m, if known.
-    """
-
-    name: str
-    subject: str
-    fps: float
-    joints: Float[np.ndarray, "time 22 3"]
-    extremities: Float[np.ndarray, "time 4 3"] | None = None
-
-    @property
-    def body26(self) -> Float[np.ndarray, "time 26 3"]:
-        """All joints of BODY26; NaN where unknown."""
-        unknown = np.full((len(self.joints), len(EXTREMITIES), 3), np.nan, self.joints.dtype)
-        return np.concatenate([self.joints, unknown if self.extremities is None else self.extremities], 1)
 
 
 def read_asf(path: Path) -> list[Bone]:
@@ -349,20 +319,6 @@ def make_body22(
     ends = ends | {"pelvis": (ends["left_hip"] + ends["right_hip"]) / 2}
     ends |= {joint: ends["neck_nose"] + head @ np.array(offset) for joint, offset in FACE_OFFSETS.items()}
     return np.stack([ends[joint] for joint in BODY22.joints], 1)
-
-
-def cut_jumps(clip: MotionClip) -> list[MotionClip]:
-    """The clip cut where the capture jumps, without pieces shorter than half a second."""
-    step = np.linalg.norm(np.diff(clip.joints, axis=0), axis=-1).max(-1, initial=0)
-    cuts = np.flatnonzero(step > MAX_STEP * 60 / clip.fps) + 1
-    parts = np.split(np.arange(len(clip.joints)), cuts)
-    names = [clip.name] if len(parts) == 1 else [f"{clip.name}.{number}" for number in range(len(parts))]
-    return [_part(clip, name, part) for name, part in zip(names, parts, strict=True) if len(part) >= clip.fps / 2]
-
-
-def _part(clip: MotionClip, name: str, frames: Int[np.ndarray, " frame"]) -> MotionClip:
-    extremities = None if clip.extremities is None else clip.extremities[frames]
-    return replace(clip, name=name, joints=clip.joints[frames], extremities=extremities)
 
 
 def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[MotionClip]:

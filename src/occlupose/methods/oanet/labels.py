@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 
 from occlupose.cameras import Camera
-from occlupose.datasets.formats.cmu import MotionClip, read_clip
+from occlupose.datasets.formats.cmu import read_clip
+from occlupose.datasets.motion import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules

@@ -9,7 +9,7 @@ from annotated_types import Interval
 from torch import Generator
 
 from occlupose.bounds import Bounded, Count, Seed
-from occlupose.datasets.formats.cmu import MotionClip
+from occlupose.datasets.motion import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.network import OANetNetwork

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from occlupose.bounds import Count, Fraction, NonNegative, Seed
-from occlupose.datasets.formats.cmu import MotionClip
+from occlupose.datasets.motion import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses

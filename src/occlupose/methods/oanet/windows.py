@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from occlupose.datasets.formats.cmu import MotionClip
+from occlupose.datasets.motion import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.inputs import FPS
@@ -25,6 +25,7 @@ class MocapWindows:
     """Windows of motion capture at random speeds. Longer clips are drawn more often, within MAX_SUBJECT_FRACTION.
 
     Arguments:
+        clips: motion capture of which every joint is known, as `formats.cmu` reads it.
         window: frames of a window, at FPS.
         speed: range of the playback speed, 1 being that of the capture.
         still_probability: probability that all frames of a window are the same pose.
