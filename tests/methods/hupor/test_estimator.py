@@ -284,9 +284,7 @@ def test_without_weights(tmp_path, monkeypatch):
 
 def test_weights_that_are_no_numbers(tmp_path):
     broken = write_hupor(tmp_path / "net.safetensors", broken="detector.upsamplers.0.levels.0.heads.flat.1.weight")
-    with pytest.raises(
-        OccluposeError, match=r"net\.safetensors: \S+ has values that are not numbers; give a"
-    ):
+    with pytest.raises(OccluposeError, match=r"net\.safetensors: \S+ has values that are not numbers; give a"):
         HUPOR(broken)
 
 
