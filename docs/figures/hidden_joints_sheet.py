@@ -48,7 +48,7 @@ def draw(image: RGB, people: Detections) -> RGB:
         for joint, point in enumerate(points.tolist()):
             colour = COLOURS[state[person, joint]]
             cv2.circle(drawn, point, 3 if joint < len(COCO17) else 2, colour, -1, cv2.LINE_AA)
-            if state[person, joint] == OCCLUDED:
+            if np.isfinite(people.spread[person, joint]) and state[person, joint] == OCCLUDED:
                 radius = int(min(people.spread[person, joint], max(limit)))
                 cv2.circle(drawn, point, radius, colour, 1, cv2.LINE_AA)
     return drawn
