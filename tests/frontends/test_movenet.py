@@ -3,6 +3,7 @@
 import resource
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,17 +16,18 @@ from occlupose.frontends.movenet import MoveNetThunder
 from occlupose.frontends.nanodet import NanoDetector
 from occlupose.media import Frame, VideoWriter
 from occlupose.methods.oanet.estimator import OANet
-from pasted_people import crowd, found, frames, grey, paste, scaled
+from pasted_people import PERSON, crowd, found, frames, grey, paste, scaled
 
+NAMES = ["movenet", "movenet-occlusion", "movenet-multipose"]
 SIZES = [(1, 1), (2, 2), (3, 2000), (2000, 3), (640, 480)]
 
 
 @pytest.fixture(scope="module")
 def loaded():
-    return {name: build_frontend(name) for name in ("movenet", "movenet-multipose")}
+    return {name: build_frontend(name) for name in NAMES}
 
 
-@pytest.fixture(params=["movenet", "movenet-multipose"])
+@pytest.fixture(params=NAMES)
 def either(loaded, request):
     loaded[request.param].reset()
     return loaded[request.param]
@@ -59,7 +61,7 @@ def test_nobody_is_found_where_nobody_is(either, size):
     for image in (grey(*size), noise):
         either.reset()
         people = either(Frame(0, 0.0, image))
-        assert len(people) == 0 and people.xy.shape == (0, 17, 2)
+        assert len(people) == 0 and people.xy.shape == (0, len(either.skeleton), 2)
         assert 0 <= either.best_rejected < 1
 
 
@@ -75,6 +77,47 @@ def test_a_person_in_a_huge_image(movenet):
     assert len(people) == 1 and found(people.boxes, body[None]) == 1
     # its pyramid is a third of the image
     assert grown < image.nbytes
+
+
+HAND = np.s_[54:72, 28:44]
+"""The woman's left hand in PERSON."""
+
+
+def test_what_is_no_whole_person_has_low_confidence(either):
+    """A hand, and somebody upside down, if anybody is found there at all; nobody in a black or white image."""
+    upright = grey(640, 480)
+    paste(upright, scaled(300), 200, 60)
+    whole = either(Frame(0, 0.0, upright)).box_score.max()
+    hand = grey(640, 480)
+    hand[100:300, 200:380] = cv2.resize(PERSON[HAND], (180, 200))
+    for image in (hand, np.ascontiguousarray(upright[::-1])):
+        either.reset()
+        assert either(Frame(0, 0.0, image)).box_score.max(initial=0) < whole
+    for value in (0, 255):
+        either.reset()
+        assert len(either(Frame(0, 0.0, np.full((480, 640, 3), value, np.uint8)))) == 0
+
+
+def test_covered_legs_are_hidden(loaded):
+    """A board before her legs: their joints are inferred below her hips, and are hardly visible."""
+    frontend = loaded["movenet-occlusion"]
+    frontend.reset()
+    image = grey(640, 480)
+    body = paste(image, scaled(400), 250, 30)
+    legs = frontend.skeleton.index("left_knee", "right_knee", "left_ankle", "right_ankle")
+    before = frontend(Frame(0, 0.0, image))
+    covered = image.copy()
+    covered[int(body[1] + 0.6 * (body[3] - body[1])) :, 150:500] = (120, 90, 60)
+    frontend.reset()
+    people = frontend(Frame(0, 0.0, covered))
+    assert len(before) == len(people) == 1
+    assert (before.score[0, legs] > 0.6).all() and (people.score[0, legs] < 0.5).all()
+    assert (people.probability[0, legs].sum(-1) > 0.99).all()
+    hips = frontend.skeleton.index("left_hip", "right_hip")
+    assert people.xy[0, legs, 1].min() > before.xy[0, hips, 1].max()
+    knees = legs[:2]
+    size = body[3] - body[1]
+    assert np.linalg.norm(people.xy[0, knees] - before.xy[0, knees], axis=-1).max() < 0.1 * size
 
 
 def test_frames_whose_size_changes(either):
@@ -167,16 +210,17 @@ def test_given_boxes_that_nobody_can_be_in_are_refused(boxes):
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_given_boxes_outside_the_image_have_nobody_with_confidence():
+@pytest.mark.parametrize("name", ["movenet", "movenet-occlusion"])
+def test_given_boxes_outside_the_image_have_nobody_with_confidence(name):
     given = {0: FrameBoxes(np.array([NOWHERE[3][0], NOWHERE[4][0]], float), np.ones(2))}
-    people = build_frontend("movenet", boxes=given)(Frame(0, 0.0, grey(640, 480)))
+    people = build_frontend(name, boxes=given)(Frame(0, 0.0, grey(640, 480)))
     assert len(people) == 2 and people.score.max() < 0.1
 
 
 # ------------------------------------------------------------------------------------------------------ devices
 
 
-@pytest.mark.parametrize("name", ["movenet", "movenet-multipose"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("device", ["nope", "meta", "cuda:99"])
 def test_a_device_that_is_not_there(name, device):
     with pytest.raises(OccluposeError, match=f"^device {device}: .*; give cpu$"):
