@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -62,6 +62,7 @@ def test_the_identity_is_a_zero_vector_and_has_a_gradient():
 
 
 @given(seed=SEEDS)
+@example(seed=10408)  # two directions are opposite but for half a degree
 def test_swing_is_the_shortest_rotation(seed):
     one = vectors(seed)
     other = vectors(seed + 1)
@@ -70,6 +71,13 @@ def test_swing_is_the_shortest_rotation(seed):
     np.testing.assert_allclose(rotation.apply(norm(one, dim=1).numpy()), norm(other, dim=1), atol=2e-4)
     angle = np.arccos(np.clip((norm(one, dim=1) * norm(other, dim=1)).sum(1), -1, 1))
     np.testing.assert_allclose(rotation.magnitude(), angle, atol=2e-3)
+
+
+def test_swing_between_opposite_directions():
+    one = torch.nn.functional.normalize(vectors(0), dim=1)
+    rotation = swing_rotation(one, -one)
+    torch.testing.assert_close((rotation @ one[..., None])[..., 0], -one)
+    torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(len(one)))
 
 
 @given(seed=SEEDS)

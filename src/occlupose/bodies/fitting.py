@@ -103,6 +103,10 @@ def skeleton2pose(
     return torch.stack([rotation[segment] for segment in SEGMENTS], 1)
 
 
+OPPOSITE = 1e-4
+"""Two directions are nearly opposite where 1 + the cosine of their angle is less."""
+
+
 def swing_rotation(one: Float[Tensor, "batch 3"], other: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"]:
     """The shortest rotations from one direction to another."""
     one = torch.nn.functional.normalize(one, dim=-1)
@@ -110,7 +114,21 @@ def swing_rotation(one: Float[Tensor, "batch 3"], other: Float[Tensor, "batch 3"
     cross = torch.linalg.cross(one, other)
     cosine = (one * other).sum(-1)[:, None, None]
     matrix = skew(cross)
-    return torch.eye(3) + matrix + matrix @ matrix / (1 + cosine).clamp_min(1e-4)
+    usual = torch.eye(3) + matrix + matrix @ matrix / (1 + cosine).clamp_min(OPPOSITE)
+    return torch.where(cosine < OPPOSITE - 1, _half_turn(one, other), usual)
+
+
+def _half_turn(one: Float[Tensor, "batch 3"], other: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"]:
+    """Rotations between nearly opposite directions: half turns about the first and about the direction between them, or
+    any direction across where there is none.
+    """
+    across = torch.nn.functional.one_hot(one.abs().argmin(-1), 3).to(one.dtype)
+    across = across - (across * one).sum(-1, keepdim=True) * one
+    between = torch.where((one + other).norm(dim=-1, keepdim=True) > 1e-6, one + other, across)
+    turns = []
+    for axis in (one, torch.nn.functional.normalize(between, dim=-1)):
+        turns.append(2 * axis[:, :, None] * axis[:, None] - torch.eye(3))
+    return turns[1] @ turns[0]
 
 
 def rotation_about(axis: Float[Tensor, "batch 3"], angle: Float[Tensor, "batch"]) -> Float[Tensor, "batch 3 3"]:

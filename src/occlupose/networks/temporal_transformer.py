@@ -23,8 +23,9 @@ FUTURE = 1.5
 """Seconds that the last layer looks ahead, at most."""
 
 HEADS = 8
-PERIODS = (0.1, 8.0)
-"""Shortest and longest period of the rotations, seconds."""
+SHORTEST = 0.1
+LONGEST = 8.0
+"""Periods of the rotations, seconds."""
 
 CHUNK = 256
 """Frames whose queries are computed at once."""
@@ -133,8 +134,8 @@ class AttentionLayer(nn.Module):
 def rotations(time: Float[Tensor, "batch time"], channels: int) -> Float[Tensor, "2 batch time half"]:
     """Cosines and sines of the angles at these times, seconds, for heads of so many channels."""
     half = channels // 2
-    low, high = (math.log(period) for period in PERIODS)
-    periods = torch.exp(torch.linspace(low, high, half, dtype=torch.float64, device=time.device))
+    logarithms = torch.linspace(math.log(SHORTEST), math.log(LONGEST), half, dtype=torch.float64, device=time.device)
+    periods = logarithms.exp()
     angles = 2 * math.pi * time.double()[..., None] / periods
     return torch.stack([angles.cos(), angles.sin()]).float()
 
