@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import tyro
 from jaxtyping import Bool, Float
+from ranking import area_under_curve
 from results import write
 from rich.console import Console
 from rich.progress import track
@@ -77,17 +78,6 @@ def joints_of(answers: Answers, people: Bool[np.ndarray, " person"], columns: sl
     known = answers.known[people][:, columns]
     arrays = (array[people][:, columns][known] for array in (error, answers.visible, answers.state))
     return Joints(*arrays)
-
-
-def area_under_curve(score: Float[np.ndarray, " joint"], positive: Bool[np.ndarray, " joint"]) -> float:
-    """Probability that a positive has a higher score than a negative (ROC); NaN without both."""
-    if positive.all() or not positive.any():
-        return float("nan")
-    values, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
-    del values
-    rank = (np.cumsum(count) - (count - 1) / 2)[inverse]
-    positives = int(positive.sum())
-    return float((rank[positive].sum() - positives * (positives + 1) / 2) / positives / (len(score) - positives))
 
 
 def expected_calibration_error(probability: Float[np.ndarray, " joint"], true: Bool[np.ndarray, " joint"]) -> float:

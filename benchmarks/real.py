@@ -43,6 +43,7 @@ from typing import Any
 import numpy as np
 import tyro
 from jaxtyping import Bool, Float, Int
+from ranking import area_under_curve
 from results import COMMIT, Runs, write
 from rich.console import Console
 from rich.progress import track
@@ -420,14 +421,8 @@ class BoxedJoints:
         with np.errstate(invalid="ignore"):  # a draw may have no such joint
             found = {name: (weight * self.similarity)[rows].sum() / weight[rows].sum() for name, rows in parts.items()}
             return {name: float(value) for name, value in found.items()} | {
-                "visible or hidden, auc": self._area(weight)
+                "visible or hidden, auc": area_under_curve(self.confidence, self.visible, weight)
             }
-
-    def _area(self, weight: Float[np.ndarray, " joint"]) -> float:
-        """Probability that a visible joint has a higher confidence than a hidden one."""
-        apart = self.confidence[self.visible][:, None] - self.confidence[~self.visible]
-        pairs = weight[self.visible][:, None] * weight[~self.visible]
-        return float((pairs * ((apart > 0) + 0.5 * (apart == 0))).sum() / pairs.sum())
 
 
 def measure_boxed(frontend: str, annotated: Annotations) -> BoxedJoints:
@@ -469,7 +464,7 @@ def score_boxed(joints: BoxedJoints, baseline: BoxedJoints, draws: int) -> dict[
         gains.append([value - theirs[name] for name, value in joints.metrics(drawn).items()])
     low, high = np.nanpercentile(gains, (5, 95), axis=0)
     counts = {"visible joints, count": int(joints.visible.sum()), "hidden joints, count": int((~joints.visible).sum())}
-    found = {f"{name}": value for name, value in values.items()} | counts
+    found = values | counts
     for number, (name, value) in enumerate(values.items()):
         found |= {
             f"{name} gain": value - other[name],

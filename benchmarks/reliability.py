@@ -39,6 +39,7 @@ from occlupose.frontends import CROPS, Frontend, build_frontend, load_crop_netwo
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.media import RGB, Frame, read_image
 from occlupose.methods.movenet.data import split_of
+from occlupose.methods.movenet.labels import read_boxes, read_photograph
 from occlupose.occlusion.surfaces import OcclusionCause
 from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import BODY26, COCO17
@@ -212,13 +213,8 @@ def place_cover(image: RGB, xy: Float[np.ndarray, "2"], side: float, other: RGB,
 
 def read_people(path: Path) -> tuple[RGB, Float[np.ndarray, "person 4"]]:
     """A photograph in its proportions, and the boxes of its people, px."""
-    image = read_image(path)
-    height = image.shape[0]
-    width = round(ASPECT * height)
-    lines = np.loadtxt(path.with_suffix(".txt"), ndmin=2)
-    centre = lines[:, 1:3] * (width, height)
-    half = lines[:, 3:] * (width, height) / 2
-    return cv2.resize(image, (width, height)), np.concatenate([centre - half, centre + half], 1)
+    image = read_photograph(path, ASPECT)
+    return image, read_boxes(path.with_suffix(".txt")) * np.tile(image.shape[1::-1], 2)
 
 
 def covered_people(

@@ -12,10 +12,10 @@ from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import Skeleton, convert, convert_weakest
 
+__all__ = ["Detections", "FrameBoxes", "NOBODY", "box_sides", "has_area", "overlap", "suppress_similar"]
+
 STATES = 3
 """Absent, occluded, visible."""
-
-__all__ = ["Detections", "FrameBoxes", "NOBODY", "box_sides", "has_area", "overlap", "suppress_similar"]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -3,11 +3,16 @@
 import os
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from zipfile import BadZipFile
 
 from occlupose.errors import OccluposeError, reason
+
+DAMAGED_ARCHIVE = (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, BadZipFile, zlib.error)
+"""What `numpy.load` and the arrays of an .npz file raise if it is missing, damaged, or another file."""
 
 
 @contextmanager

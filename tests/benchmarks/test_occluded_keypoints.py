@@ -18,24 +18,6 @@ def joints(benchmark, error, confidence, state):
     return benchmark.Joints(np.array(error, float), np.array(confidence, float), np.array(state))
 
 
-def test_the_area_under_the_curve(benchmark):
-    positive = np.array([True, True, False, False])
-    area = benchmark.area_under_curve
-    assert area(np.array([0.9, 0.8, 0.2, 0.1]), positive) == 1
-    assert area(np.array([0.9, 0.15, 0.2, 0.1]), positive) == pytest.approx(0.75)
-    assert area(np.full(4, 0.5), positive) == pytest.approx(0.5)
-    assert np.isnan(area(np.zeros(2), np.ones(2, bool)))
-
-
-def test_the_area_is_the_share_of_pairs_in_the_right_order(benchmark):
-    random = np.random.default_rng(0)
-    score = random.integers(0, 6, 60) / 5
-    positive = random.random(60) < 0.4
-    apart = score[positive][:, None] - score[~positive]
-    expected = ((apart > 0) + 0.5 * (apart == 0)).mean()
-    assert benchmark.area_under_curve(score, positive) == pytest.approx(expected)
-
-
 def test_the_calibration_error(benchmark):
     error = benchmark.expected_calibration_error
     assert error(np.array([1.0, 1.0, 0.0]), np.array([True, True, False])) == 0

@@ -91,9 +91,12 @@ class AttentionLayer(nn.Module):
         time: Float[Tensor, "batch time"],
         limit: Float[Tensor, "batch time"],
     ) -> Float[Tensor, "batch time width"]:
-        """Arguments:
-        turns: of the frames, see `rotations`.
-        limit: the latest time that each frame attends to.
+        """The output of each frame.
+
+        Arguments:
+            turns: of the frames, see `rotations`.
+            time: of the frames, seconds.
+            limit: the latest time that each frame attends to.
         """
         keys, values = self.keys_and_values(x, turns)
         parts = []
@@ -246,9 +249,7 @@ class TransformerStream:
             return
         rows = order.clamp_min(0)
         old = order >= 0
-        self._there = (
-            self._there[rows] & old[:, None] if len(self._there) else old.new_zeros(len(order), len(self.times))
-        )
+        self._there = _rows(self._there, rows) & old[:, None]
         assert self._features is not None
         self._features = _rows(self._features, rows)
         self._keys = [_rows(keys, rows) for keys in self._keys]

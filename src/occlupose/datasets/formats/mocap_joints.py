@@ -41,8 +41,6 @@ by up to a sixth of their length, as do the upper arms of OpenCap's jumps. In th
 Female1_B15_WalkTurnAround180 the left foot flies off.
 """
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +48,7 @@ from jaxtyping import Float, Int16
 
 from occlupose.datasets.motion import MotionClip, cut_jumps, cut_together
 from occlupose.errors import OccluposeError
+from occlupose.files import DAMAGED_ARCHIVE
 from occlupose.skeletons import BODY22
 
 FACTS = ("joint_names", "fps", "unit", "note")
@@ -95,8 +94,6 @@ PARTNERS = ("60", "61")
 
 _NO_CLIPS = "not a whole file of captured joints (joint_names, fps, unit, int16 clips); fetch it again"
 
-_DAMAGE = (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-
 
 def read_joints(path: Path) -> list[MotionClip]:
     """The whole clips of `cmu_60fps.npz`, `accad_30fps.npz`, `uiprmd_50fps.npz` or `opencap_100fps.npz`, as captured,
@@ -121,7 +118,7 @@ def read_joints(path: Path) -> list[MotionClip]:
         read = [_clip(path.stem, name, fps, names, joints) for name, joints in clips.items()]
     except FileNotFoundError:
         raise OccluposeError(f"{path}: no such file; a file of captured joints is expected") from None
-    except _DAMAGE:
+    except DAMAGED_ARCHIVE:
         raise OccluposeError(f"{path}: {_NO_CLIPS}") from None
     if not unit.startswith(UNIT):
         raise OccluposeError(f"{path}: its unit is {unit!r}; {UNIT!r} is expected")

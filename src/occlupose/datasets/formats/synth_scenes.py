@@ -15,8 +15,6 @@ the ground at 0).
 
 import io
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,6 +27,7 @@ from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.datasets.images import ImageIndex, ImageRef, index_shard
 from occlupose.errors import OccluposeError
+from occlupose.files import DAMAGED_ARCHIVE
 from occlupose.media import IMAGE_SUFFIXES
 from occlupose.skeletons import BODY26, MPI15
 
@@ -50,7 +49,6 @@ TO_MPI15 = BODY26.index(*("thorax" if joint == "neck" else joint for joint in MP
 _KEYS = {"cause": "reason", "occluder": "by", "objects": "things", "camera_position": "eye"}
 """Keys of a file that differ from the names of their fields, as in earlier versions."""
 
-_DAMAGE = (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 _HINT = "copy it again, or make it again with occlupose synth"
 
 
@@ -183,5 +181,5 @@ def _read(file: bytes, where: str, names: Iterable[str] = NEEDED) -> dict[str, A
             if arrays[name].shape[1:] != shape:
                 raise ValueError(f"{name} has shape {arrays[name].shape}")
         return arrays
-    except _DAMAGE as error:
+    except DAMAGED_ARCHIVE as error:
         raise OccluposeError(f"{where}: not a scene of occlupose synth ({error}); {_HINT}") from error

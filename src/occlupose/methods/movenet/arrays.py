@@ -1,19 +1,13 @@
 """Files of arrays: what was made once for a training and is read again."""
 
 import tokenize
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from occlupose.errors import unreadable
-
-_DAMAGE = (
-    *(OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
-)
+from occlupose.files import DAMAGED_ARCHIVE
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -25,5 +19,5 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in names}
-    except _DAMAGE as error:
+    except (*DAMAGED_ARCHIVE, tokenize.TokenError) as error:
         raise unreadable(path, error, "delete it, and start again") from error

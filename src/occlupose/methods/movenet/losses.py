@@ -72,8 +72,8 @@ def make_targets(
     shown = (sample.state == VISIBLE) if dark else (sample.state == VISIBLE) | (sample.state == OCCLUDED)
     near = _bumps(sample.xy, DARK)
     changed = known & (behind | shown)[..., None, None]
-    behind_scenes = front if dark else front * sample.synthetic[:, None, None, None]
-    base = functional.pad(heat * real * (1 - behind_scenes), (0, 0, 0, 0, 0, len(COCO21) - BODY))
+    in_front = front if dark else front * sample.synthetic[:, None, None, None]
+    base = functional.pad(heat * real * (1 - in_front), (0, 0, 0, 0, 0, len(COCO21) - BODY))
     base = torch.where(changed, base * (1 - near), base)
     peaks = _bumps(sample.xy, SIGMA) * (sample.score * shown)[..., None, None]
     target = torch.maximum(base, torch.where(known, peaks, 0.0))

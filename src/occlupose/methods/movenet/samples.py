@@ -53,6 +53,9 @@ class CropAugmentation(Bounded):
         rotation_probability: of a rotation.
         colour: probability of another brightness, contrast and tint, and of grey.
         blur: probability of fewer pixels or of a coarse JPEG file.
+
+    Raises:
+        OccluposeError: a value is out of range.
     """
 
     tight: Fraction = 0.4
@@ -72,6 +75,11 @@ class SampleSettings(Bounded):
         photographs: probability of a person in a photograph; of a synthetic one otherwise.
         nobody: probability of a part of a photograph outside of all boxes.
         backdrop: probability that a photograph is behind a synthetic scene.
+        covers: what is put in front of people.
+        augmentation: of the crops.
+
+    Raises:
+        OccluposeError: a value is out of range.
     """
 
     photographs: Fraction = 0.55
@@ -159,6 +167,10 @@ class People:
         folder: of the photographs.
         labels: of those to draw.
         scenes: files of synthetic scenes.
+
+    Attributes:
+        photograph: a function of a number: the photograph as it is stored, or smaller, and by how much.
+        scene: a function of a number: the synthetic scene.
     """
 
     def __init__(self, folder: Path, labels: PhotographLabels, scenes: Sequence[Path]) -> None:
@@ -169,7 +181,6 @@ class People:
         self.scene = lru_cache(CACHED)(self._read_scene)
 
     def _read_photograph(self, number: int) -> tuple[RGB, float]:
-        """A photograph as it is stored, or smaller, and by how much."""
         image = read_image(self.folder / str(self.labels.names[number]))
         scale = min(LARGEST / max(image.shape), 1.0)
         if scale < 1:
