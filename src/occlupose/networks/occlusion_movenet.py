@@ -1,11 +1,12 @@
-"""MoveNet Thunder for hidden joints: heatmaps that are dark where a joint cannot be seen, and a second answer for where
-it is then.
+"""MoveNet Thunder for hidden joints: heatmaps that are dark where a joint cannot be seen, a second answer for where it
+is then, and a third for whether it is visible.
 
 The backbone, the heatmaps and their offsets are Thunder's (`networks.movenet`), for the joints of COCO21 and trained
 further by `methods.movenet`. A heatmap has no peak at an occluded joint (OANet eq. 1). As in HUPOR, a second branch
 infers the joints that cannot be seen: for each joint the probability of every place, in a grid that reaches beyond the
 crop. It takes the part of the centre and the regression in Thunder's decoding: of several people's peaks it chooses the
-person's. The branch and the decoding are ours.
+person's. The same branch says at each place whether the joint would be visible there. The branch and the decoding are
+ours.
 """
 
 from typing import NamedTuple
@@ -33,16 +34,19 @@ SIDE = 256
 PLACE_STRIDE = 8
 """Pixels between the cells of the places."""
 
-MARGIN = 8
+MARGIN = 16
 """Cells by which the places reach beyond each edge of the crop."""
 
 WIDTH = 96
 """Channels of the branch of places."""
 
+FINE_WIDTH = 48
+"""Channels of its last layers, at stride 8."""
+
 FLOOR = 0.02
 """Weight of a peak where the place of the joint has the probability 0; 1 is the weight of the most likely place."""
 
-FEATURES = 4
+FEATURES = 5
 """Numbers that the probability of a visible joint depends on."""
 
 FROZEN_BLOCKS = 6
@@ -70,6 +74,20 @@ class Keypoints(NamedTuple):
     peak_score: Float[Tensor, "batch 21 4"]
 
 
+class Maps(NamedTuple):
+    """Outputs of the layers.
+
+    Attributes:
+        heads: heatmaps (logits) and offsets, as Thunder's.
+        places: log probabilities of the cells, which begin MARGIN cells before the crop.
+        visible: logit that each joint is visible: the mean over the places.
+    """
+
+    heads: dict[str, Float[Tensor, "batch channel 64 64"]]
+    places: Float[Tensor, "batch 21 64 64"]
+    visible: Float[Tensor, "batch 21"]
+
+
 class OcclusionMoveNet(nn.Module):
     """The network. It starts as Thunder; see `start_from`."""
 
@@ -95,59 +113,65 @@ class OcclusionMoveNet(nn.Module):
                 {key: value[order] if key.startswith("2.") else value for key, value in state.items()}
             )
 
-    def maps(
-        self, images: UInt8[Tensor, "batch 256 256 3"]
-    ) -> tuple[dict[str, Float[Tensor, "batch channel 64 64"]], Float[Tensor, "batch 21 48 48"]]:
-        """Heatmaps (logits) and offsets as Thunder's, and the places: log probabilities of the cells, which begin
-        MARGIN cells before the crop.
-        """
+    def maps(self, images: UInt8[Tensor, "batch 256 256 3"]) -> Maps:
+        """What the layers say, before decoding."""
         x = images.permute(0, 3, 1, 2).float() * SCALE - 1
         features = self.backbone(x)
         fine = self.pyramid(features)
-        maps = {name: layers(fine) for name, layers in self.heads.items()}
-        places = self.places(features).float()
-        return maps, places.flatten(2).log_softmax(2).unflatten(2, places.shape[2:])
+        heads = {name: layers(fine) for name, layers in self.heads.items()}
+        places, visible = self.places(features)
+        places = places.float().flatten(2).log_softmax(2)
+        there = (places.detach().exp() * visible.float().flatten(2)).sum(2)
+        return Maps(heads, places.unflatten(2, visible.shape[2:]), there)
 
     def forward(self, images: UInt8[Tensor, "batch 256 256 3"]) -> Keypoints:
         """Keypoints of the person in the middle of each RGB crop."""
-        return self.decode(*self.maps(images))
+        return self.decode(self.maps(images))
 
-    def decode(
-        self, maps: dict[str, Float[Tensor, "batch channel 64 64"]], places: Float[Tensor, "batch 21 48 48"]
-    ) -> Keypoints:
+    def decode(self, maps: Maps) -> Keypoints:
         """Keypoints from the outputs of `maps`."""
-        heatmap = maps["heatmap"].sigmoid()
-        cell = (heatmap * peak_weights(places)).flatten(2).argmax(2)
+        heatmap = maps.heads["heatmap"].sigmoid()
+        cell = (heatmap * peak_weights(maps.places)).flatten(2).argmax(2)
         score = heatmap.flatten(2).gather(2, cell[..., None])[..., 0]
-        xy = gather_positions(maps["offset"], cell[:, None], heatmap.shape[3], JOINTS)[:, 0]
-        place, covariance = place_moments(places)
+        xy = gather_positions(maps.heads["offset"], cell[:, None], heatmap.shape[3], JOINTS)[:, 0]
+        place, covariance = place_moments(maps.places)
         covariance = covariance * self.spread[:, None] ** 2
-        features = visibility_features(score, xy, place, covariance)
+        features = visibility_features(score, xy, place, covariance, maps.visible)
         visible = ((features * self.visible_weight).sum(2) + self.visible_bias).sigmoid()
-        return Keypoints(xy, score, visible, place, covariance, *find_peaks(maps, JOINTS))
+        return Keypoints(xy, score, visible, place, covariance, *find_peaks(maps.heads, JOINTS))
 
 
 class PlaceBranch(nn.Module):
-    """For each joint the places where it may be, from the features of the backbone at strides 32, 16 and 8.
+    """For each joint the places where it may be, and whether it would be visible there, from the features of the
+    backbone at strides 32, 16 and 8.
 
     The features are padded to the margin, and kernels of 7 x 7 cells at stride 32 reach over the whole crop.
     """
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(into, WIDTH, 1) for into in channels[:0:-1])
+        widths = (WIDTH, WIDTH, FINE_WIDTH)
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(into, width, 1) for into, width in zip(channels[:0:-1], widths, strict=True)
+        )
         self.mix = nn.ModuleList([Mixer(7), Mixer(7), Mixer(7), Mixer(5)])
-        self.out = nn.Conv2d(WIDTH, JOINTS, 1)
+        self.narrow = nn.Conv2d(WIDTH, FINE_WIDTH, 1)
+        self.filter = nn.Conv2d(FINE_WIDTH, FINE_WIDTH, 3, padding=1, groups=FINE_WIDTH)
+        self.out = nn.Conv2d(FINE_WIDTH, 2 * JOINTS, 1)
 
-    def forward(self, features: list[Float[Tensor, "batch channel y x"]]) -> Float[Tensor, "batch 21 48 48"]:
+    def forward(
+        self, features: list[Float[Tensor, "batch channel y x"]]
+    ) -> tuple[Float[Tensor, "batch 21 64 64"], Float[Tensor, "batch 21 64 64"]]:
         padded = [
             functional.pad(lateral(feature), [margin] * 4)
-            for lateral, feature, margin in zip(self.lateral, features[:0:-1], (2, 4, 8), strict=True)
+            for lateral, feature, margin in zip(self.lateral, features[:0:-1], (4, 8, 16), strict=True)
         ]
         x = self.mix[1](self.mix[0](padded[0]))
-        x = self.mix[2](_double(x) + padded[1])
-        x = self.mix[3](_double(x) + padded[2])
-        return self.out(functional.relu(x))
+        x = self.mix[3](self.mix[2](_double(x) + padded[1]))
+        x = _double(self.narrow(x)) + padded[2]
+        x = x + self.filter(functional.relu(x))
+        places, visible = self.out(functional.relu(x)).chunk(2, 1)
+        return places, visible
 
 
 class Mixer(nn.Module):
@@ -169,7 +193,7 @@ def _double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def peak_weights(places: Float[Tensor, "batch 21 48 48"]) -> Float[Tensor, "batch 21 64 64"]:
+def peak_weights(places: Float[Tensor, "batch 21 64 64"]) -> Float[Tensor, "batch 21 64 64"]:
     """Weight of each cell of the heatmaps by how likely the joint's place is near it: from FLOOR to 1."""
     near = functional.avg_pool2d(places.exp(), 3, 1, 1)
     inside = _double(near[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN])
@@ -177,7 +201,7 @@ def peak_weights(places: Float[Tensor, "batch 21 48 48"]) -> Float[Tensor, "batc
 
 
 def place_moments(
-    places: Float[Tensor, "batch 21 48 48"],
+    places: Float[Tensor, "batch 21 64 64"],
 ) -> tuple[Float[Tensor, "batch 21 2"], Float[Tensor, "batch 21 3"]]:
     """Mean and covariance (xx, xy, yy) of the places, px from the edge of the crop."""
     probability = places.exp()
@@ -200,15 +224,17 @@ def visibility_features(
     xy: Float[Tensor, "batch 21 2"],
     place: Float[Tensor, "batch 21 2"],
     covariance: Float[Tensor, "batch 21 3"],
-) -> Float[Tensor, "batch 21 4"]:
+    visible: Float[Tensor, "batch 21"],
+) -> Float[Tensor, "batch 21 5"]:
     """What tells whether a joint is visible: the logit of its peak, the logarithm of the spread of its place, the
-    distance of the two in that spread, and the logit of the mean confidence of the person's joints.
+    distance of the two in that spread, the logit of the mean confidence of the person's joints, and the network's own
+    answer.
     """
     logit = _logit(score)
     spread = (covariance[..., 0] + covariance[..., 2]).sqrt()
     apart = (xy - place).square().sum(2).sqrt() / spread
     everybody = _logit(score.mean(1, keepdim=True)).expand_as(logit)
-    return torch.stack([logit, spread.log(), apart.clamp_max(5), everybody], 2)
+    return torch.stack([logit, spread.log(), apart.clamp_max(5), everybody, visible], 2)
 
 
 def _logit(x: Tensor) -> Tensor:

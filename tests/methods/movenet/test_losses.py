@@ -81,7 +81,7 @@ def test_what_is_behind_a_cover_is_dark():
 
 
 def test_synthetic_people_hide_a_photograph_in_any_case():
-    """Their scenes are the data, not covers."""
+    """Their scenes are the data, not occluders."""
     covered = torch.zeros(1, 64, 64)
     covered[0, 12, 10] = 1
     scene = sample(VISIBLE, photograph=True, covered=covered)
@@ -91,7 +91,7 @@ def test_synthetic_people_hide_a_photograph_in_any_case():
 
 
 def test_what_thunder_sees_of_a_hidden_joint_is_taken_away():
-    """A part of its peak may stick out from behind the cover."""
+    """A part of its peak may stick out from behind the occluder."""
     hidden = make_targets(sample(OCCLUDED, photograph=True), *thunder(33, 32, 0.8)).heat[0, 5]
     assert hidden.max() < 0.1
     unknown = make_targets(sample(UNKNOWN, photograph=True, weight=0.0), *thunder(33, 32, 0.8)).heat[0, 5]

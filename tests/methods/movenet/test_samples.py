@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from occlupose.methods.movenet.covers import CoverSettings
+from occlupose.methods.movenet.occluders import OccluderSettings
 from occlupose.methods.movenet.samples import (
     UNKNOWN,
     CropAugmentation,
@@ -18,9 +18,9 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO21
 from photographed_people import write_photographs, write_scene
 
-NO_COVERS = CoverSettings(blocks=None, things=0.0, cutouts=0.0, desks=0.0, truncation=0.0)
-AS_IT_IS = CropAugmentation(tight=0, scale=0, shift=0, rotation_probability=0, colour=0, blur=0)
-PLAIN = SampleSettings(photographs=1.0, nobody=0.0, covers=NO_COVERS, augmentation=AS_IT_IS)
+NO_OCCLUDERS = OccluderSettings(blocks=None, objects=0.0, cutouts=0.0, lower_body=0.0, truncation=0.0)
+AS_IT_IS = CropAugmentation(around_visible=0, scale=0, shift=0, rotation_probability=0, colour=0, blur=0)
+PLAIN = SampleSettings(photographs=1.0, background=0.0, occluders=NO_OCCLUDERS, augmentation=AS_IT_IS)
 SYNTHETIC = replace(PLAIN, photographs=0.0, backdrop=0.0)
 
 
@@ -88,7 +88,7 @@ def test_joints_without_confidence_are_unknown(tmp_path):
 
 
 def test_covered_joints_are_occluded_with_a_known_place(people):
-    settings = replace(PLAIN, covers=CoverSettings(blocks=None, things=0, cutouts=0, desks=1, truncation=0))
+    settings = replace(PLAIN, occluders=OccluderSettings(blocks=None, objects=0, cutouts=0, lower_body=1, truncation=0))
     sample = draw(people, settings)
     hidden = sample.state[0] == OCCLUDED
     assert 0 < hidden.sum() < 21 and (sample.weight[0, hidden] == 1).all()
@@ -99,7 +99,7 @@ def test_covered_joints_are_occluded_with_a_known_place(people):
 
 
 def test_an_image_may_end_within_the_person(people):
-    settings = replace(PLAIN, covers=replace(NO_COVERS, truncation=1.0))
+    settings = replace(PLAIN, occluders=replace(NO_OCCLUDERS, truncation=1.0))
     for seed in range(5):
         sample = draw(people, settings, seed)
         gone = sample.state[0] == ABSENT
@@ -111,7 +111,7 @@ def test_an_image_may_end_within_the_person(people):
 
 
 def test_nobody(people):
-    sample = draw(people, replace(PLAIN, nobody=1.0))
+    sample = draw(people, replace(PLAIN, background=1.0))
     assert (sample.state == UNKNOWN).all() and sample.weight.max() == 0 and sample.is_photograph.all()
 
 

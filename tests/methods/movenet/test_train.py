@@ -63,7 +63,7 @@ def test_the_structure_loss_grows_in_a_step(data):
 
 def test_without_the_papers_there_is_no_structure_loss(data):
     recipe = RECIPES["without-papers"]
-    assert recipe.structure is None and not recipe.dark and recipe.samples.covers.blocks is None
+    assert recipe.structure is None and not recipe.dark and recipe.samples.occluders.blocks is None
     assert set(fresh(recipe)(draw(data))) == {"heat", "offset", "place"}
 
 

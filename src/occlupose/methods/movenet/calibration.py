@@ -1,5 +1,5 @@
 """Calibration: the probability that a joint is visible, and the spread of its places, on people not trained on. In
-photographs only covers hide joints whose state is known, so it holds for these, and for synthetic people.
+photographs only occluders hide joints whose state is known, so it holds for these, and for synthetic people.
 
 The probability is a logistic regression on `occlusion_movenet.visibility_features`, with the same weights for all
 joints and a bias for each pair of left and right. The spread is scaled so that half of the hidden joints lie within the
@@ -48,7 +48,7 @@ class Answers:
     visible: Float[np.ndarray, "person 21"]
     place: Float[np.ndarray, "person 21 2"]
     distance: Float[np.ndarray, "person 21"]
-    features: Float[np.ndarray, "person 21 4"]
+    features: Float[np.ndarray, "person 21 5"]
     truth: Float[np.ndarray, "person 21 2"]
     state: UInt8[np.ndarray, "person 21"]
     side: Float[np.ndarray, " person"]
@@ -61,7 +61,8 @@ def answer(network: OcclusionMoveNet, samples: Iterable[Sample]) -> Answers:
     """The answers of a network for samples."""
     parts: list[dict[str, Tensor]] = []
     for sample in samples:
-        keypoints = network(sample.images)
+        maps = network.maps(sample.images)
+        keypoints = network.decode(maps)
         parts.append(
             {
                 "xy": keypoints.xy,
@@ -69,7 +70,9 @@ def answer(network: OcclusionMoveNet, samples: Iterable[Sample]) -> Answers:
                 "visible": keypoints.visible,
                 "place": keypoints.place,
                 "distance": squared_distance(sample.xy, keypoints),
-                "features": visibility_features(keypoints.score, keypoints.xy, keypoints.place, keypoints.covariance),
+                "features": visibility_features(
+                    keypoints.score, keypoints.xy, keypoints.place, keypoints.covariance, maps.visible
+                ),
                 **truth_of(sample),
             }
         )

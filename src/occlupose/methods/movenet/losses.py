@@ -1,19 +1,19 @@
 """Targets and losses.
 
-In photographs the heatmaps to learn are Thunder's own of the crop without covers, darkened where something is in front
-(OANet eq. 1: a heatmap is zero where its joint is occluded), with a peak at each joint on which the teacher's views
-agree. Synthetic people have a peak at each visible joint. LJOF's structure loss (eq. 6) is added with a weight that
-grows (eq. 4). All else is ours.
+In photographs the heatmaps to learn are Thunder's own of the crop without occluders, darkened where something is in
+front (OANet eq. 1: a heatmap is zero where its joint is occluded), with a peak at each joint on which the teacher's
+views agree. A part of a photograph without a person has none, unless Thunder sees one. Synthetic people have a peak at
+each visible joint. LJOF's structure loss (eq. 6) is added with a weight that grows (eq. 4). All else is ours.
 """
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from occlupose.methods.movenet.samples import BODY, CELLS, Sample
+from occlupose.methods.movenet.samples import BODY, CELLS, UNKNOWN, Sample
 from occlupose.networks.movenet import STRIDE
 from occlupose.networks.occlusion_movenet import MARGIN, PLACE_STRIDE
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -27,6 +27,9 @@ DARK = 2.5
 
 OWN = 10.0
 """Cells around the feet of a person in a photograph where their heatmaps are known; those of others are not."""
+
+NOBODY = 0.25
+"""Presence below which Thunder sees nobody in a part of a photograph without a person; that of a new person."""
 
 OFFSET_RADIUS = 2.5
 """Cells around a joint that learn its position."""
@@ -75,6 +78,7 @@ def make_targets(
     in_front = front if dark else front * sample.synthetic[:, None, None, None]
     base = functional.pad(heat * real * (1 - in_front), (0, 0, 0, 0, 0, len(COCO21) - BODY))
     base = torch.where(changed, base * (1 - near), base)
+    base = base * _has_people(sample, heat)[:, None, None, None]
     peaks = _bumps(sample.xy, SIGMA) * (sample.score * shown)[..., None, None]
     target = torch.maximum(base, torch.where(known, peaks, 0.0))
     target = torch.maximum(target, others.amax(1) if others.shape[1] else torch.zeros_like(target))
@@ -105,7 +109,7 @@ def offset_loss(offsets: Float[Tensor, "batch 42 64 64"], targets: Targets) -> F
     return (error * targets.offset_weight).sum((2, 3)).mean()
 
 
-def place_loss(places: Float[Tensor, "batch 21 48 48"], sample: Sample) -> Float[Tensor, ""]:
+def place_loss(places: Float[Tensor, "batch 21 64 64"], sample: Sample) -> Float[Tensor, ""]:
     """Mean negative logarithm of the probability of the true places, between the four cells around each. Those outside
     of the grid do not count.
     """
@@ -123,6 +127,20 @@ def place_loss(places: Float[Tensor, "batch 21 48 48"], sample: Sample) -> Float
             index = (cell[..., 1] + down) * count + cell[..., 0] + right
             total = total - share * places.flatten(2).gather(2, index[..., None])[..., 0]
     return (total * weight).sum() / weight.sum().clamp_min(1)
+
+
+def visible_loss(logits: Float[Tensor, "batch 21"], sample: Sample) -> Float[Tensor, ""]:
+    """Mean cross entropy of whether joints are visible, of those whose state is known."""
+    known = (sample.state != UNKNOWN) & (sample.weight > 0)
+    visible = (sample.state == VISIBLE).float()
+    loss = functional.binary_cross_entropy_with_logits(logits, visible, reduction="none")
+    return (loss * known).sum() / known.sum().clamp_min(1)
+
+
+def _has_people(sample: Sample, heat: Float[Tensor, "batch 17 64 64"]) -> Bool[Tensor, " batch"]:
+    """Whether there is a person, or Thunder sees one."""
+    best = heat.amax((2, 3)).sort(1).values[:, BODY // 2 :]  # as `frontends.crops.presence`
+    return (sample.weight > 0).any(1) | (best.mean(1) >= NOBODY)
 
 
 def _distances(xy: Float[Tensor, "batch 21 2"]) -> Float[Tensor, "batch 21 2 64 64"]:

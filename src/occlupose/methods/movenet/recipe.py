@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from occlupose.bounds import Bounded, Count, NonNegative, Seed
 from occlupose.methods.ljof.recipe import StructureTerm
 from occlupose.methods.ljof.schedules import Step
-from occlupose.methods.movenet.covers import CoverSettings
+from occlupose.methods.movenet.occluders import OccluderSettings
 from occlupose.methods.movenet.samples import SampleSettings
 from occlupose.training.loop import Optimisation
 
-NOTHING = CoverSettings(blocks=None, things=0.0, cutouts=0.0, desks=0.0, truncation=0.0)
-"""No covers."""
+NOTHING = OccluderSettings(blocks=None, objects=0.0, cutouts=0.0, lower_body=0.0, truncation=0.0)
+"""No occluders."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class MoveNetRecipe(Bounded):
         samples: what crops are drawn.
         dark: heatmaps are dark at hidden joints (OANet eq. 1).
         structure: LJOF's structure loss on the heatmaps (eq. 4 to 6), or None.
-        offset_weight, place_weight: weight of the terms in the loss.
+        offset_weight, place_weight, visible_weight: weight of the terms in the loss.
         heads_rate, pyramid_rate, backbone_rate: learning rate of these parts, as a factor of that of the branch of
             places, which is new.
         scenes: number of synthetic scenes.
@@ -38,6 +38,7 @@ class MoveNetRecipe(Bounded):
     structure: StructureTerm | None = field(default_factory=lambda: StructureTerm(schedule=Step(at=0.5, weight=0.1)))
     offset_weight: NonNegative = 0.5
     place_weight: NonNegative = 0.4
+    visible_weight: NonNegative = 1.0
     heads_rate: NonNegative = 0.2
     pyramid_rate: NonNegative = 0.07
     backbone_rate: NonNegative = 0.05
@@ -45,7 +46,7 @@ class MoveNetRecipe(Bounded):
     batch: Count = 16
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(
-            steps=5000, learning_rate=1e-3, weight_decay=1e-4, warm_up_steps=200, max_grad_norm=5.0
+            steps=7500, learning_rate=1e-3, weight_decay=1e-4, warm_up_steps=200, max_grad_norm=5.0
         )
     )
     seed: Seed = 0
@@ -54,7 +55,7 @@ class MoveNetRecipe(Bounded):
 RECIPES = {
     "shipped": MoveNetRecipe(),
     "without-papers": replace(
-        MoveNetRecipe(), samples=replace(SampleSettings(), covers=NOTHING), dark=False, structure=None
+        MoveNetRecipe(), samples=replace(SampleSettings(), occluders=NOTHING), dark=False, structure=None
     ),
 }
-"""Recipes by name. `without-papers` is the same without blocks, covers, dark heatmaps and structure loss."""
+"""Recipes by name. `without-papers` is the same without blocks, occluders, dark heatmaps and structure loss."""

@@ -1,4 +1,4 @@
-"""Crops for training: people in photographs with pseudo-labels and synthetic people, behind covers and cut off."""
+"""Crops for training: people in photographs with pseudo-labels and synthetic people, behind occluders and cut off."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -15,8 +15,15 @@ from torch.nn.functional import pad
 from occlupose.bounds import Bounded, Fraction, NonNegative, Rotation
 from occlupose.codecs.crops import Crop, transform_points
 from occlupose.media import RGB, read_image
-from occlupose.methods.movenet.covers import Cover, CoverSettings, Matrix, compose, covered_joints, draw_covers
 from occlupose.methods.movenet.labels import CONFIDENT, PhotographLabels
+from occlupose.methods.movenet.occluders import (
+    Matrix,
+    Occluder,
+    OccluderSettings,
+    compose,
+    draw_occluders,
+    occluded_joints,
+)
 from occlupose.methods.movenet.people import SyntheticScene
 from occlupose.networks.movenet import STRIDE
 from occlupose.networks.occlusion_movenet import SIDE
@@ -31,7 +38,7 @@ CELLS = SIDE // STRIDE
 BODY = len(COCO17)
 MIRROR = list(COCO21.mirror)
 MIN_VISIBLE = 3
-"""Joints of a person that remain visible behind covers."""
+"""Joints of a person that remain visible behind occluders."""
 MIN_SCENE_SIDE = 70
 """Larger side of the box around the visible joints of a synthetic person, px."""
 UNSURE = 0.1
@@ -46,7 +53,8 @@ class CropAugmentation(Bounded):
     """Random changes of crops.
 
     Attributes:
-        tight: probability of a crop around the visible joints, as for people who are followed, instead of the box.
+        around_visible: probability of a crop around the visible joints, as for people who are followed, instead of
+            the box.
         scale: standard deviation of the logarithm of its size.
         shift: of its position, in sides of the box.
         rotation: largest rotation, degrees.
@@ -58,7 +66,7 @@ class CropAugmentation(Bounded):
         OccluposeError: a value is out of range.
     """
 
-    tight: Fraction = 0.4
+    around_visible: Fraction = 0.4
     scale: NonNegative = 0.12
     shift: NonNegative = 0.05
     rotation: Rotation = 25.0
@@ -73,9 +81,9 @@ class SampleSettings(Bounded):
 
     Attributes:
         photographs: probability of a person in a photograph; of a synthetic one otherwise.
-        nobody: probability of a part of a photograph outside of all boxes.
+        background: probability of a part of a photograph outside of all boxes, without a person.
         backdrop: probability that a photograph is behind a synthetic scene.
-        covers: what is put in front of people.
+        occluders: what is put in front of people.
         augmentation: of the crops.
 
     Raises:
@@ -83,9 +91,9 @@ class SampleSettings(Bounded):
     """
 
     photographs: Fraction = 0.55
-    nobody: Fraction = 0.04
+    background: Fraction = 0.06
     backdrop: Fraction = 0.5
-    covers: CoverSettings = field(default_factory=CoverSettings)
+    occluders: OccluderSettings = field(default_factory=OccluderSettings)
     augmentation: CropAugmentation = field(default_factory=CropAugmentation)
 
 
@@ -95,7 +103,7 @@ class Sample:
 
     Attributes:
         images: for the network.
-        photographs: the same crops of the photographs alone, without covers and synthetic people, for the teacher.
+        photographs: the same crops of the photographs alone, without occluders and synthetic people, for the teacher.
         is_photograph: whether there is a photograph.
         covered: share of each cell of the heatmaps that is in front of the photograph, 0..1.
         xy: of the person in the middle.
@@ -120,7 +128,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class _Person:
-    """A person in an image, before covers and crop; image px.
+    """A person in an image, before occluders and crop; image px.
 
     Attributes:
         image: RGB.
@@ -218,7 +226,7 @@ class People:
             weight=weight,
         )
 
-    def draw_nobody(self, random: np.random.Generator) -> _Person:
+    def draw_background(self, random: np.random.Generator) -> _Person:
         """A random part of a photograph outside of the boxes of the labelled people, or anywhere if there is none."""
         number = int(random.integers(len(self.labels.names)))
         image, scale = self.photograph(number)
@@ -318,10 +326,10 @@ class CropSampler:
         """A batch of one crop."""
         settings = self.settings
         kind = random.random()
-        if kind < settings.nobody:
-            person = self.people.draw_nobody(random)
+        if kind < settings.background:
+            person = self.people.draw_background(random)
             return self._crop(random, person, [], person.limits, synthetic=False)
-        synthetic = kind > settings.nobody + settings.photographs
+        synthetic = kind > settings.background + settings.photographs
         while True:
             if synthetic:
                 person = self.people.draw_synthetic(random, settings.backdrop)
@@ -329,8 +337,8 @@ class CropSampler:
                 person = self.people.draw_photographed(random)
             limits = self._truncate(random, person)
             for _ in range(4):
-                covers = draw_covers(
-                    settings.covers,
+                occluders = draw_occluders(
+                    settings.occluders,
                     random,
                     person.box,
                     person.xy,
@@ -338,15 +346,15 @@ class CropSampler:
                     lambda: self.people.any_photograph(random),
                     lambda: self.people.any_scene(random),
                 )
-                seen = (person.state == VISIBLE) & ~covered_joints(covers, person.xy) & _inside(person.xy, limits)
+                seen = (person.state == VISIBLE) & ~occluded_joints(occluders, person.xy) & _inside(person.xy, limits)
                 if seen.sum() >= MIN_VISIBLE:
-                    return self._crop(random, person, covers, limits, synthetic=synthetic)
+                    return self._crop(random, person, occluders, limits, synthetic=synthetic)
 
     def _truncate(self, random: np.random.Generator, person: _Person) -> Float[np.ndarray, "4"]:
         """Left, top, right, bottom of the image, which may end within the person."""
         limits = person.limits
         box = np.concatenate([np.maximum(person.box[:2], limits[:2]), np.minimum(person.box[2:], limits[2:])])
-        if random.random() < self.settings.covers.truncation:
+        if random.random() < self.settings.occluders.truncation:
             edge = int(random.choice(4, p=(0.2, 0.15, 0.2, 0.45)))
             axis = edge % 2
             share = random.uniform(0.25, 0.7)
@@ -358,12 +366,12 @@ class CropSampler:
         self,
         random: np.random.Generator,
         person: _Person,
-        covers: Sequence[Cover],
+        occluders: Sequence[Occluder],
         limits: Float[np.ndarray, "4"],
         *,
         synthetic: bool,
     ) -> Sample:
-        hidden = covered_joints(covers, person.xy)
+        hidden = occluded_joints(occluders, person.xy)
         inside = _inside(person.xy, limits)
         state = person.state.copy()
         known = person.weight > 0
@@ -371,12 +379,12 @@ class CropSampler:
         state[~inside & known] = ABSENT
         seen = state == VISIBLE
         matrix, mirrored = self._matrix(random, person, seen, limits)
-        image, photograph, covered = _draw(person, covers, matrix, limits)
+        image, photograph, covered = _draw(person, occluders, matrix, limits)
         image = _change_colours(random, image, self.settings.augmentation)
         xy = transform_points(matrix, person.xy) + 0.5
-        groups = [person.others, *(cover.joints_in_image() for cover in covers)]
-        for number, joints in enumerate(groups):  # each is behind the covers that are drawn after it
-            hidden_joints = [covered_joints(covers[number:], own) for own in joints]
+        groups = [person.others, *(occluder.joints_in_image() for occluder in occluders)]
+        for number, joints in enumerate(groups):  # each is behind the occluders that are drawn after it
+            hidden_joints = [occluded_joints(occluders[number:], own) for own in joints]
             joints[np.array(hidden_joints, bool).reshape(joints.shape[:2]) | ~_inside(joints, limits)] = np.nan
         others = transform_points(matrix, np.concatenate(groups)) + 0.5
         order = MIRROR if mirrored else slice(None)
@@ -404,7 +412,7 @@ class CropSampler:
         settings = self.settings.augmentation
         low = np.maximum(person.box[:2], limits[:2])
         high = np.minimum(person.box[2:], limits[2:])
-        if seen.sum() >= MIN_VISIBLE and random.random() < settings.tight:
+        if seen.sum() >= MIN_VISIBLE and random.random() < settings.around_visible:
             low = person.xy[seen].min(0)
             high = person.xy[seen].max(0)
         side = max(float((high - low).max()), 8.0)
@@ -426,7 +434,7 @@ def _inside(xy: Float[np.ndarray, "*any 2"], limits: Float[np.ndarray, "4"]) -> 
 
 
 def _draw(
-    person: _Person, covers: Sequence[Cover], matrix: Matrix, limits: Float[np.ndarray, "4"]
+    person: _Person, occluders: Sequence[Occluder], matrix: Matrix, limits: Float[np.ndarray, "4"]
 ) -> tuple[RGB, RGB, Float[np.ndarray, "256 256"]]:
     """The crop, that of the photograph alone, and what is in front of the photograph, 0..1."""
     size = (SIDE, SIDE)
@@ -440,8 +448,8 @@ def _draw(
     covered: np.ndarray = np.zeros(size, np.float32)
     if person.foreground is not None:
         covered = cv2.warpAffine(person.foreground, to_crop, size, flags=cv2.INTER_LINEAR)
-    for cover in covers:
-        cover.draw(image, covered, matrix)
+    for occluder in occluders:
+        occluder.draw(image, covered, matrix)
     corners = transform_points(matrix, limits[[[0, 1], [2, 1], [2, 3], [0, 3]]])
     frame = np.zeros(size, np.uint8)
     cv2.fillConvexPoly(frame, np.rint(corners * 16).astype(np.int32), 1, shift=4)
@@ -472,7 +480,7 @@ def _change_colours(random: np.random.Generator, image: RGB, settings: CropAugme
 
 def draw_samples(people: People, batches: int, *, seed: int) -> list[Sample]:
     """Batches of 16 people for calibration and tests, half of them photographed; the same for the same seed."""
-    sampler = CropSampler(people, SampleSettings(photographs=0.5, nobody=0.0), 16)
+    sampler = CropSampler(people, SampleSettings(photographs=0.5, background=0.0), 16)
     generator = Generator().manual_seed(seed)
     return [sampler.draw(generator) for _ in range(batches)]
 

@@ -14,7 +14,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.ljof.losses import StructureLoss
 from occlupose.methods.movenet.calibration import calibrate
 from occlupose.methods.movenet.data import TrainingData
-from occlupose.methods.movenet.losses import heat_loss, make_targets, offset_loss, place_loss
+from occlupose.methods.movenet.losses import heat_loss, make_targets, offset_loss, place_loss, visible_loss
 from occlupose.methods.movenet.recipe import MoveNetRecipe
 from occlupose.methods.movenet.samples import CELLS, CropSampler, People, Sample, draw_samples
 from occlupose.networks import pretrained
@@ -60,18 +60,19 @@ class MoveNetTraining(nn.Module):
         progress = self.step.item() / recipe.optimisation.steps
         self.step += 1
         heat, offset = self._teach(batch)
-        maps, places = self.network.maps(batch.images)
-        with full_precision(places):
+        maps = self.network.maps(batch.images)
+        with full_precision(maps.places):
             targets = make_targets(batch, heat, offset, dark=recipe.dark)
-            logits = maps["heatmap"].float()
+            logits = maps.heads["heatmap"].float()
             terms = {
                 "heat": heat_loss(logits, targets),
-                "offset": recipe.offset_weight * offset_loss(maps["offset"].float(), targets),
-                "place": recipe.place_weight * place_loss(places, batch),
+                "offset": recipe.offset_weight * offset_loss(maps.heads["offset"].float(), targets),
+                "place": recipe.place_weight * place_loss(maps.places, batch),
+                "visible": recipe.visible_weight * visible_loss(maps.visible, batch),
             }
             if recipe.structure is not None:
                 factor = CELLS**2 * recipe.structure.schedule(progress)  # the other terms are sums over the cells
-                known = torch.ones(batch.state.shape, device=places.device)
+                known = torch.ones(batch.state.shape, device=logits.device)
                 terms["structure"] = factor * self.structure(logits.sigmoid(), targets.heat, known)
         return terms
 

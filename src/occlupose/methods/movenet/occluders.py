@@ -1,6 +1,6 @@
-"""What is put in front of people: blocks (LJOF eq. 1 to 3), things, and people and objects cut out of synthetic scenes.
+"""What is put in front of people: blocks (LJOF eq. 1 to 3), objects, and people cut out of synthetic scenes.
 
-A cover is a patch with an opacity and an affine map into the image, so that it is drawn straight into a crop and its
+A occluder is a patch with an opacity and an affine map into the image, so that it is drawn straight into a crop and its
 joints and those behind it are known.
 """
 
@@ -30,7 +30,7 @@ MIN_CUTOUT = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Cover:
+class Occluder:
     """Something in front of a person.
 
     Attributes:
@@ -49,7 +49,7 @@ class Cover:
         """Draws it into a crop.
 
         Arguments:
-            covered: opacity of the covers so far, 0..1; receives that of this one.
+            covered: opacity of the occluders so far, 0..1; receives that of this one.
             matrix: from the image to the crop.
         """
         to_crop = compose(matrix, self.to_image)
@@ -73,14 +73,14 @@ class Cover:
 
 
 @dataclass(frozen=True)
-class CoverSettings(Bounded):
-    """How people are covered and cut off.
+class OccluderSettings(Bounded):
+    """How people are occluded and cut off.
 
     Attributes:
         blocks: Limb Joint Augmentation, with its own probability; None: no blocks.
-        things: probability of a thing: a part of another photograph, or one colour, in a random outline.
+        objects: probability of an object: a part of another photograph, or one colour, in a random outline.
         cutouts: probability of a person or an object cut out of a synthetic scene.
-        desks: probability of a thing that hides the lower part of the person.
+        lower_body: probability of an object that hides the lower part of the person, as a desk does.
         truncation: probability that the image ends within the person.
 
     Raises:
@@ -88,60 +88,62 @@ class CoverSettings(Bounded):
     """
 
     blocks: LimbBlocks | None = field(default_factory=lambda: LimbBlocks(probability=0.35, relative_to="box"))
-    things: Fraction = 0.3
+    objects: Fraction = 0.3
     cutouts: Fraction = 0.3
-    desks: Fraction = 0.12
+    lower_body: Fraction = 0.12
     truncation: Fraction = 0.15
 
 
-def draw_covers(
-    settings: CoverSettings,
+def draw_occluders(
+    settings: OccluderSettings,
     random: np.random.Generator,
     box: Float[np.ndarray, "4"],
     xy: Float[np.ndarray, "21 2"],
     visible: Bool[np.ndarray, " 21"],
     photographs: Callable[[], RGB],
     scenes: Callable[[], SyntheticScene],
-) -> list[Cover]:
-    """Random covers of a person.
+) -> list[Occluder]:
+    """Random occluders of a person.
 
     Arguments:
         box: left, top, right, bottom of the person, px.
         xy, visible: keypoints, px.
-        photographs: draws a photograph, for the surfaces of things.
+        photographs: draws a photograph, for the surfaces of objects.
         scenes: draws a synthetic scene.
     """
     side = float((box[2:] - box[:2]).max())
     targets = xy[visible] if visible.any() else (box[None, :2] + box[None, 2:]) / 2
-    covers = []
-    if random.random() < settings.things:
+    occluders = []
+    if random.random() < settings.objects:
         for _ in range(random.integers(1, 3)):
             half = side * np.exp(random.uniform(np.log(0.07), np.log(0.35), 2))
             middle = targets[random.integers(len(targets))] + random.normal(0, 0.4, 2) * half
-            covers.append(_thing(random, middle, half, random.normal(0, 0.4), photographs))
+            occluders.append(_object(random, middle, half, random.normal(0, 0.4), photographs))
     if random.random() < settings.cutouts:
         cutout = _cutout(random, targets[random.integers(len(targets))], side, scenes())
-        covers += [] if cutout is None else [cutout]
-    if random.random() < settings.desks:
+        occluders += [] if cutout is None else [cutout]
+    if random.random() < settings.lower_body:
         top = box[1] + random.uniform(0.35, 0.85) * (box[3] - box[1])
         half = np.array([side * random.uniform(0.5, 1.5), side])
-        covers.append(_thing(random, np.array([box[0::2].mean(), top + half[1]]), half, 0.0, photographs, whole=True))
+        occluders.append(
+            _object(random, np.array([box[0::2].mean(), top + half[1]]), half, 0.0, photographs, whole=True)
+        )
     blocks = settings.blocks
     if blocks is not None and random.random() < blocks.probability:
         limbs = [joint for joint in LIMBS if visible[joint]]
         sides = blocks.size * (np.full(2, 1.25 * side) if blocks.relative_to == "crop" else box[2:] - box[:2])
         for joint in random.permutation(limbs)[: blocks.count(len(limbs))].tolist():
-            covers.append(_block(int(random.integers(256)), xy[joint], sides / 2))
-    return covers
+            occluders.append(_block(int(random.integers(256)), xy[joint], sides / 2))
+    return occluders
 
 
-def _block(grey: int, middle: Float[np.ndarray, "2"], half: Float[np.ndarray, "2"]) -> Cover:
+def _block(grey: int, middle: Float[np.ndarray, "2"], half: Float[np.ndarray, "2"]) -> Occluder:
     """A uniform grey block."""
     pixels = np.full((SOLID, SOLID, 3), grey, np.uint8)
-    return Cover(pixels, np.full((SOLID, SOLID), 255, np.uint8), _place(SOLID, SOLID, middle, half, 0.0))
+    return Occluder(pixels, np.full((SOLID, SOLID), 255, np.uint8), _place(SOLID, SOLID, middle, half, 0.0))
 
 
-def _thing(
+def _object(
     random: np.random.Generator,
     middle: Float[np.ndarray, "2"],
     half: Float[np.ndarray, "2"],
@@ -149,8 +151,8 @@ def _thing(
     photographs: Callable[[], RGB],
     *,
     whole: bool = False,
-) -> Cover:
-    """A thing with a random surface and outline; `whole`: with that of a rectangle."""
+) -> Occluder:
+    """An object with a random surface and outline; `whole`: with that of a rectangle."""
     size = 128
     if random.random() < 0.7:
         photograph = photographs()
@@ -172,12 +174,12 @@ def _thing(
         reach = random.uniform(0.4, 1.0, len(angles)) * size / 2
         corners = size / 2 + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
         cv2.fillPoly(opacity, [corners.astype(np.int32)], 255)
-    return Cover(pixels, opacity, _place(size, size, middle, half, angle))
+    return Occluder(pixels, opacity, _place(size, size, middle, half, angle))
 
 
 def _cutout(
     random: np.random.Generator, middle: Float[np.ndarray, "2"], side: float, scene: SyntheticScene
-) -> Cover | None:
+) -> Occluder | None:
     """A person, a part of one, or an object of a scene; None if there is too little of it to see."""
     chosen = random.integers(scene.surface.max() + 1) if scene.surface.max() >= 0 else -1
     mask = scene.surface == chosen
@@ -196,10 +198,10 @@ def _cutout(
     inside = np.argwhere(opacity)[random.integers((opacity > 0).sum())][::-1]
     to_image = np.array([[scale, 0, middle[0] - scale * inside[0]], [0, scale, middle[1] - scale * inside[1]]])
     if chosen >= len(scene.xy):
-        return Cover(pixels, opacity, to_image)
+        return Occluder(pixels, opacity, to_image)
     seen = (scene.state[chosen] == VISIBLE)[:, None]
     joints = np.where(seen, scene.xy[chosen] - (left, top), np.nan)
-    return Cover(pixels, opacity, to_image, joints[None].astype(float))
+    return Occluder(pixels, opacity, to_image, joints[None].astype(float))
 
 
 def _place(
@@ -218,9 +220,9 @@ def compose(second: Matrix, first: Matrix) -> Matrix:
     return np.concatenate([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2:] + second[:, 2:]], 1)
 
 
-def covered_joints(covers: Sequence[Cover], xy: Float[np.ndarray, "21 2"]) -> Bool[np.ndarray, " 21"]:
-    """Which points are behind a cover."""
+def occluded_joints(occluders: Sequence[Occluder], xy: Float[np.ndarray, "21 2"]) -> Bool[np.ndarray, " 21"]:
+    """Which points are behind an occluder."""
     hidden = np.zeros(len(xy), bool)
-    for cover in covers:
-        hidden |= cover.hides(xy)
+    for occluder in occluders:
+        hidden |= occluder.hides(xy)
     return hidden
