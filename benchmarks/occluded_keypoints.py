@@ -4,7 +4,7 @@ from it for hidden joints, and other runs of `occlupose train movenet`.
     python benchmarks/occluded_keypoints.py --photographs PHOTOGRAPHS --data DATA --runs "without papers":FILE ...
 
 PHOTOGRAPHS and DATA as for `occlupose train movenet`. Measured on people who are neither trained on nor used for the
-calibration: in photographs, with the teacher's joints, behind blocks, things and cut-outs of synthetic people, and cut
+calibration: in photographs, with the teacher's joints, behind blocks, objects and cut-outs of synthetic people, and cut
 off (`methods.movenet.samples`), and synthetic people with exact labels, in scenes of another seed. The teacher of the
 photographs is Thunder, which sees more there: several views without covers.
 
@@ -31,14 +31,14 @@ from rich.progress import track
 from tables import markdown_table
 from torch.nn.functional import pad
 
-from occlupose.frontends.movenet import SEEN
+from occlupose.frontends.movenet import at_peak
 from occlupose.methods.movenet.calibration import Answers, answer, truth_of
 from occlupose.methods.movenet.data import prepare
 from occlupose.methods.movenet.samples import Sample, draw_samples
 from occlupose.methods.movenet.train import NETWORK, thunder
 from occlupose.networks import pretrained
 from occlupose.networks.movenet import decode_single
-from occlupose.networks.occlusion_movenet import OcclusionMoveNet
+from occlupose.networks.occlusion_movenet import FEATURES, OcclusionMoveNet
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17, COCO21
 
@@ -73,7 +73,8 @@ class Joints:
 
 def joints_of(answers: Answers, people: Bool[np.ndarray, " person"], columns: slice) -> Joints:
     """The joints of these people that are known."""
-    xy = np.where(answers.visible[..., None] >= SEEN, answers.xy, answers.place)
+    seen = at_peak(answers.xy, answers.visible, answers.place)
+    xy = np.where(seen[..., None], answers.xy, answers.place)
     error = np.linalg.norm(xy - answers.truth, axis=-1) / answers.side[:, None]
     known = answers.known[people][:, columns]
     arrays = (array[people][:, columns][known] for array in (error, answers.visible, answers.state))
@@ -138,7 +139,7 @@ def answer_thunder(samples: Sequence[Sample]) -> Answers:
         xy, confidence = decode_single(network.maps(sample.images))
         place = pad(xy, (0, 0, 0, extra))
         visible = pad(confidence, (0, extra))
-        nothing = torch.zeros(*visible.shape, 4)
+        nothing = torch.zeros(*visible.shape, FEATURES)
         own = {"xy": place, "score": visible, "visible": visible, "place": place, "distance": visible}
         parts.append({**own, "features": nothing, **truth_of(sample)})
     return Answers(**{name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]})

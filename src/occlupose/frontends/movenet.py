@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from occlupose.codecs.crops import HALF_PIXEL, Crop
 from occlupose.codecs.letterbox import fit
@@ -19,7 +19,8 @@ SIDE = 256  # px, side of Thunder's input
 BATCH = 4  # people at once; more are no faster and take more memory
 LONG_SIDE = 416  # px, of MultiPose's input
 STEP = 32  # px; its sides are multiples of this
-SEEN = 0.3  # probability from which on a keypoint is the peak of its heatmap, instead of its most likely place
+SEEN = 0.5  # least probability that a joint is visible where its keypoint is the peak of its heatmap
+AGREEMENT = 16.0  # px between the peak and the most likely place, above which the keypoint is that place
 THUNDER_OUTPUTS = ((17, 2), (17,), (17, PEAKS, 2), (17, PEAKS))
 OCCLUSION_OUTPUTS = ((21, 2), (21,), (21,), (21, 2), (21, 3), (21, PEAKS, 2), (21, PEAKS))
 MIN_SCORE = 0.1  # confidence of a person, 0..1; less is nobody
@@ -76,7 +77,7 @@ class MoveNetOcclusion:
         """Keypoints in any number of RGB crops: peaks where they are visible, else their most likely places."""
         outputs = run_in_batches(self._network, crops, OCCLUSION_OUTPUTS)
         xy, score, visible, place, covariance, peaks, peak_score = outputs
-        seen = visible >= SEEN
+        seen = at_peak(xy, visible, place)
         return CropKeypoints(
             xy=np.where(seen[..., None], xy, place) - 0.5,
             score=visible,
@@ -85,6 +86,17 @@ class MoveNetOcclusion:
             spread=np.sqrt((covariance[..., 0] + covariance[..., 2]) / 2),
             peaks=join_peaks(peaks, peak_score),
         )
+
+
+def at_peak(
+    xy: Float[np.ndarray, "person joint 2"],
+    visible: Float[np.ndarray, "person joint"],
+    place: Float[np.ndarray, "person joint 2"],
+) -> Bool[np.ndarray, "person joint"]:
+    """Which keypoints are at the peaks of their heatmaps: where the joint is probably visible, and the most likely
+    place is near. The others are at that place. Chosen on the people of the calibration (ours).
+    """
+    return (visible >= SEEN) & (np.linalg.norm(xy - place, axis=-1) <= AGREEMENT)
 
 
 def run_in_batches(

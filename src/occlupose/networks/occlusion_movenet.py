@@ -43,6 +43,9 @@ WIDTH = 96
 FINE_WIDTH = 48
 """Channels of its last layers, at stride 8."""
 
+WINDOW = 3
+"""Cells of the places around the most likely one whose mean a hidden joint is at."""
+
 FLOOR = 0.02
 """Weight of a peak where the place of the joint has the probability 0; 1 is the weight of the most likely place."""
 
@@ -60,8 +63,8 @@ class Keypoints(NamedTuple):
         xy: of the peak of each joint's heatmap, where it would be seen.
         score: confidence of the peak, 0..1.
         visible: probability that the joint is visible; calibrated.
-        place: the mean of the places of each joint, wherever it is.
-        covariance: of the places: variance of x, covariance, variance of y, px^2; calibrated.
+        place: the mean of the most likely places of each joint, wherever it is.
+        covariance: of all places about it: variance of x, covariance, variance of y, px^2; calibrated.
         peaks, peak_score: as `movenet.find_peaks` returns them.
     """
 
@@ -131,10 +134,13 @@ class OcclusionMoveNet(nn.Module):
     def decode(self, maps: Maps) -> Keypoints:
         """Keypoints from the outputs of `maps`."""
         heatmap = maps.heads["heatmap"].sigmoid()
-        cell = (heatmap * peak_weights(maps.places)).flatten(2).argmax(2)
+        probability = maps.places.exp()
+        near = functional.avg_pool2d(probability, 3, 1, 1)
+        cell = (heatmap * peak_weights(near)).flatten(2).argmax(2)
         score = heatmap.flatten(2).gather(2, cell[..., None])[..., 0]
         xy = gather_positions(maps.heads["offset"], cell[:, None], heatmap.shape[3], JOINTS)[:, 0]
-        place, covariance = place_moments(maps.places)
+        place = likely_place(probability, near)
+        covariance = covariance_about(place, probability)
         covariance = covariance * self.spread[:, None] ** 2
         features = visibility_features(score, xy, place, covariance, maps.visible)
         visible = ((features * self.visible_weight).sum(2) + self.visible_bias).sigmoid()
@@ -193,30 +199,52 @@ def _double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def peak_weights(places: Float[Tensor, "batch 21 64 64"]) -> Float[Tensor, "batch 21 64 64"]:
-    """Weight of each cell of the heatmaps by how likely the joint's place is near it: from FLOOR to 1."""
-    near = functional.avg_pool2d(places.exp(), 3, 1, 1)
+def peak_weights(near: Float[Tensor, "batch 21 64 64"]) -> Float[Tensor, "batch 21 64 64"]:
+    """Weight of each cell of the heatmaps by how likely the joint's place is near it: from FLOOR to 1.
+
+    Arguments:
+        near: mean probability of each cell of the places and its neighbours.
+    """
     inside = _double(near[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN])
     return FLOOR + (1 - FLOOR) * inside / near.amax((2, 3), keepdim=True)
 
 
-def place_moments(
-    places: Float[Tensor, "batch 21 64 64"],
-) -> tuple[Float[Tensor, "batch 21 2"], Float[Tensor, "batch 21 3"]]:
-    """Mean and covariance (xx, xy, yy) of the places, px from the edge of the crop."""
-    probability = places.exp()
-    steps = PLACE_STRIDE * (torch.arange(places.shape[3], dtype=places.dtype, device=places.device) + 0.5 - MARGIN)
-    across = probability.sum(2)
-    down = probability.sum(3)
-    x = (across * steps).sum(2)
-    y = (down * steps).sum(2)
+def likely_place(
+    probability: Float[Tensor, "batch 21 64 64"], near: Float[Tensor, "batch 21 64 64"]
+) -> Float[Tensor, "batch 21 2"]:
+    """Mean of the places within WINDOW cells of the most likely one, px from the edge of the crop. A mean over all
+    would lie between two places that are both likely.
+
+    Arguments:
+        near: as for `peak_weights`.
+    """
+    count = near.shape[3]
+    mode = near.flatten(2).argmax(2)
+    window = torch.arange(-WINDOW, WINDOW + 1, device=near.device)
+    rows = (mode[..., None] // count + window).clamp(0, count - 1)
+    columns = (mode[..., None] % count + window).clamp(0, count - 1)
+    cells = (rows[..., :, None] * count + columns[..., None, :]).flatten(2)
+    weight = probability.flatten(2).gather(2, cells).unflatten(2, (len(window), len(window)))
+    weight = weight / weight.sum((2, 3), keepdim=True)
+    x = (weight.sum(2) * columns).sum(2)
+    y = (weight.sum(3) * rows).sum(2)
+    return PLACE_STRIDE * (torch.stack([x, y], 2) + 0.5 - MARGIN)
+
+
+def covariance_about(
+    place: Float[Tensor, "batch 21 2"], probability: Float[Tensor, "batch 21 64 64"]
+) -> Float[Tensor, "batch 21 3"]:
+    """Second moments (xx, xy, yy) of the places about one of them, px^2."""
+    count = probability.shape[3]
+    steps = torch.arange(count, dtype=probability.dtype, device=probability.device)
+    cells = PLACE_STRIDE * (steps + 0.5 - MARGIN)
+    dx = cells - place[..., :1]
+    dy = cells - place[..., 1:]
     own = PLACE_STRIDE**2 / 12  # of a cell
-    dx = steps - x[..., None]
-    dy = steps - y[..., None]
-    xx = (across * dx**2).sum(2) + own
-    yy = (down * dy**2).sum(2) + own
-    xy = ((probability * dx[:, :, None]).sum(3) * dy).sum(2)
-    return torch.stack([x, y], 2), torch.stack([xx, xy, yy], 2)
+    xx = (probability.sum(2) * dx**2).sum(2) + own
+    yy = (probability.sum(3) * dy**2).sum(2) + own
+    xy = ((probability @ dx[..., None])[..., 0] * dy).sum(2)
+    return torch.stack([xx, xy, yy], 2)
 
 
 def visibility_features(

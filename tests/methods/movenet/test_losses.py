@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from occlupose.methods.movenet.losses import heat_loss, make_targets, offset_loss, place_loss
+from occlupose.methods.movenet.losses import NOBODY, heat_loss, make_targets, offset_loss, place_loss, visible_loss
 from occlupose.methods.movenet.samples import UNKNOWN, Sample
 from occlupose.networks.occlusion_movenet import MARGIN, PLACE_STRIDE
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -141,7 +141,7 @@ def test_other_offsets_are_thunders():
 
 def test_the_loss_of_places_is_that_of_the_cells_around():
     """In the middle of a cell that of this cell alone; between two cells the mean of both."""
-    places = torch.randn(1, 21, 48, 48).flatten(2).log_softmax(2).unflatten(2, (48, 48))
+    places = torch.randn(1, 21, 64, 64).flatten(2).log_softmax(2).unflatten(2, (64, 64))
     x = 20
     y = 10
     middle = tuple(PLACE_STRIDE * (cell + 0.5 - MARGIN) for cell in (x, y))
@@ -153,7 +153,33 @@ def test_the_loss_of_places_is_that_of_the_cells_around():
 
 
 def test_places_that_are_unknown_or_beyond_the_grid_do_not_count():
-    places = torch.full((1, 21, 48, 48), -math.log(48**2))
+    places = torch.full((1, 21, 64, 64), -math.log(64**2))
     assert place_loss(places, sample(weight=0.0)) == 0
-    assert place_loss(places, sample(xy=(-100.0, 50.0))) == 0
-    assert place_loss(places, sample(xy=(-50.0, 50.0))).item() == pytest.approx(math.log(48**2), rel=1e-5)
+    assert place_loss(places, sample(xy=(-140.0, 50.0))) == 0
+    assert place_loss(places, sample(xy=(-100.0, 50.0))).item() == pytest.approx(math.log(64**2), rel=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------ nobody, and states
+
+
+@pytest.mark.parametrize(("confidence", "kept"), [(NOBODY - 0.01, False), (NOBODY + 0.01, True)])
+def test_where_there_is_nobody_all_is_dark_unless_thunder_sees_somebody(confidence, kept):
+    background = sample(UNKNOWN, photograph=True, weight=0.0)
+    heat = make_targets(background, *thunder(10, 12, confidence)).heat[:, :17]
+    assert heat.max().item() == pytest.approx(confidence if kept else 0)
+
+
+def test_thunder_need_not_see_a_person_who_is_there():
+    heat = make_targets(sample(VISIBLE, photograph=True), *thunder(10, 12, 0.1)).heat[0, 5]
+    assert heat[12, 10].item() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("state", "logit"), [(VISIBLE, 2.0), (OCCLUDED, -2.0), (ABSENT, -2.0)])
+def test_visibility_is_learnt_by_cross_entropy(state, logit):
+    loss = visible_loss(torch.full((1, 21), logit), sample(state))
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(-2)))
+
+
+def test_unknown_states_do_not_count():
+    assert visible_loss(torch.full((1, 21), 5.0), sample(UNKNOWN)) == 0
+    assert visible_loss(torch.full((1, 21), 5.0), sample(OCCLUDED, weight=0.0)) == 0
