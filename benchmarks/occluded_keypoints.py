@@ -189,7 +189,7 @@ def main(
             values[name, data_name, metric].append(value)
     rows = [(name, len(found), part, metric, f"{np.mean(found):.4g}") for (name, part, metric), found in values.items()]
     write(output, COLUMNS, rows)
-    print(markdown_table([dict(zip(COLUMNS, row, strict=True)) for row in rows]))
+    print(markdown_table([dict(zip(COLUMNS, map(str, row), strict=True)) for row in rows]))
 
 
 if __name__ == "__main__":
