@@ -63,7 +63,7 @@ class MoveNetOcclusion:
 
     crop = Crop(SIDE, SIDE)
     skeleton = COCO21
-    min_joint_confidence = 0.5
+    min_joint_confidence = 0.4  # benchmarks/reliability.py
 
     def __init__(self, weights: Path | None = None, *, threads: int = 2, device: str = "cpu") -> None:
         self._network = pretrained.load("movenet_occlusion", weights, threads=threads, device=device)
