@@ -1,5 +1,7 @@
 """Poses for tests: plausible ones from a seed, and any that are valid."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -31,6 +33,27 @@ def record(frames=4, people=2, skeleton=BODY22, *, seed=0, lifted=True, observed
     )
 
 
+def uncertain(poses, seed=0):
+    """The record with spreads of two thirds of its joints and, in 3D, with covariances; so are its detections."""
+    random = np.random.default_rng(seed)
+    known = (poses.state > 0) & (random.random(poses.state.shape) > 1 / 3)
+    lost = None if poses.xyz is None else np.where(np.isnan(poses.xyz[..., :1]), np.nan, 0)
+    return replace(
+        poses,
+        observed=poses.observed and uncertain(poses.observed, seed + 1),
+        spread=np.where(known, random.uniform(0, 20, known.shape), np.nan),
+        covariance=None if lost is None else covariances(random, known.shape) + lost,
+        root_covariance=None if lost is None else covariances(random, known.shape[:2]),
+    )
+
+
+def covariances(random, shape):
+    """Of plausible errors, (*shape, 6): xx, yy, zz, xy, xz, yz, m^2."""
+    errors = random.normal(0, 0.05, (*shape, 3, 10))
+    matrix = errors @ errors.swapaxes(-1, -2) / 10
+    return matrix[..., [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+
+
 @st.composite
 def records(draw, skeletons=SKELETONS, two_d=False):
     skeleton = draw(st.sampled_from(skeletons))
@@ -41,17 +64,25 @@ def records(draw, skeletons=SKELETONS, two_d=False):
     def coordinates(size, state):
         numbers = st.floats(-1e6, 1e6, width=32) | st.floats(-(2**127), 2**127, width=32)
         return np.where(
-            state[..., None] == 0, np.float32(np.nan), draw(hnp.arrays(np.float32, (*shape, size), elements=numbers))
+            state[..., None] == 0,
+            np.float32(np.nan),
+            draw(hnp.arrays(np.float32, (*state.shape, size), elements=numbers)),
         )
+
+    def variances(size, state):
+        values = coordinates(size, state)
+        values[..., :3] = np.abs(values[..., :3])
+        return values
 
     state = draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 2)))
     known = state * draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 1)))
     camera = draw(st.none() | st.builds(Camera.from_fov, st.just(64), st.just(48), st.floats(1, 179), st.booleans()))
+    in_3d = not two_d and draw(st.booleans())
     poses = Poses(
         xy=coordinates(2, state),
         score=draw(hnp.arrays(np.float32, shape, elements=st.floats(0, 1, width=32))),
         state=state,
-        xyz=None if two_d or draw(st.booleans()) else coordinates(3, known),
+        xyz=coordinates(3, known) if in_3d else None,
         track_id=draw(hnp.arrays(np.int64, people, elements=st.integers(-(2**63), 2**63 - 1), unique=True)),
         time=np.sort(draw(hnp.arrays(np.float64, frames, elements=st.floats(-1e9, 1e9)))),
         skeleton=skeleton,
@@ -59,8 +90,12 @@ def records(draw, skeletons=SKELETONS, two_d=False):
         width=64,
         height=48,
         camera=camera,
+        spread=variances(1, known)[..., 0] if draw(st.booleans()) else None,
+        covariance=variances(6, known) if in_3d and draw(st.booleans()) else None,
+        root_covariance=variances(6, known.sum(-1)) if in_3d and draw(st.booleans()) else None,
     )
     if not two_d and draw(st.booleans()):
         view = record(frames, people, COCO17, lifted=False, observed=None, seed=draw(st.integers(0, 9)))
+        view = uncertain(view) if draw(st.booleans()) else view
         poses = Poses(**vars(poses) | {"observed": view})
     return poses

@@ -4,6 +4,7 @@ import json
 import resource
 import time
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.poses import Poses
-from occlupose.skeletons import BODY22, COCO17, Skeleton
-from pose_records import record, records
+from occlupose.skeletons import BODY22, COCO17, H36M17, Skeleton
+from pose_records import record, records, uncertain
 
 formats = pytest.mark.parametrize("suffix", [".npz", ".json"])
 
@@ -51,10 +52,14 @@ def test_npz_holds_the_documented_keys(tmp_path):
         assert (
             full["camera"].dtype == np.float64
             and full["camera_assumed"]
-            and full["version"] == 1
+            and full["version"] == 2
             and full["skeleton"] == "body22"
         )
         assert full["joint_names"].tolist() == list(BODY22.joints) and full["observed_skeleton"] == "coco17"
+    uncertain(record()).save(tmp_path / "uncertain.npz")
+    with np.load(tmp_path / "full.npz") as full, np.load(tmp_path / "uncertain.npz") as more:
+        assert set(more) - set(full) == {"spread", "covariance", "root_covariance", "observed_spread"}
+        assert more["covariance"].shape == (4, 2, 22, 6) and more["root_covariance"].shape == (4, 2, 6)
 
 
 def test_json_says_its_units_frame_and_version(tmp_path):
@@ -63,7 +68,7 @@ def test_json_says_its_units_frame_and_version(tmp_path):
     document = json.loads((tmp_path / "poses.json").read_text())
     assert document["units"] == "metres, pixels, seconds" and document["frame"] == "camera: x right, y down, z forward"
     assert (document["version"], document["skeleton"], document["fps"], document["width"], document["height"]) == (
-        1,
+        2,
         "body22",
         25,
         640,
@@ -73,6 +78,20 @@ def test_json_says_its_units_frame_and_version(tmp_path):
     row = document["people"][1]["frames"][2]
     assert row["frame"] == 2 and row["state"] == poses.state[2, 1].tolist()
     np.testing.assert_array_equal(np.array(row["xyz"], np.float32), poses.xyz[2, 1])
+    assert document["per_joint"] == ["xy", "xyz", "score", "state"] and "per_person" not in document
+
+
+def test_json_says_how_uncertain_joints_and_people_are(tmp_path):
+    poses = uncertain(record())
+    poses.save(tmp_path / "poses.json")
+    document = json.loads((tmp_path / "poses.json").read_text())
+    assert document["per_joint"] == ["xy", "xyz", "score", "state", "spread", "covariance"]
+    assert document["per_person"] == ["root_covariance"]
+    row = document["people"][1]["frames"][2]
+    for name in ("spread", "covariance", "root_covariance"):
+        np.testing.assert_array_equal(np.array(row[name], np.float32), getattr(poses, name)[2, 1])
+    observed = document["observed"]
+    assert observed["per_joint"] == ["xy", "score", "state", "spread"] and "per_person" not in observed
 
 
 def test_json_leaves_out_absent_people_and_shortens_numbers(tmp_path):
@@ -87,6 +106,15 @@ def test_json_leaves_out_absent_people_and_shortens_numbers(tmp_path):
     assert Poses.load(tmp_path / "poses.json") == poses
     assert [row["frame"] for row in json.loads(text)["people"][0]["frames"]] == list(range(0, 100, 10))
     assert "[0.1,0.1]" in text and "NaN" not in text
+
+
+def test_json_shortens_small_numbers(tmp_path):
+    poses = record(1, 1, H36M17, observed=None)
+    covariance = np.where(np.isnan(poses.xyz[..., :1]), np.nan, [0.1, 1e-6, 1.2345e-5, -3e-15, 0, 1e-30])
+    poses = replace(poses, covariance=covariance)
+    poses.save(tmp_path / "poses.json")
+    assert Poses.load(tmp_path / "poses.json") == poses
+    assert "[0.1,1e-06,1.2345e-05,-3e-15,0.0," in (tmp_path / "poses.json").read_text()
 
 
 @pytest.mark.slow
@@ -127,6 +155,58 @@ def test_a_selection_can_be_saved(tmp_path, suffix):
     assert Poses.load(tmp_path / f"some{suffix}") == some
 
 
+# one frame, as format version 1 was written
+VERSION_1_JSON = """{"format": "occlupose poses", "units": "metres, pixels, seconds", \
+"frame": "camera: x right, y down, z forward", "version": 1, "skeleton": "dots3", "joint_names": ["a", "b", "c"], \
+"limbs": [["a", "b"]], "root": "a", "fps": 25.0, "width": 100, "height": 50, "time": [0.5], \
+"camera": [[50.0, 0.0, 49.5], [0.0, 50.0, 24.5], [0.0, 0.0, 1.0]], "camera_assumed": true, \
+"per_joint": ["xy", "xyz", "score", "state"], "people": [
+{"track_id": 7, "frames": [
+{"frame":0,"xy":[[1.5,2.0],[3.0,4.25],[null,null]],"xyz":[[0.1,0.2,3.0],[null,null,null],[null,null,null]],\
+"score":[0.9,0.25,0.0],"state":[2,1,0]}
+]}], "observed": {"skeleton": "ends2", "joint_names": ["a", "b"], "per_joint": ["xy", "score", "state"], "people": [
+{"track_id": 7, "frames": [
+{"frame":0,"xy":[[10.0,20.0],[30.0,40.0]],"score":[0.9,0.5],"state":[2,1]}
+]}]}}
+"""
+VERSION_1_NPZ = {
+    "version": 1,
+    "skeleton": "dots3",
+    "joint_names": ["a", "b", "c"],
+    "limbs": [["a", "b"]],
+    "root": "a",
+    "fps": 25.0,
+    "width": 100,
+    "height": 50,
+    "time": np.array([0.5]),
+    "track_id": np.array([7]),
+    "camera": np.array([[50, 0, 49.5], [0, 50, 24.5], [0, 0, 1]]),
+    "camera_assumed": True,
+    "xy": np.array([[[[1.5, 2], [3, 4.25], [np.nan] * 2]]], np.float32),
+    "xyz": np.array([[[[0.1, 0.2, 3], [np.nan] * 3, [np.nan] * 3]]], np.float32),
+    "score": np.array([[[0.9, 0.25, 0]]], np.float32),
+    "state": np.array([[[2, 1, 0]]], np.uint8),
+    "observed_skeleton": "ends2",
+    "observed_joint_names": ["a", "b"],
+    "observed_xy": np.array([[[[10, 20], [30, 40]]]], np.float32),
+    "observed_score": np.array([[[0.9, 0.5]]], np.float32),
+    "observed_state": np.array([[[2, 1]]], np.uint8),
+}
+
+
+def test_files_of_version_1_are_still_read(tmp_path):
+    (tmp_path / "old.json").write_text(VERSION_1_JSON)
+    np.savez_compressed(tmp_path / "old.npz", **VERSION_1_NPZ)
+    poses = Poses.load(tmp_path / "old.json")
+    assert poses == Poses.load(tmp_path / "old.npz")
+    assert poses.spread is poses.covariance is poses.root_covariance is poses.observed.spread is None
+    assert (poses.fps, poses.track_id.tolist(), poses.time.tolist()) == (25, [7], [0.5])
+    assert poses.skeleton == Skeleton("dots3", ("a", "b", "c"), (("a", "b"),), "a")
+    assert poses.camera == Camera(100, 50, 50, 50, 49.5, 24.5, assumed=True)
+    np.testing.assert_array_equal(poses.xyz[0, 0], np.float32([[0.1, 0.2, 3], [np.nan] * 3, [np.nan] * 3]))
+    assert poses.state.tolist() == [[[2, 1, 0]]] and poses.observed.xy.tolist() == [[[[10, 20], [30, 40]]]]
+
+
 def write(path, **content):
     np.savez(path, **content)
     return path
@@ -154,6 +234,9 @@ def test_one_person_with_more(tmp_path):
         "score": finite * 0.5,
         "state": finite * 1,
         "xyz": np.where(finite[..., None], 1.5, np.nan) * np.ones(3),
+        "spread": np.where(finite, 2, np.nan),
+        "covariance": np.where(finite[..., None], 0.1, np.nan) * np.ones(6),
+        "root_covariance": np.ones((3, 6)),
         "track_id": [7],
     }
     path = write(
@@ -162,6 +245,9 @@ def test_one_person_with_more(tmp_path):
     poses = Poses.load(path)
     assert (
         poses.score.max() == 0.5
+        and poses.covariance.shape == (3, 1, 17, 6)
+        and poses.root_covariance.shape == (3, 1, 6)
+        and np.nanmax(poses.spread) == 2
         and poses.state.max() == 1
         and poses.xyz.shape == (3, 1, 17, 3)
         and poses.track_id.tolist() == [7]
@@ -204,8 +290,11 @@ finite = np.isfinite(points()[:, None]).all(-1)
 states = np.where(finite, 2, 0)
 
 
+lifted = np.where(finite[..., None], 1.5, np.nan) * np.ones(3)
+
+
 REFUSED = {
-    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 1; update occlupose"),
+    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 2; update occlupose"),
     "no xy": ({"xy": None}, r"xy: is missing; a poses file needs at least xy, skeleton and fps"),
     "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
     "no fps": ({"fps": None}, r"fps: is missing"),
@@ -289,6 +378,47 @@ REFUSED = {
     "a score that is no number": (
         {"score": with_joint(finite * 1.0, (0, 0, 0), np.nan)},
         r"score: frame 0, person 0: nose has a score",
+    ),
+    "spreads in words": (
+        {"spread": np.full((3, 1, 17), "wide")},
+        r"spread: holds values of type <U4; it must hold numb",
+    ),
+    "too few spreads": ({"spread": finite[:2] * 1.0}, r"spread: has shape \(2, 1, 17\); .* it must be \(3, 1, 17\)"),
+    "a negative spread": (
+        {"spread": with_joint(finite * 1.0, (0, 0, 0), -1)},
+        r"spread: frame 0, person 0: nose has a negative or infinite spread; give pixels, NaN where unknown",
+    ),
+    "spread where there is nobody": (
+        {"spread": finite * 1.0},
+        r"spread: frame 1, person 0: left_shoulder is absent but has a spread",
+    ),
+    "covariances without xyz": (
+        {"covariance": np.ones((3, 1, 17, 6))},
+        r"covariance: is there without xyz; leave it out in 2D",
+    ),
+    "square covariances": (
+        {"xyz": lifted, "covariance": np.ones((3, 1, 17, 3, 3))},
+        r"covariance: has shape .* it must be \(3, 1, 17, 6\)",
+    ),
+    "covariances of a lost joint": (
+        {"xyz": lifted, "covariance": np.ones((3, 1, 17, 6))},
+        r"covariance: frame 1, person 0: left_shoulder has a covariance but no xyz",
+    ),
+    "a negative variance of the root": (
+        {"xyz": lifted, "root_covariance": -np.ones((3, 1, 6))},
+        r"root_covariance: frame 0, person 0 has a negative or infinite variance",
+    ),
+    "a covariance of detections": (
+        {
+            "observed_xy": points()[:, None],
+            "observed_skeleton": "coco17",
+            "observed_covariance": np.ones((3, 1, 17, 6)),
+        },
+        r"observed_covariance: is not known",
+    ),
+    "a negative spread of a detection": (
+        {"observed_xy": points()[:, None], "observed_skeleton": "coco17", "observed_spread": finite * -1.0},
+        r"observed: spread: frame 0, person 0: nose has a negative or infinite spread",
     ),
     "an odd camera": ({"camera": np.eye(4)}, r"camera: is neither fx, fy, cx, cy nor a 3 x 3 intrinsic matrix"),
     "a camera of another form": (
@@ -379,7 +509,7 @@ def person(*frames, **change):
 
 
 BAD_JSON = {
-    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 1; update occlupose"),
+    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 2; update occlupose"),
     "no people": ({"people": None}, r"people: is missing; a poses file needs at least people, skeleton and fps"),
     "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
     "no fps": ({"fps": None}, r"fps: is missing"),
@@ -425,6 +555,28 @@ BAD_JSON = {
         {"people": [person(frame(state=[1.5] * 17))]},
         r"people: .*state of shape \(17,\), float64, not \(17,\), int64",
     ),
+    "a spread of some frames": (
+        {"people": [person(frame(spread=[1.0] * 17), frame(frame=1))]},
+        r"people: .*'spread'",
+    ),
+    "a negative spread": (
+        {"people": [person(frame(spread=[-1.0] * 17))]},
+        r"spread: frame 0, person 1: nose has a negative or infinite spread",
+    ),
+    "half a covariance": (
+        {"people": [person(frame(xyz=[[1.0] * 3] * 17, covariance=[[1.0] * 3] * 17))]},
+        r"people: .*covariance of shape \(17, 3\), float64, not \(17, 6\)",
+    ),
+    "a covariance in 2D": (
+        {"people": [person(frame(root_covariance=[1.0] * 6))]},
+        r"root_covariance: is there without xyz; leave it out in 2D",
+    ),
+    "a covariance of the root for each joint": (
+        {"people": [person(frame(xyz=[[1.0] * 3] * 17, root_covariance=[[1.0] * 6] * 17))]},
+        r"people: .*root_covariance of shape \(17, 6\), float64, not \(6,\)",
+    ),
+    "names that are a number": ({"per_person": 3}, r"people: not a list of people"),
+    "names of nothing": ({"per_person": ["root"]}, r"people: not a list of people.*'root'"),
     "observed that is a number": ({"observed": 3}, r"observed: not a list of people"),
     "observed without people": ({"observed": {"skeleton": "coco17"}}, r"observed: not a list of people.*'people'"),
     "an unknown key in observed": (

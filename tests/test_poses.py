@@ -5,16 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.poses import Poses
+from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import BLAZEPOSE33, BODY22, COCO17, H36M17, SKELETONS
-from pose_records import record, records
+from pose_records import record, records, uncertain
+
+UNCERTAINTY = ("spread", "covariance", "root_covariance")
 
 
 def test_equality_compares_everything():
     assert record() == record() and record() != record(seed=5) and record() != "poses"
     for name, value in {"fps": 30.0, "camera": None, "observed": None, "xyz": None}.items():
         assert Poses(**vars(record()) | {name: value}) != record()
+    assert uncertain(record()) == uncertain(record()) != uncertain(record(), seed=1)
+    for name in UNCERTAINTY:
+        assert Poses(**vars(uncertain(record())) | {name: None}) != uncertain(record())
 
 
 def test_observed_shares_frames_people_and_camera():
@@ -37,6 +44,23 @@ def test_another_skeleton():
     assert poses.to(COCO17) == poses
 
 
+def test_a_derived_joint_is_as_uncertain_as_it_can_be():
+    poses = uncertain(record(skeleton=COCO17))
+    body = poses.to(H36M17)
+    hips = COCO17.index("left_hip", "right_hip")
+    pelvis = H36M17.joints.index("pelvis")
+    np.testing.assert_allclose(body.spread[:, :, pelvis], poses.spread[:, :, hips].mean(2), rtol=1e-6)
+    np.testing.assert_allclose(body.covariance[:, :, pelvis], poses.covariance[:, :, hips].mean(2), rtol=1e-5)
+    np.testing.assert_array_equal(body.root_covariance, poses.root_covariance)
+
+
+@given(poses=records())
+def test_a_record_in_2d(poses):
+    flat = poses.to_2d()
+    assert flat.xyz is None and flat.covariance is None and flat.root_covariance is None
+    assert Poses(**vars(flat) | {name: getattr(poses, name) for name in ("xyz", *UNCERTAINTY)}) == poses
+
+
 @given(poses=records(), target=st.sampled_from(SKELETONS))
 def test_any_record_converts_to_any_skeleton(poses, target):
     converted = poses.to(target)
@@ -53,8 +77,18 @@ def test_selecting():
     assert some.track_id.tolist() == [7, 1] and some.time.tolist() == [1 / 25, 3 / 25] and len(some) == 2
     assert some.skeleton.joints == ("left_wrist", "nose")
     np.testing.assert_array_equal(some.observed.xy, poses.observed.xy[[1, 3]][:, [2, 0]])
-    late = poses.select(time=poses.time > 0.1)
+    late = uncertain(poses).select(time=poses.time > 0.1)
     assert late.time.tolist() == poses.time[3:].tolist() and late.select() == late
+
+
+def test_what_is_selected_is_as_uncertain_as_before():
+    poses = uncertain(record(frames=6, people=3))
+    some = poses.select(time=slice(1, 5, 2), person=[7, 1], joint=["left_wrist", "nose"])
+    joints = BODY22.index("left_wrist", "nose")
+    for name in ("spread", "covariance"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(poses, name)[[1, 3]][:, [2, 0]][:, :, joints])
+    np.testing.assert_array_equal(some.root_covariance, poses.root_covariance[[1, 3]][:, [2, 0]])
+    np.testing.assert_array_equal(some.observed.spread, poses.observed.spread[[1, 3]][:, [2, 0]])
 
 
 def test_a_record_prints_as_one_line():
@@ -106,6 +140,17 @@ def test_frame_by_frame():
     assert next(record(lifted=False).frames()).xyz is None
 
 
+@pytest.mark.parametrize("name", UNCERTAINTY)
+def test_a_person_and_a_frame_are_as_uncertain_as_the_record(name):
+    poses = uncertain(record())
+    frames = list(poses.frames())
+    assert [len(frame) for frame in frames] == [2] * 4
+    np.testing.assert_array_equal(np.stack([getattr(frame, name) for frame in frames]), getattr(poses, name))
+    np.testing.assert_array_equal(getattr(poses.track(4), name), getattr(poses, name)[:, 1])
+    certain = record()
+    assert getattr(certain.track(4), name) is getattr(next(certain.frames()), name) is None
+
+
 def test_selecting_unknown_people_and_joints():
     with pytest.raises(OccluposeError, match=r"^track id 9: not in this record; it has 1, 4$"):
         record().select(person=[1, 9])
@@ -125,3 +170,70 @@ def test_contradictory_fields():
     ]:
         with pytest.raises(OccluposeError, match=message):
             Poses(**vars(poses) | change)
+
+
+def with_value(values, at, number):
+    values = values.copy()
+    values[at] = number
+    return values
+
+
+def test_impossible_uncertainty():
+    poses = uncertain(record())
+    absent = tuple(np.argwhere(poses.state == 0)[0])
+    seen = tuple(np.argwhere((poses.state > 0) & np.isfinite(poses.spread))[0])
+    for change, message in [
+        ({"spread": poses.spread[..., None]}, r"^spread: has shape \(4, 2, 22, 1\); .* it must be \(4, 2, 22\)$"),
+        ({"covariance": poses.covariance[..., :3]}, r"^covariance: has shape .* it must be \(4, 2, 22, 6\)$"),
+        ({"root_covariance": poses.covariance}, r"^root_covariance: has shape .* it must be \(4, 2, 6\)$"),
+        ({"spread": with_value(poses.spread, seen, -1)}, r"^spread: frame .* has a negative or infinite spread; give"),
+        ({"spread": with_value(poses.spread, seen, np.inf)}, r"^spread: frame .* has a negative or infinite spread"),
+        ({"spread": with_value(poses.spread, absent, 1)}, r"^spread: frame .* is absent but has a spread; a joint"),
+        (
+            {"covariance": with_value(poses.covariance, (*seen, 2), -1e-6)},
+            r"^covariance: frame \d, person \d: \w+ has a negative or infinite variance; give xx, yy, zz, xy, xz, yz",
+        ),
+        (
+            {"covariance": with_value(poses.covariance, (*seen, 5), np.inf)},
+            r"^covariance: frame .* has a negative or infinite variance; give xx",
+        ),
+        (
+            {"covariance": with_value(poses.covariance, (*seen, 4), np.nan)},
+            r"^covariance: frame .* has some covariances and lacks others; give all six or NaN for all$",
+        ),
+        (
+            {"covariance": with_value(poses.covariance, absent, 1)},
+            r"^covariance: frame .* has a covariance but no xyz; where xyz is NaN, covariance is too$",
+        ),
+        (
+            {"root_covariance": with_value(poses.root_covariance, (2, 1, 0), -1)},
+            r"^root_covariance: frame 2, person 4 has a negative or infinite variance; give xx",
+        ),
+        ({"xyz": None}, r"^covariance: is there without xyz; leave it out in 2D$"),
+        ({"xyz": None, "covariance": None}, r"^root_covariance: is there without xyz; leave it out in 2D$"),
+    ]:
+        with pytest.raises(OccluposeError, match=message):
+            Poses(**vars(poses) | change)
+    flipped = with_value(poses.covariance, (..., slice(3, 6)), -poses.covariance[..., 3:])
+    assert Poses(**vars(poses) | {"covariance": flipped}) != poses  # covariances may be negative
+
+
+@given(poses=records())
+def test_frames_make_the_same_record(poses):
+    """Of the people who are in them, without detections."""
+    camera = poses.camera or Camera.from_fov(poses.width, poses.height)
+    in_3d = poses.xyz is not None
+    builder = PosesBuilder(poses.skeleton, poses.fps, camera, in_3d, list(poses.frames()))
+    built = builder.poses(poses.track_id.tolist())
+    present = (poses.state > 0).any(-1)
+    for name, values in poses.arrays.items():
+        there = getattr(built, name)
+        if there is None:
+            assert len(poses) == 0
+        else:
+            np.testing.assert_array_equal(there[present], values[present])
+            assert not np.isfinite(there[~present]).any() or name in ("score", "state")
+    assert built.track_id.tolist() == poses.track_id.tolist() and not built.state[~present].any()
+    somebody = sorted(poses.track_id[present.any(0)].tolist())
+    assert builder.poses().track_id.tolist() == somebody
+    np.testing.assert_array_equal(builder.poses(somebody[:1]).xy, builder.poses().xy[:, :1])

@@ -1,20 +1,21 @@
 """The two file formats of `Poses`, .npz and .json, with the same content.
 
-Both hold `version` (of the format, now 1), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
+Both hold `version` (of the format, now 2), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
 and where it is known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed`. Of every person they hold a
 `track_id`, and of every joint `xy` (px), `score`, `state` and in 3D `xyz` (m, camera frame: x right, y down, z
-forward). For a skeleton that is not among `skeletons.SKELETONS` there are also `limbs` (pairs of joint names, to draw)
-and `root` (a joint name).
+forward). Where it is known they also hold how uncertain these are: `spread` (px) and `covariance` (m^2: xx, yy, zz, xy,
+xz, yz) of every joint, `root_covariance` of every person. For a skeleton that is not among `skeletons.SKELETONS` there
+are also `limbs` (pairs of joint names, to draw) and `root` (a joint name).
 
 - .npz has them as arrays of these names, (time, person, joint, ...); the 2D detections are `observed_xy`,
-  `observed_score`, `observed_state`, `observed_skeleton` and `observed_joint_names`.
+  `observed_score`, `observed_state`, `observed_spread`, `observed_skeleton` and `observed_joint_names`.
 - .json has `format`, `units` and `frame` in words, and a list of `people`, each with a `track_id` and `frames`; a frame
-  has its number, `frame`, and those of `xy`, `xyz`, `score`, `state` that `per_joint` lists, for all joints. Frames in
-  which a person is absent are left out; NaN is null. The 2D detections are `observed`, with `skeleton`, `joint_names`,
-  `per_joint` and `people` of its own.
+  has its number, `frame`, those of `xy`, `xyz`, `score`, `state`, `spread`, `covariance` that `per_joint` lists, for
+  all joints, and `root_covariance` if `per_person` lists it. Frames in which a person is absent are left out; NaN is
+  null. The 2D detections are `observed`, with `skeleton`, `joint_names`, `per_joint` and `people` of its own.
 
-Files made by hand need less; see `Poses.load`. One schema checks names and types, missing fields are filled in, `Poses`
-checks the rest.
+Version 1 had no uncertainty. Files made by hand need less; see `Poses.load`. One schema checks names and types, missing
+fields are filled in, `Poses` checks the rest.
 """
 
 import json
@@ -32,12 +33,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
-from occlupose.poses import ABSENT, VISIBLE, Poses
+from occlupose.poses import ABSENT, JOINT_FIELDS, PERSON_FIELDS, VISIBLE, Poses, absent_array
 from occlupose.skeletons import Skeleton, build_skeleton, find
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-_PER_JOINT = ("xy", "xyz", "score", "state")
+_FIELDS = {"per_joint": JOINT_FIELDS, "per_person": PERSON_FIELDS}
 _SKELETON = ("skeleton", "joint_names", "limbs", "root")
 _JSON_HEADER = {
     "format": "occlupose poses",
@@ -138,6 +139,9 @@ class _Content(BaseModel):
     xyz: _Numbers | None = None
     score: _Numbers | None = None
     state: _States | None = None
+    spread: _Numbers | None = None
+    covariance: _Numbers | None = None
+    root_covariance: _Numbers | None = None
     observed_skeleton: Annotated[str | None, _PLAIN] = None
     observed_joint_names: Annotated[list[str] | None, _PLAIN] = None
     observed_limbs: Annotated[list[tuple[str, str]] | None, _PLAIN] = None
@@ -145,6 +149,7 @@ class _Content(BaseModel):
     observed_xy: _Numbers | None = None
     observed_score: _Numbers | None = None
     observed_state: _States | None = None
+    observed_spread: _Numbers | None = None
 
 
 def _validated(content: dict[str, Any]) -> _Content:
@@ -169,18 +174,18 @@ def _validated(content: dict[str, Any]) -> _Content:
 
 def _record(content: _Content) -> Poses:
     single = content.xy.ndim == 3
-    joints = {name: _with_person_axis(getattr(content, name), single) for name in _PER_JOINT}
-    if joints["xy"].ndim != 4 or joints["xy"].shape[-1] != 2:
+    arrays = _arrays(content, "", single)
+    if arrays["xy"].ndim != 4 or arrays["xy"].shape[-1] != 2:
         raise OccluposeError(
             f"xy: has shape {content.xy.shape}; it must be (time, person, joint, 2), or (time, joint, 2) for one person"
         )
-    frames, people = joints["xy"].shape[:2]
-    width, height = _image_size(content, joints["xy"])
+    frames, people = arrays["xy"].shape[:2]
+    width, height = _image_size(content, arrays["xy"])
     camera = None
     if content.camera is not None:
         camera = Camera.from_matrix(content.camera, width, height, content.camera_assumed)
     poses = Poses(
-        **_filled(joints),
+        **_filled(arrays),
         track_id=np.arange(people) if content.track_id is None else content.track_id,
         time=np.arange(frames) / content.fps if content.time is None else content.time,
         skeleton=build_skeleton(*(getattr(content, name) for name in _SKELETON)),
@@ -193,7 +198,7 @@ def _record(content: _Content) -> Poses:
         return poses
     if content.observed_xy is None or content.observed_skeleton is None:
         raise OccluposeError("observed_xy, observed_skeleton: one is there without the other; give both or neither")
-    observed = {name: _with_person_axis(getattr(content, f"observed_{name}", None), single) for name in _PER_JOINT}
+    observed = _arrays(content, "observed_", single)
     skeleton = build_skeleton(*(getattr(content, f"observed_{name}") for name in _SKELETON))
     try:
         return replace(poses, observed=replace(poses, **_filled(observed), skeleton=skeleton))
@@ -201,14 +206,20 @@ def _record(content: _Content) -> Poses:
         raise OccluposeError(f"observed: {error}") from error
 
 
+def _arrays(content: _Content, prefix: str, single: bool) -> dict[str, Any]:
+    """The arrays of joints and people by their names in `Poses`, with an axis of people; None where there is none."""
+    arrays = {name: getattr(content, prefix + name, None) for name in (*JOINT_FIELDS, *PERSON_FIELDS)}
+    return {name: _with_person_axis(values, single) for name, values in arrays.items()}
+
+
 def _with_person_axis(values: np.ndarray | None, single: bool) -> Any:
     return values[:, None] if single and values is not None and values.ndim > 1 else values
 
 
-def _filled(joints: dict[str, Any]) -> dict[str, Any]:
-    finite = np.isfinite(joints["xy"]).all(-1)
+def _filled(arrays: dict[str, Any]) -> dict[str, Any]:
+    finite = np.isfinite(arrays["xy"]).all(-1)
     default = {"score": finite, "state": VISIBLE * finite}
-    return {name: default.get(name) if values is None else values for name, values in joints.items()}
+    return {name: default.get(name) if values is None else values for name, values in arrays.items()}
 
 
 def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
@@ -246,10 +257,9 @@ def _content(poses: Poses) -> dict[str, Any]:
     }
     if poses.camera is not None:
         content |= {"camera": poses.camera.matrix, "camera_assumed": poses.camera.assumed}
-    content |= {name: getattr(poses, name) for name in _PER_JOINT if getattr(poses, name) is not None}
+    content |= poses.arrays
     if poses.observed is not None:
-        arrays = {name: getattr(poses.observed, name) for name in ("xy", "score", "state")}
-        observed = _skeleton_content(poses.observed.skeleton) | arrays
+        observed = _skeleton_content(poses.observed.skeleton) | poses.observed.arrays
         content |= {f"observed_{name}": value for name, value in observed.items()}
     return content
 
@@ -287,31 +297,36 @@ def _write_json(path: Path, poses: Poses) -> None:
 
 
 def _json_text(poses: Poses) -> Iterator[str]:
-    header = {name: value for name, value in _content(poses).items() if name not in (*_PER_JOINT, "track_id")}
+    header = {name: value for name, value in _content(poses).items() if name not in (*poses.arrays, "track_id")}
     header = _JSON_HEADER | {name: value for name, value in header.items() if not name.startswith("observed_")}
-    yield json.dumps(header | {"per_joint": _per_joint(poses)}, default=np.ndarray.tolist)[:-1]
+    yield json.dumps(header | _names(poses), default=np.ndarray.tolist)[:-1]
     yield ', "people": ['
     yield from _json_people(poses)
     yield "]"
     if poses.observed is not None:
-        observed = _skeleton_content(poses.observed.skeleton) | {"per_joint": _per_joint(poses.observed)}
+        observed = _skeleton_content(poses.observed.skeleton) | _names(poses.observed)
         yield f', "observed": {json.dumps(observed)[:-1]}, "people": ['
         yield from _json_people(poses.observed)
         yield "]}"
     yield "}\n"
 
 
-def _per_joint(poses: Poses) -> list[str]:
-    return [name for name in _PER_JOINT if getattr(poses, name) is not None]
+def _names(poses: Poses) -> dict[str, list[str]]:
+    """Names of what every frame of a person holds, of all joints and of the person."""
+    names = {kind: [name for name in fields if name in poses.arrays] for kind, fields in _FIELDS.items()}
+    return {kind: listed for kind, listed in names.items() if listed}
 
 
 def _json_people(poses: Poses) -> Iterator[str]:
     """Every person's track id and the frames they are in, one frame a line."""
     present = (poses.state != ABSENT).any(-1) | (poses.score != 0).any(-1)
-    names = ["frame", *_per_joint(poses)]
+    if poses.root_covariance is not None:
+        present |= np.isfinite(poses.root_covariance).any(-1)
+    arrays = poses.arrays
+    names = ["frame", *arrays]
     for person, number in enumerate(poses.track_id.tolist()):
         frames = np.flatnonzero(present[:, person])
-        columns = [frames.tolist(), *(_shortest(getattr(poses, name)[frames, person]).tolist() for name in names[1:])]
+        columns = [frames.tolist(), *(_shortest(values[frames, person]).tolist() for values in arrays.values())]
         yield f'{"," if person else ""}\n{{"track_id": {number}, "frames": [\n'
         for place, values in enumerate(zip(*columns, strict=True)):
             row = json.dumps(dict(zip(names, values, strict=True)), separators=(",", ":"))
@@ -320,11 +335,11 @@ def _json_people(poses: Poses) -> Iterator[str]:
 
 
 def _shortest(values: np.ndarray) -> np.ndarray:
-    """Float64 numbers of the fewest decimals, up to 9, that round to these float32 values; whole numbers unchanged."""
+    """Float64 numbers of the fewest decimals, up to 15, that round to these float32 values; whole numbers unchanged."""
     if values.dtype.kind != "f":
         return values
     shortest = values.astype(np.float64)
-    for decimals in reversed(range(10)):
+    for decimals in reversed(range(16)):
         rounded = np.round(values.astype(np.float64), decimals)
         shortest = np.where(rounded.astype(np.float32) == values, rounded, shortest)
     return shortest
@@ -354,18 +369,20 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None) -> dict[str, Any]:
     """The document with arrays (time, person, joint, ...) in place of its people."""
     try:
-        content = {name: value for name, value in document.items() if name not in ("people", "per_joint")}
+        content = {name: value for name, value in document.items() if name not in ("people", *_FIELDS)}
         people = document["people"]
         rows = [row for person in people for row in person["frames"]]
         first = rows[0] if rows else ("xy", "score", "state")
-        names = document.get("per_joint") or [name for name in _PER_JOINT if name in first]
+        names = ["xy"]
+        for kind, fields in _FIELDS.items():
+            names += document.get(kind) or [name for name in fields if name in first]
         if frames is None and "time" in document:
             frames = len(document["time"])
         elif frames is None:
             frames = 1 + max((row["frame"] for row in rows), default=-1)
         joints = len(build_skeleton(document["skeleton"], document.get("joint_names"), None, None))
         content["track_id"] = [person["track_id"] for person in people]
-        return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(["xy", *names])}
+        return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(names)}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError) as error:
         raise OccluposeError(
             f"{where}: not a list of people with track_id and frames, each frame with its number and xy of all joints"
@@ -374,14 +391,8 @@ def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None
 
 
 def _json_array(name: str, people: list[dict[str, Any]], frames: int, joints: int) -> np.ndarray:
-    """One of `_PER_JOINT` for all people; where a person is absent it is NaN, score and state 0."""
-    empty: np.ndarray = {
-        "xy": np.full((joints, 2), np.nan),
-        "xyz": np.full((joints, 3), np.nan),
-        "score": np.zeros(joints),
-        "state": np.zeros(joints, np.int64),
-    }[name]
-    array = np.broadcast_to(empty, (frames, len(people), *empty.shape)).copy()
+    """An array of `JOINT_FIELDS` or `PERSON_FIELDS`, of all people."""
+    array = absent_array(name, frames, len(people), joints).astype(np.int64 if name == "state" else np.float64)
     for person, track in enumerate(people):
         numbers = [row["frame"] for row in track["frames"]]
         if not numbers:
@@ -389,8 +400,9 @@ def _json_array(name: str, people: list[dict[str, Any]], frames: int, joints: in
         if len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= frames:
             raise ValueError(f"frame numbers from {min(numbers)} to {max(numbers)}, not {frames} different ones from 0")
         values = np.array([row[name] for row in track["frames"]], None if name == "state" else np.float64)
-        if values.shape[1:] != empty.shape or not np.can_cast(values.dtype, empty.dtype, "same_kind"):
-            raise ValueError(f"{name} of shape {values.shape[1:]}, {values.dtype}, not {empty.shape}, {empty.dtype}")
+        shape = array.shape[2:]
+        if values.shape[1:] != shape or not np.can_cast(values.dtype, array.dtype, "same_kind"):
+            raise ValueError(f"{name} of shape {values.shape[1:]}, {values.dtype}, not {shape}, {array.dtype}")
         array[numbers, person] = values
     return array
 

@@ -17,6 +17,27 @@ ABSENT = 0
 OCCLUDED = 1
 VISIBLE = 2
 
+JOINT_FIELDS: dict[str, np.ndarray] = {
+    "xy": np.full(2, np.nan, np.float32),
+    "xyz": np.full(3, np.nan, np.float32),
+    "score": np.zeros((), np.float32),
+    "state": np.zeros((), np.uint8),
+    "spread": np.full((), np.nan, np.float32),
+    "covariance": np.full(6, np.nan, np.float32),
+}
+"""The arrays of a record with a value for each joint, (time, person, joint, ...): the value of an absent one."""
+
+PERSON_FIELDS: dict[str, np.ndarray] = {"root_covariance": np.full(6, np.nan, np.float32)}
+"""Those with a value for each person, (time, person, ...): the value of an absent one."""
+
+
+def absent_array(name: str, frames: int, people: int, joints: int) -> np.ndarray:
+    """An array of `JOINT_FIELDS` or `PERSON_FIELDS` in which everybody is absent; read-only."""
+    per_person = PERSON_FIELDS.get(name)
+    if per_person is not None:
+        return np.broadcast_to(per_person, (frames, people, *per_person.shape))
+    return np.broadcast_to(JOINT_FIELDS[name], (frames, people, joints, *JOINT_FIELDS[name].shape))
+
 
 @dataclass(frozen=True, eq=False)
 class FramePoses:
@@ -29,6 +50,7 @@ class FramePoses:
         score: confidence of each keypoint, 0..1.
         state: 0 absent, 1 occluded, 2 visible.
         xyz: joints in metres in the camera frame, NaN where unknown; None in 2D.
+        spread, covariance, root_covariance: as of `Poses`, without the time axis.
     """
 
     time: float
@@ -37,6 +59,9 @@ class FramePoses:
     score: Float32[np.ndarray, "person joint"]
     state: UInt8[np.ndarray, "person joint"]
     xyz: Float32[np.ndarray, "person joint 3"] | None = None
+    spread: Float32[np.ndarray, "person joint"] | None = None
+    covariance: Float32[np.ndarray, "person joint 6"] | None = None
+    root_covariance: Float32[np.ndarray, "person 6"] | None = None
 
     def __len__(self) -> int:
         """Number of people."""
@@ -53,7 +78,7 @@ class Track:
     Attributes:
         track_id: of the person.
         start: number of the first frame.
-        time, xy, score, state, xyz: as of `Poses`, without the person axis.
+        time, xy, score, state, xyz, spread, covariance, root_covariance: as of `Poses`, without the person axis.
     """
 
     track_id: int
@@ -63,6 +88,9 @@ class Track:
     score: Float32[np.ndarray, "time joint"]
     state: UInt8[np.ndarray, "time joint"]
     xyz: Float32[np.ndarray, "time joint 3"] | None = None
+    spread: Float32[np.ndarray, "time joint"] | None = None
+    covariance: Float32[np.ndarray, "time joint 6"] | None = None
+    root_covariance: Float32[np.ndarray, "time 6"] | None = None
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -101,6 +129,11 @@ class Poses:
         camera: the camera of xy and xyz, if known.
         observed: the 2D detections before occlusion reasoning, in the skeleton of the detector; frames, people and
             camera are those of this record.
+        spread: standard deviation of each keypoint along an axis, px, as the 2D network says; NaN where unknown or
+            absent, None if nowhere known.
+        covariance: of each joint's position relative to the root, m^2, in the camera frame: xx, yy, zz, xy, xz, yz;
+            NaN where unknown, None in 2D or if nowhere known.
+        root_covariance: of the root's own position, in the same way.
 
     Raises:
         OccluposeError: the fields contradict each other or this list.
@@ -118,19 +151,21 @@ class Poses:
     height: int
     camera: Camera | None = None
     observed: "Poses | None" = None
+    spread: Float32[np.ndarray, "time person joint"] | None = None
+    covariance: Float32[np.ndarray, "time person joint 6"] | None = None
+    root_covariance: Float32[np.ndarray, "time person 6"] | None = None
 
     def __post_init__(self) -> None:
-        self.xy = np.asarray(self.xy, np.float32)
-        self.score = np.asarray(self.score, np.float32)
-        self.state = np.asarray(self.state, np.uint8)
+        for name, values in self.arrays.items():
+            setattr(self, name, np.asarray(values, (JOINT_FIELDS | PERSON_FIELDS)[name].dtype))
         self.track_id = np.asarray(self.track_id, np.int64)
-        self.xyz = None if self.xyz is None else np.asarray(self.xyz, np.float32)
         self.time = np.asarray(self.time, np.float64)
         self.fps = float(self.fps)
         self.width = int(self.width)
         self.height = int(self.height)
         self._check_shapes()
         self._check_values()
+        self._check_uncertainty()
         if self.observed is not None:
             self.observed = self._with_shared_fields(self.observed)
 
@@ -149,16 +184,22 @@ class Poses:
             return NotImplemented
         return all(_equal(value, getattr(other, name)) for name, value in vars(self).items())
 
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """What is known of joints and people: the arrays of `JOINT_FIELDS` and `PERSON_FIELDS` that are not None."""
+        arrays = {name: getattr(self, name) for name in (*JOINT_FIELDS, *PERSON_FIELDS)}
+        return {name: values for name, values in arrays.items() if values is not None}
+
     @classmethod
     def load(cls, path: str | Path) -> "Poses":
         """Read a .npz or .json file, written by `save` or made by hand.
 
         Required are `xy` (in a .json, `people` with `xy`), `skeleton` and `fps`; a skeleton that occlupose does not
         know also needs `joint_names`. In an .npz `xy` may be (time, joint, 2) for a single person; then the other
-        arrays of joints have no person axis either. Missing fields are filled in: score 1 and state 2 where xy is
-        finite, else 0; time from fps; track ids 0, 1, ... (.npz only); camera None (it may also be given as fx, fy, cx,
-        cy); width and height from the camera, with its principal point taken as the image's centre (2 c + 1), else just
-        large enough for every xy.
+        arrays of joints and people have no person axis either. Missing fields are filled in: score 1 and state 2 where
+        xy is finite, else 0; time from fps; track ids 0, 1, ... (.npz only); camera None (it may also be given as fx,
+        fy, cx, cy); width and height from the camera, with its principal point taken as the image's centre (2 c + 1),
+        else just large enough for every xy; None for what is uncertain.
 
         Raises:
             OccluposeError: the file cannot be read, or something in it is missing, unknown, contradictory or of a newer
@@ -184,7 +225,8 @@ class Poses:
     def to(self, skeleton: Skeleton) -> "Poses":
         """The same people with the joints of another skeleton, as `skeletons.convert` derives them; `observed` is kept.
 
-        A joint derived from several has the lowest state and score among them; one that cannot be derived is absent.
+        A joint derived from several has the lowest state and score among them, and the mean of their spreads and
+        covariances, which is the most that it can have; one that cannot be derived is absent.
         """
         return replace(
             self,
@@ -192,8 +234,14 @@ class Poses:
             score=convert_weakest(self.score, self.skeleton, skeleton),
             state=convert_weakest(self.state, self.skeleton, skeleton),
             xyz=None if self.xyz is None else convert(self.xyz, self.skeleton, skeleton),
+            spread=None if self.spread is None else convert(self.spread[..., None], self.skeleton, skeleton)[..., 0],
+            covariance=None if self.covariance is None else convert(self.covariance, self.skeleton, skeleton),
             skeleton=skeleton,
         )
+
+    def to_2d(self) -> "Poses":
+        """The same people in 2D: without `xyz` and its covariances."""
+        return replace(self, xyz=None, covariance=None, root_covariance=None)
 
     def select(
         self,
@@ -218,12 +266,11 @@ class Poses:
         if joint is not None:
             skeleton = skeleton.subset([joint] if isinstance(joint, str) else joint)
         joints = self.skeleton.index(*skeleton.joints)
+        arrays = {name: values[frames][:, people] for name, values in self.arrays.items()}
+        arrays |= {name: values[:, :, joints] for name, values in arrays.items() if name in JOINT_FIELDS}
         return replace(
             self,
-            xy=self.xy[frames][:, people][:, :, joints],
-            score=self.score[frames][:, people][:, :, joints],
-            state=self.state[frames][:, people][:, :, joints],
-            xyz=None if self.xyz is None else self.xyz[frames][:, people][:, :, joints],
+            **arrays,
             track_id=self.track_id[people],
             time=self.time[frames],
             skeleton=skeleton,
@@ -243,10 +290,7 @@ class Poses:
             track_id=int(track_id),
             start=frames.start,
             time=self.time[frames],
-            xy=self.xy[frames, column],
-            score=self.score[frames, column],
-            state=self.state[frames, column],
-            xyz=None if self.xyz is None else self.xyz[frames, column],
+            **{name: values[frames, column] for name, values in self.arrays.items()},
         )
 
     def tracks(self) -> Iterator[Track]:
@@ -256,16 +300,11 @@ class Poses:
     def frames(self) -> Iterator[FramePoses]:
         """The people of each frame, without those who are absent."""
         present = (self.state != ABSENT).any(-1)
+        arrays = self.arrays
         for frame, time in enumerate(self.time.tolist()):
             people = present[frame]
-            yield FramePoses(
-                time=time,
-                track_id=self.track_id[people],
-                xy=self.xy[frame, people],
-                score=self.score[frame, people],
-                state=self.state[frame, people],
-                xyz=None if self.xyz is None else self.xyz[frame, people],
-            )
+            there = {name: values[frame, people] for name, values in arrays.items()}
+            yield FramePoses(time=time, track_id=self.track_id[people], **there)
 
     def _columns(self, track_ids: Iterable[int]) -> list[int]:
         known = self.track_id.tolist()
@@ -297,17 +336,11 @@ class Poses:
         if self.xy.ndim != 4 or self.xy.shape[2:] != (len(self.skeleton), 2):
             wanted = f"(time, person, joint, 2) with the {len(self.skeleton)} joints of {self.skeleton.name}"
             raise OccluposeError(f"xy: has shape {self.xy.shape}; it must be {wanted}")
-        frames, people, joints = self.xy.shape[:3]
-        shapes = {
-            "score": (frames, people, joints),
-            "state": (frames, people, joints),
-            "xyz": (frames, people, joints, 3),
-            "track_id": (people,),
-            "time": (frames,),
-        }
-        for name, shape in shapes.items():
+        size = self.xy.shape[:3]
+        shapes = {name: absent_array(name, *size).shape for name in self.arrays}
+        for name, shape in (shapes | {"track_id": size[1:2], "time": size[:1]}).items():
             value = getattr(self, name)
-            if value is not None and value.shape != shape:
+            if value.shape != shape:
                 raise OccluposeError(f"{name}: has shape {value.shape}; beside xy {self.xy.shape} it must be {shape}")
 
     def _check_values(self) -> None:
@@ -323,31 +356,52 @@ class Poses:
         if not (np.isfinite(self.time).all() and (np.diff(self.time) >= 0).all()):
             raise OccluposeError("time: is not finite or goes back; it must be the frames' times in seconds, in order")
         outside = ~((self.score >= 0) & (self.score <= 1))
-        self._refuse_joints("score", outside, "has a score outside 0..1", "scale scores to 0..1")
+        self._refuse("score", outside, "has a score outside 0..1", "scale scores to 0..1")
         unknown = self.state > VISIBLE
-        self._refuse_joints("state", unknown, "has an unknown state", "states are 0 absent, 1 occluded, 2 visible")
+        self._refuse("state", unknown, "has an unknown state", "states are 0 absent, 1 occluded, 2 visible")
         self._check_coordinates("xy", self.xy)
         missing = np.isnan(self.xy).any(-1)
         absent = self.state == ABSENT
         placed = absent & ~missing
-        self._refuse_joints("state", missing & ~absent, "has no coordinates", "a joint whose xy is NaN has state 0")
-        self._refuse_joints("state", placed, "is absent but has coordinates", "a joint with state 0 has xy NaN")
+        self._refuse("state", missing & ~absent, "has no coordinates", "a joint whose xy is NaN has state 0")
+        self._refuse("state", placed, "is absent but has coordinates", "a joint with state 0 has xy NaN")
         if self.xyz is not None:
             self._check_coordinates("xyz", self.xyz)
             placed = absent & ~np.isnan(self.xyz).any(-1)
-            self._refuse_joints("xyz", placed, "is absent but has coordinates", "a joint with state 0 has xyz NaN")
+            self._refuse("xyz", placed, "is absent but has coordinates", "a joint with state 0 has xyz NaN")
+
+    def _check_uncertainty(self) -> None:
+        if self.spread is not None:
+            wrong = (self.spread < 0) | np.isinf(self.spread)
+            extra = ~np.isnan(self.spread) & (self.state == ABSENT)
+            self._refuse("spread", wrong, "has a negative or infinite spread", "give pixels, NaN where unknown")
+            self._refuse("spread", extra, "is absent but has a spread", "a joint with state 0 has spread NaN")
+        if self.covariance is not None:
+            self._check_covariances("covariance", self.covariance)
+        if self.root_covariance is not None:
+            self._check_covariances("root_covariance", self.root_covariance)
+        if self.covariance is not None and self.xyz is not None:
+            extra = ~np.isnan(self.covariance).any(-1) & np.isnan(self.xyz).any(-1)
+            self._refuse("covariance", extra, "has a covariance but no xyz", "where xyz is NaN, covariance is too")
+
+    def _check_covariances(self, name: str, values: Float32[np.ndarray, "time person *joint 6"]) -> None:
+        if self.xyz is None:
+            raise OccluposeError(f"{name}: is there without xyz; leave it out in 2D")
+        partial = np.isnan(values).any(-1) != np.isnan(values).all(-1)
+        wrong = (values[..., :3] < 0).any(-1) | np.isinf(values).any(-1)
+        self._refuse(name, partial, "has some covariances and lacks others", "give all six or NaN for all")
+        self._refuse(name, wrong, "has a negative or infinite variance", "give xx, yy, zz, xy, xz, yz in m^2")
 
     def _check_coordinates(self, name: str, values: Float32[np.ndarray, "time person joint d"]) -> None:
         partial = np.isnan(values).any(-1) != np.isnan(values).all(-1)
-        self._refuse_joints(name, partial, "has some coordinates and lacks others", "give all or NaN for all")
-        self._refuse_joints(name, np.isinf(values).any(-1), "is infinitely far", "missing coordinates are NaN")
+        self._refuse(name, partial, "has some coordinates and lacks others", "give all or NaN for all")
+        self._refuse(name, np.isinf(values).any(-1), "is infinitely far", "missing coordinates are NaN")
 
-    def _refuse_joints(self, name: str, wrong: Bool[np.ndarray, "time person joint"], fault: str, cure: str) -> None:
+    def _refuse(self, name: str, wrong: Bool[np.ndarray, "time person *joint"], fault: str, cure: str) -> None:
         if wrong.any():
-            frame, person, joint = np.argwhere(wrong)[0]
-            raise OccluposeError(
-                f"{name}: frame {frame}, person {self.track_id[person]}: {self.skeleton.joints[joint]} {fault}; {cure}"
-            )
+            frame, person, *joint = np.argwhere(wrong)[0]
+            who = ": ".join([f"person {self.track_id[person]}", *(self.skeleton.joints[number] for number in joint)])
+            raise OccluposeError(f"{name}: frame {frame}, {who} {fault}; {cure}")
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -1,11 +1,12 @@
 """Tracked people frame by frame, and their collection into `Poses`."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from occlupose.cameras import Camera
-from occlupose.poses import FramePoses, Poses
+from occlupose.poses import JOINT_FIELDS, PERSON_FIELDS, FramePoses, Poses, absent_array
 from occlupose.skeletons import Skeleton
 
 
@@ -30,27 +31,22 @@ class PosesBuilder:
         """Ids of everybody in the frames, ascending."""
         return sorted({int(track) for frame in self.frames for track in frame.track_id})
 
-    def poses(self) -> Poses:
-        """Everybody in the frames, by id."""
-        track_ids = self.track_ids
+    def poses(self, track_ids: list[int] | None = None) -> Poses:
+        """These people, whether they are in the frames or not; by default everybody in the frames, by id."""
+        track_ids = self.track_ids if track_ids is None else track_ids
         columns = {track: column for column, track in enumerate(track_ids)}
-        shape = (len(self.frames), len(track_ids), len(self.skeleton))
-        xy = np.full((*shape, 2), np.nan, np.float32)
-        score = np.zeros(shape, np.float32)
-        state = np.zeros(shape, np.uint8)
-        xyz = np.full((*shape, 3), np.nan, np.float32) if self.in_3d else None
+        size = (len(self.frames), len(track_ids), len(self.skeleton))
+        names = [name for name in (*JOINT_FIELDS, *PERSON_FIELDS) if self._has(name)]
+        arrays: dict[str, Any] = {name: absent_array(name, *size).copy() for name in names}
         for row, frame in enumerate(self.frames):
-            people = [columns[int(track)] for track in frame.track_id]
-            xy[row, people] = frame.xy
-            score[row, people] = frame.score
-            state[row, people] = frame.state
-            if xyz is not None and frame.xyz is not None:
-                xyz[row, people] = frame.xyz
+            wanted = np.isin(frame.track_id, track_ids)
+            people = [columns[track] for track in frame.track_id[wanted].tolist()]
+            for name, values in arrays.items():
+                given = getattr(frame, name)
+                if given is not None:
+                    values[row, people] = given[wanted]
         return Poses(
-            xy=xy,
-            score=score,
-            state=state,
-            xyz=xyz,
+            **{"xyz": None} | arrays,
             track_id=np.array(track_ids, np.int64),
             time=np.array([frame.time for frame in self.frames]),
             skeleton=self.skeleton,
@@ -59,3 +55,9 @@ class PosesBuilder:
             height=self.camera.height,
             camera=self.camera,
         )
+
+    def _has(self, name: str) -> bool:
+        """Whether the record has this array: `xyz` in 3D, what is uncertain if any frame has it, the others always."""
+        if name in ("spread", "covariance", "root_covariance"):
+            return any(getattr(frame, name) is not None for frame in self.frames)
+        return self.in_3d or name != "xyz"

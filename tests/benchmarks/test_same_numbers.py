@@ -37,6 +37,14 @@ def test_other_numbers_by_their_bounds(same_numbers, folders):
     assert found.largest == 0.02 and found.excess == "poses.npz: root: 0.02"
 
 
+def test_the_version_of_a_format_may_change(same_numbers, folders):
+    for version, folder in enumerate(folders):
+        np.savez(folder / "poses.npz", xyz=np.zeros(3), version=version)
+        (folder / "poses.json").write_text(json.dumps({"version": version}))
+    found = same_numbers.compare(*folders, ())
+    assert (found.largest, found.excess) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

@@ -1,7 +1,6 @@
 """Evaluates 3D poses of one person on sequences with ground truth, by the protocols of Human3.6M and HumanEva-I."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -212,7 +211,7 @@ def missing(dataset: Dataset, sequences: Sequence[PoseSequence]) -> list[str]:
 
 def input_2d(sequence: PoseSequence) -> Poses:
     """The 2D poses to lift: the detections or, if there are none, the true keypoints."""
-    return sequence.poses.observed or replace(sequence.poses, xyz=None)
+    return sequence.poses.observed or sequence.poses.to_2d()
 
 
 def _states_of_detections(sequence: PoseSequence) -> UInt8[np.ndarray, "time joint"]:

@@ -7,6 +7,7 @@ from occlupose.datasets.formats.pose_folder import load_sequences
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import COCO17, H36M17
+from pose_records import uncertain
 from walking_people import make_poses, stand, walk
 
 
@@ -35,6 +36,15 @@ def test_every_person_of_every_file_is_a_sequence_in_2d(tmp_path):
     np.testing.assert_array_equal(found[1].poses.xy[:, 0], people(2).observed.xy[:, 1])
     assert found[2].poses == replace(one, xyz=None)
     assert found[2].poses.camera == one.camera
+
+
+def test_a_sequence_knows_the_spread_of_what_was_seen(tmp_path):
+    lifted = uncertain(people(2))
+    lifted.save(tmp_path / "two.npz")
+    for person, sequence in enumerate(load_sequences(tmp_path)):
+        np.testing.assert_array_equal(sequence.poses.spread[:, 0], lifted.observed.spread[:, person])
+    replace(lifted, observed=None).save(tmp_path / "two.npz")
+    assert load_sequences(tmp_path)[1].poses == replace(lifted.to_2d(), observed=None).select(person=1)
 
 
 def test_a_sequence_lasts_from_the_first_to_the_last_detection(tmp_path):

@@ -31,6 +31,7 @@ from occlupose.occlusion.labels import label_poses
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, COCO17, H36M17, MUPOTS17
 from occlupose.synth.virtual_cameras import level_rotations, paper_rotations
+from pose_records import uncertain
 from walking_people import behind_the_back, circle, make_poses, stand
 
 LENS = Camera.from_fov(640, 480, 50)
@@ -85,6 +86,11 @@ def test_a_camera_in_front_and_one_behind():
     for seen in (again, turned):  # upright
         assert seen.xyz[0, 0, H36M17.joints.index("head_top"), 1] < seen.xyz[0, 0, H36M17.joints.index("pelvis"), 1]
     np.testing.assert_allclose(again.xyz - again.xyz[:, :, :1], poses.xyz - poses.xyz[:, :, :1], atol=1e-5)
+
+
+def test_what_is_uncertain_in_one_camera_is_not_known_in_another():
+    seen = view_from(uncertain(make_poses(stand(0, 4, 2))), FRONT, 4.0, LENS)
+    assert seen.spread is seen.covariance is seen.root_covariance is None
 
 
 def test_missing_joints_stay_missing_in_a_virtual_camera():

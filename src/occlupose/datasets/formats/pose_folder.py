@@ -43,7 +43,7 @@ def load_sequences(folder: Path, *, every: int = 1) -> list[PoseSequence]:
 
 def _load_people(file: Path, name: str, every: int) -> list[PoseSequence]:
     poses = Poses.load(file)
-    observed = replace(poses.observed or poses, xyz=None, observed=None)
+    observed = replace((poses.observed or poses).to_2d(), observed=None)
     result = []
     for track in observed.tracks():
         if len(track):

@@ -125,6 +125,9 @@ def view_from(
         height=camera.height,
         camera=camera if perspective else None,
         observed=None,
+        spread=None,
+        covariance=None,
+        root_covariance=None,
     )
 
 

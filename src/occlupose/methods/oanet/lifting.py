@@ -53,7 +53,7 @@ class TrackLifter:
         Raises:
             OccluposeError: the camera is for another image size.
         """
-        observed = replace(poses, xyz=None, observed=None, camera=self.camera)
+        observed = replace(poses.to_2d(), observed=None, camera=self.camera)
         shape = (len(poses), len(poses.track_id), len(H36M17))
         xy = np.full((*shape, 2), np.nan, np.float32)
         xyz = np.full((*shape, 3), np.nan, np.float32)
