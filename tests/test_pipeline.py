@@ -20,7 +20,7 @@ from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
-from occlupose.estimator import track
+from occlupose.estimator import TrackingStage, track
 from occlupose.flow import FlowSampler
 from occlupose.frontends import build_frontend
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
@@ -95,9 +95,13 @@ def tracked_frames(poses: Poses, there: Callable[[int, float], bool], seed: int 
 
 @dataclass
 class FixedKeypoints:
-    """A front end with given people: COCO-17 joints (time, person, 17, 2) px, NaN for people who are absent."""
+    """A front end with given people: COCO-17 joints (time, person, 17, 2) px, NaN for people who are absent.
+
+    spread: (time, person, 17) px; by default unknown.
+    """
 
     xy: np.ndarray
+    spread: np.ndarray | None = None
     name = "scripted"
     skeleton = COCO17
     min_joint_confidence = 0.3
@@ -110,9 +114,11 @@ class FixedKeypoints:
         assert self.since_reset == frame.index, "every source starts with a reset"
         self.since_reset += 1
         xy = self.xy[frame.index]
-        xy = xy[np.isfinite(xy).all((1, 2))].astype(np.float32)
+        there = np.isfinite(xy).all((1, 2))
+        xy = xy[there].astype(np.float32)
         score = np.full(xy.shape[:2], 0.8, np.float32)
-        return Detections(skeleton=COCO17, xy=xy, score=score, box_score=np.ones(len(xy), np.float32))
+        spread = None if self.spread is None else self.spread[frame.index][there]
+        return Detections(skeleton=COCO17, xy=xy, score=score, box_score=np.ones(len(xy), np.float32), spread=spread)
 
 
 def figures(*presence: str) -> np.ndarray:
@@ -261,6 +267,59 @@ def test_swapped_sides_are_put_right(tmp_path):
         tracked = list(track_people(source, FixedKeypoints(xy)))
     np.testing.assert_allclose(np.stack([frame.xy for frame in tracked]), true, rtol=1e-6)
     assert all((frame.state == VISIBLE).all() for frame in tracked)
+
+
+@pytest.mark.parametrize("flow", ["dis", None])
+def test_the_spread_of_a_keypoint_is_in_the_record(tmp_path, flow):
+    """That of the person and the side whose keypoint it is."""
+    true = figures("x" * 16, "..." + "x" * 13)
+    spread = np.random.default_rng(0).uniform(1, 9, true.shape[:3])
+    spread[:, :, 0] = np.nan
+    mirror = list(COCO17.mirror)
+    xy = true.copy()
+    given = spread.copy()
+    if flow:
+        xy[5:9, 0] = true[5:9, 0][:, mirror]
+        given[5:9, 0] = spread[5:9, 0][:, mirror]
+    estimator = OANet(FixedKeypoints(xy, given), flow=flow)
+    poses = run(video(tmp_path, 16, fps=30), estimator)
+    np.testing.assert_allclose(poses.observed.spread[:, 0], spread[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(poses.observed.spread[3:, 1], spread[3:, 1], rtol=1e-6)
+    assert np.isnan(poses.observed.spread[:3, 1]).all() and poses.spread is None
+    assert_streamed(list(stream(tmp_path / "a.mp4", estimator)), poses)
+
+
+def test_without_spreads_there_are_none_in_the_record(tmp_path):
+    unknown = np.full((6, 1, 17), np.nan)
+    for spread in (None, unknown):
+        frontend = FixedKeypoints(figures("xxxxxx"), spread)
+        assert run(video(tmp_path, 6), OANet(frontend)).observed.spread is None
+    with open_media(tmp_path / "a.mp4") as source:
+        assert all(frame.spread is None for frame in track_people(source, frontend))
+
+
+def test_the_spread_of_a_keypoint_in_one_image():
+    class Unlifted(OANet):
+        def finish(self, tracks: Poses, height: float | None = None) -> Poses:
+            return tracks
+
+    spread = np.arange(17.0)[None, None]
+    people = Unlifted(FixedKeypoints(figures("x"), spread))(GREY)
+    np.testing.assert_array_equal(people.spread, spread[0])
+    assert np.isnan(OANet(FixedKeypoints(figures("x"), spread))(GREY).spread).all()
+
+
+def test_absent_joints_have_no_spread():
+    """Whatever the front end says of them."""
+    xy = figures("x")[0].astype(np.float32)
+    xy[0, 3] = np.nan
+    stage = TrackingStage((WIDTH, HEIGHT), None, None, 0.3)
+    spread = np.full((1, 17), 2.0)
+    found = Detections(skeleton=COCO17, xy=xy, score=np.full((1, 17), 0.8, np.float32), spread=spread)
+    stage.update(Frame(0, 0.0, GREY), found)
+    (frame_poses,) = stage.finish()
+    assert frame_poses.spread.dtype == np.float32 and np.isnan(frame_poses.spread[0]).nonzero()[0].tolist() == [3]
+    assert np.nanmin(frame_poses.spread) == np.nanmax(frame_poses.spread) == 2
 
 
 def test_another_flow_is_used(tmp_path):

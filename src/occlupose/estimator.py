@@ -95,6 +95,7 @@ class PoseEstimator(Protocol):
             score=poses.score[0],
             state=poses.state[0],
             xyz=None if poses.xyz is None else poses.xyz[0],
+            spread=None if poses.spread is None else poses.spread[0],  # type: ignore[arg-type]
         )
 
 
@@ -225,13 +226,23 @@ class TrackingStage:
         rows = rows[np.argsort(ids[rows])]
         if tracked.checked is None:
             people = tracked.detections.select(rows)
-            return FramePoses(tracked.time, ids[rows], people.xy, people.score, people.state, people.xyz)
-        everybody, joint_flow = tracked.checked.result()
-        people = everybody.select(rows)
-        confidence = discount_by_flow(people.score, joint_flow.motion[rows], joint_flow.flow[rows]).astype(np.float32)
-        xy = people.xy.astype(np.float32)
-        state = classify_joints(confidence, xy, self._size, min_confidence=self._min_joint_confidence)
-        return FramePoses(tracked.time, ids[rows], xy, confidence, state, people.xyz)
+        else:
+            everybody, joint_flow = tracked.checked.result()
+            people = everybody.select(rows)
+            score = discount_by_flow(people.score, joint_flow.motion[rows], joint_flow.flow[rows]).astype(np.float32)
+            xy = people.xy.astype(np.float32)
+            state = classify_joints(score, xy, self._size, min_confidence=self._min_joint_confidence)
+            people = replace(people, xy=xy, score=score, state=state)
+        spread = np.where(people.state == ABSENT, np.nan, people.spread).astype(np.float32)
+        return FramePoses(
+            time=tracked.time,
+            track_id=ids[rows],
+            xy=people.xy,
+            score=people.score,
+            state=people.state,
+            xyz=people.xyz,
+            spread=None if np.isnan(spread).all() else spread,
+        )
 
 
 def fill_absent(detections: Detections) -> Detections:

@@ -68,6 +68,24 @@ def test_swapped_sides_are_put_right(fps, count, kind):
     np.testing.assert_allclose(motion, motion_of(true)[:-1] / sides, atol=1e-5)
 
 
+def test_all_that_is_known_of_a_joint_moves_with_its_side():
+    true = view(striding(60, 60), 0.4)
+    wrong = range(25, 30)
+    random = np.random.default_rng(0)
+    state = random.integers(1, 3, (60, 17), np.uint8)
+    known = {"spread": random.random((60, 17)), "probability": random.random((60, 17, 3)), "state": state}
+    xy = swap_sides(true, wrong)
+    checks = Plausibility()
+    frames = []
+    for index in range(60):
+        there = {name: swap_sides(values, wrong)[index, None] for name, values in known.items()}
+        found = Detections(skeleton=COCO17, xy=xy[index, None], score=np.full((1, 17), 0.9), **there)
+        frames.append(checks.update(index / 60, found, np.array([0]), None))
+    assert swapped(frames) == list(wrong)
+    for name, values in known.items():
+        np.testing.assert_array_equal([getattr(frame.result()[0], name)[0] for frame in frames], values)
+
+
 def test_confidence_is_that_of_the_right_sides():
     """Motion against the flow would lower it where the swap begins and ends."""
     true = view(striding(60, 60), 0.4)

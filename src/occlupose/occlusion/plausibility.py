@@ -93,6 +93,8 @@ class CheckedFrame:
             score=reorder(found.score * self.doubt.astype(found.score.dtype), order),
             state=reorder(found.state, order),
             xyz=None if found.xyz is None else reorder(found.xyz, order),
+            spread=reorder(found.spread, order),
+            probability=reorder(found.probability, order),
         )
         return people, JointFlow(reorder(self.joint_flow.motion, order), reorder(self.joint_flow.flow, order))
 

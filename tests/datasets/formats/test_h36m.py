@@ -141,6 +141,7 @@ def test_detections_may_be_poses_files_with_states_of_their_own(tmp_path):
             mine / "S9" / "Walking 1" / f"{name}.npz",
             xy=xy,
             state=state,
+            spread=np.arange(17.0) * np.ones((len(xy), 1)),
             skeleton="h36m17",
             fps=25.0,
             width=1000,
@@ -152,6 +153,7 @@ def test_detections_may_be_poses_files_with_states_of_their_own(tmp_path):
             sequence.poses.observed.state[1, 0, 4] == OCCLUDED and (sequence.poses.observed.state != VISIBLE).sum() == 1
         )
         assert np.abs(sequence.poses.observed.xy - sequence.poses.xy).max() < 0.3 and sequence.poses.observed.fps == 25
+        assert (sequence.poses.observed.spread == np.arange(17)).all()
     file = mine / "S9" / "Walking 1" / f"{H36M_CAMERAS[1]}.npz"
     two = Poses.load(file)
     np.savez(file, xy=np.repeat(two.xy, 2, 1), skeleton="h36m17", fps=50.0)

@@ -187,11 +187,11 @@ def _from_folder(folder: Path, clip: CameraClip, truth: Poses) -> Poses:
     _check_length(path, clip, len(poses), truth)
     observed = (poses.observed or poses).select(slice(len(truth)))
     return replace(
-        truth,
+        truth.to_2d(),
         xy=clip.camera.undistort(observed.xy),
         score=observed.score,
         state=observed.state,
-        xyz=None,
+        spread=observed.spread,
         skeleton=observed.skeleton,
         observed=None,
     )

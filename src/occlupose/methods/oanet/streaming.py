@@ -6,10 +6,9 @@ ours.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -117,16 +116,11 @@ class StreamLifter:
         emitted = [self._frames.popleft() for _ in range(count)]
         for _ in range(count):
             self._lifted.popleft()
-        shared: dict[str, Any] = {
-            "track_id": np.array(ids, np.int64),
-            "time": np.array([frame.frame_poses.time for frame in emitted]),
-            "fps": self._builder.fps,
-            "width": self._lift.camera.width,
-            "height": self._lift.camera.height,
-            "camera": self._lift.camera,
-        }
-        observed = self._observed(emitted, ids, shared)
-        poses = Poses(xy=xy, xyz=xyz, score=score, state=state, skeleton=H36M17, observed=observed, **shared)
+        detected = replace(self._builder, camera=self._lift.camera, frames=[frame.frame_poses for frame in emitted])
+        observed = detected.poses(ids).to_2d()
+        poses = replace(
+            observed, xy=xy, xyz=xyz, score=score, state=state, spread=None, skeleton=H36M17, observed=observed
+        )
         present = (state != ABSENT).any(-1)
         return [poses.select(slice(frame, frame + 1), poses.track_id[present[frame]]) for frame in range(count)]
 
@@ -195,19 +189,3 @@ class StreamLifter:
                 score[index] = frame.joints.score[row]
                 state[index] = frame.joints.state[row]
         return LifterJoints(xy, score, state, self._builder.skeleton)
-
-    def _observed(self, frames: list[_Frame], ids: list[int], shared: dict[str, Any]) -> Poses:
-        """The detections of these people."""
-        skeleton = self._builder.skeleton
-        shape = (len(frames), len(ids), len(skeleton))
-        xy = np.full((*shape, 2), np.nan, np.float32)
-        score = np.zeros(shape, np.float32)
-        state = np.zeros(shape, np.uint8)
-        for index, frame in enumerate(frames):
-            for column, track_id in enumerate(ids):
-                if track_id in frame.rows:
-                    row = frame.rows[track_id]
-                    xy[index, column] = frame.frame_poses.xy[row]
-                    score[index, column] = frame.frame_poses.score[row]
-                    state[index, column] = frame.frame_poses.state[row]
-        return Poses(xy=xy, xyz=None, score=score, state=state, skeleton=skeleton, **shared)
