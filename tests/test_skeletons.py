@@ -10,8 +10,10 @@ from occlupose.skeletons import (
     AIC14,
     BODY22,
     BODY25,
+    BODY25B,
     CMU31,
     COCO17,
+    COCO18,
     CROWDPOSE14,
     H36M17,
     HALPE26,
@@ -50,7 +52,7 @@ def pairs(text):
 
 @every_skeleton
 def test_names_are_unique_and_as_many_as_the_name_says(skeleton):
-    number = re.search(r"\d+$", skeleton.name)
+    number = re.search(r"\d+(?=b?$)", skeleton.name)
     assert len(set(skeleton.joints)) == len(skeleton) == int(number[0])
 
 
@@ -134,6 +136,19 @@ def test_published_pairs_of_body25():
     published += " 14-19 19-20 14-21 11-22 22-23 11-24"
     assert edges(BODY25) == pairs(published)
     assert BODY25.parents[BODY25.joints.index("left_small_toe")] == BODY25.joints.index("left_big_toe")
+
+
+def test_published_pairs_of_coco18():
+    """The pairs that OpenPose draws (POSE_COCO_PAIRS_RENDER)."""
+    published = "1-2 1-5 2-3 3-4 5-6 6-7 1-8 8-9 9-10 1-11 11-12 12-13 1-0 0-14 14-16 0-15 15-17"
+    assert edges(COCO18) == pairs(published)
+
+
+def test_order_of_body25b():
+    """OpenPose's experimental models: COCO's joints, upper neck and top of the head, then the feet."""
+    assert BODY25B.joints[:17] == COCO17.joints and BODY25B.joints[17:19] == ("upper_neck", "head_top")
+    assert sorted(BODY25B.joints[19:]) == sorted(BODY25.joints[19:])
+    assert BODY25B.joints[19:22] == ("left_big_toe", "left_small_toe", "left_heel")
 
 
 def test_published_edges_of_halpe26_and_aic14():
@@ -232,9 +247,9 @@ def test_sigmas_are_the_published_ones():
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(
         OccluposeError,
-        match=r"^coco18: not a known skeleton; known are coco17, h36m17, .*body26, coco21, body25, .*aic14$",
+        match=r"^coco19: not a known skeleton; known are coco17, h36m17, .*body26, coco21, body25, .*coco18$",
     ):
-        by_name("coco18")
+        by_name("coco19")
     with pytest.raises(OccluposeError, match=r"^tail: not a joint of coco17; it has nose, .*right_ankle$"):
         COCO17.index("nose", "tail")
 

@@ -12,6 +12,8 @@ of the orders:
 - blazepose33: MediaPipe pose landmarks (`left_mouth` is its `mouth_left`).
 - cmu31: root and the 30 bone ends of an .asf file of the CMU motion capture database, under their bone names.
 - body25: OpenPose's BODY_25 (`neck` is the middle of the shoulders, `pelvis` its MidHip).
+- body25b: OpenPose's BODY_25B, of its experimental models; edges ours.
+- coco18: OpenPose's COCO model (`neck` is the middle of the shoulders).
 - halpe26: Halpe's body and feet (`head_top` is its Head, `pelvis` its Hip), edges as MMPose draws them, sigmas as in
   Halpe's evaluation.
 - wholebody133: COCO-WholeBody: coco17, the feet, the 68 points of the face (iBUG's order), the left hand, the right
@@ -315,6 +317,31 @@ HALPE26 = Skeleton(
     sigmas=(*_FACE_SIGMAS, *_BODY_SIGMAS, 0.026, 0.026, 0.066, *[0.079] * 6),
 )
 
+BODY25B = Skeleton(
+    name="body25b",
+    joints=(
+        *_COCO,
+        *"upper_neck head_top left_big_toe left_small_toe left_heel".split(),
+        *"right_big_toe right_small_toe right_heel".split(),
+    ),
+    limbs=_pairs(
+        f"left_shoulder {_LEFT_LEG}, right_shoulder {_RIGHT_LEG}, left_hip right_hip, upper_neck head_top,"
+        f"upper_neck {_LEFT_ARM}, upper_neck {_RIGHT_ARM}, nose left_eye left_ear, nose right_eye right_ear,"
+        f"upper_neck nose, {_LEFT_FOOT}, {_RIGHT_FOOT}"
+    ),
+)
+
+COCO18 = Skeleton(
+    name="coco18",
+    joints=tuple(
+        f"nose neck {_RIGHT_ARM} {_LEFT_ARM} {_RIGHT_LEG} {_LEFT_LEG} right_eye left_eye right_ear left_ear".split()
+    ),
+    limbs=_pairs(
+        f"neck {_RIGHT_ARM}, neck {_LEFT_ARM}, neck {_RIGHT_LEG}, neck {_LEFT_LEG},"
+        "neck nose right_eye right_ear, nose left_eye left_ear"
+    ),
+)
+
 _JAW = (*_numbered("right_jaw", range(1, 9)), "chin", *_numbered("left_jaw", range(8, 0, -1)))
 _RIGHT_BROW = _numbered("right_brow", range(1, 6))
 _LEFT_BROW = _numbered("left_brow", range(5, 0, -1))
@@ -407,7 +434,7 @@ BODY22_TO_H36M17 = BODY22.index(*H36M17.joints)
 
 SKELETONS = (
     *(COCO17, H36M17, MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BLAZEPOSE33, CMU31, BODY22, BODY26),
-    *(COCO21, BODY25, HALPE26, WHOLEBODY133, MPII16, AIC14),
+    *(COCO21, BODY25, HALPE26, WHOLEBODY133, MPII16, AIC14, BODY25B, COCO18),
 )
 
 
