@@ -24,7 +24,7 @@ from occlupose.poses import ABSENT, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import Skeleton
 from occlupose.threads import background_thread, opencv_on_one_thread
-from occlupose.tracking import MAX_GAP, Assignment, ConfirmationBuffer, Tracker
+from occlupose.tracking import MAX_GAP, Assignment, ConfirmationBuffer, Tracker, fill_absent
 
 
 class PoseEstimator(Protocol):
@@ -243,16 +243,6 @@ class TrackingStage:
             xyz=people.xyz,
             spread=None if np.isnan(spread).all() else spread,
         )
-
-
-def fill_absent(detections: Detections) -> Detections:
-    """Detections for the tracker: absent joints are in the middle of the others, with score 0."""
-    present = (detections.state != ABSENT)[..., None]
-    if present.all():
-        return detections
-    middle = np.where(present, detections.xy, 0).sum(1, keepdims=True) / np.maximum(present.sum(1, keepdims=True), 1)
-    xy = np.where(present, detections.xy, middle)
-    return replace(detections, xy=xy, score=np.where(present[..., 0], detections.score, 0))
 
 
 class _ImageSource(Source):

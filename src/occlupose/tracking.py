@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -12,9 +12,10 @@ from scipy.optimize import linear_sum_assignment
 
 from occlupose.appearance import BINS, PARTS, compare_appearances, describe_people
 from occlupose.detections import Detections, box_sides, overlap, suppress_similar
+from occlupose.poses import ABSENT
 from occlupose.pyramid import Pyramid
 
-__all__ = ["MAX_GAP", "Assignment", "ConfirmationBuffer", "Tracker"]
+__all__ = ["MAX_GAP", "Assignment", "ConfirmationBuffer", "Tracker", "fill_absent"]
 
 MAX_GAP = 2.0
 """Seconds for which an undetected person keeps their id (`max_age` of the tracker) and their track is still lifted."""
@@ -326,6 +327,16 @@ class ConfirmationBuffer(Generic[T]):
         rest = [frame for _, frame in self._waiting]
         self._waiting.clear()
         return rest
+
+
+def fill_absent(detections: Detections) -> Detections:
+    """Detections for the tracker: absent joints are in the middle of the others, with score 0."""
+    present = (detections.state != ABSENT)[..., None]
+    if present.all():
+        return detections
+    middle = np.where(present, detections.xy, 0).sum(1, keepdims=True) / np.maximum(present.sum(1, keepdims=True), 1)
+    xy = np.where(present, detections.xy, middle)
+    return replace(detections, xy=xy, score=np.where(present[..., 0], detections.score, 0))
 
 
 def _match(
