@@ -209,6 +209,30 @@ class Poses:
 
         return pose_files.load(path)
 
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        fps: float | None = None,
+        size: tuple[int, int] | None = None,
+        skeleton: Skeleton | str | None = None,
+    ) -> "Poses":
+        """Read a file or folder of another tool (OpenPose, COCO, MMPose, DeepLabCut, ...), or one of ours.
+
+        The format is recognised by the content. What is assumed or left out is a `UserWarning`, a line each.
+
+        Arguments:
+            fps: frames per second; by default as the file says, else 30.
+            size: (width, height) of the images, px; by default as the file says, else as large as the joints need.
+            skeleton: the joints in their order, or its name; by default as the file says.
+
+        Raises:
+            OccluposeError: the file cannot be read, or its poses cannot be meant; names the file and what to do.
+        """
+        from occlupose import formats
+
+        return formats.read(path, fps=fps, size=size, skeleton=skeleton).warn()
+
     def save(self, path: str | Path) -> None:
         """Write the whole record as .npz or .json, by the suffix; `load` returns an equal record.
 

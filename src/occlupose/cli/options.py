@@ -37,6 +37,33 @@ Seconds = Annotated[
         str_from_instance=lambda value: [str(value)],
     ),
 ]
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Width and height from a text such as 1920x1080.
+
+    Raises:
+        ValueError: the text is not a size.
+    """
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise ValueError("not a size; give width and height in pixels, such as 1920x1080")
+    return int(width), int(height)
+
+
+Size = Annotated[
+    tuple[int, int] | None,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="WxH",
+        instance_from_str=lambda texts: image_size(texts[0]),
+        is_instance=lambda value: value is None or isinstance(value, tuple),
+        str_from_instance=lambda value: ["None" if value is None else f"{value[0]}x{value[1]}"],
+    ),
+    arg(help_behavior_hint="(default: as the input says)"),
+]
+Rate = Annotated[float | None, arg(metavar="FPS", help_behavior_hint="(default: as the input says, else 30)")]
+SkeletonName = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: as the input says)")]
 Folder = Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: out/NAME)")]
 Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: everybody)")]
 Degrees = Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, marked as assumed)")]

@@ -23,7 +23,10 @@ from occlupose.cli.options import (
     Detector,
     Device,
     Folder,
+    Rate,
     Seconds,
+    Size,
+    SkeletonName,
     Threads,
     Weights,
     use_threads,
@@ -336,28 +339,36 @@ def lift(
     output: Annotated[
         Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: out/NAME.npz)")
     ] = None,
+    fps: Rate = None,
+    size: Size = None,
+    skeleton: SkeletonName = None,
     weights: Weights = None,
     device: Device = "cpu",
     calibration: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
 ) -> None:
     """Lift 2D poses to 3D.
 
-    The input needs xy (time, person, joint, 2; pixels; NaN where missing), skeleton (coco17, h36m17, ...) and fps; it
-    may have score, state, width, height and camera. The output has xyz (time, person, 17, 3; metres, in the camera
-    frame) and state.
+    The input is a file or folder of OpenPose, COCO, AlphaPose, MMPose, MediaPipe, DeepLabCut, SLEAP, movement or
+    Sports2D, which is recognised by its content. Or it is an .npz with xy (time, person, joint, 2; pixels; NaN where
+    missing), skeleton (coco17, h36m17, ...) and fps; it may have score, state, width, height and camera. The output has
+    xyz (time, person, 17, 3; metres, in the camera frame) and state.
 
         occlupose lift joints.npz -o poses.npz --fov 70
+        occlupose lift openpose_json -o poses.npz --fps 25 --size 1920x1080
 
     Args:
-        input: .npz or .json file of 2D poses.
+        input: .npz or .json file of 2D poses, or a file or folder of another tool.
         output: .npz or .json file to write.
+        fps: Frames per second, if the input does not say it, or wrongly.
+        size: Width and height of the images in pixels, if the input does not say it, or wrongly.
+        skeleton: The input's joints in their order, if it does not name them: coco17, halpe26, body25b, ...
         weights: Weights of the lifter, as train oanet writes them.
         device: Torch device: cpu, cuda, ...
         calibration: Camera and body height, for correct metres.
     """
-    from occlupose import pose_files
+    from occlupose import formats, pose_files
 
-    file = Path("out") / f"{input.stem}.npz" if output is None else output
+    file = Path("out") / f"{input.resolve().stem}.npz" if output is None else output
     if file.resolve() == input.resolve():
         raise OccluposeError(f"{file}: is the input; give another file to write")
     pose_files.check_suffix(file)
@@ -365,13 +376,20 @@ def lift(
     if weights is not None and not weights.exists():
         raise OccluposeError(f"{weights}: no such file; give weights of OANet, as train oanet writes them")
     camera = calibration.load()
-    poses = pose_files.load(input)
+    if size is None and camera is not None:
+        size = (camera.width, camera.height)
+    read = formats.read(input, fps=fps, size=size, skeleton=skeleton)
+    if read.poses.xyz is not None and read.tool != formats.OURS:
+        raise OccluposeError(f"{input}: is in 3D already; Poses.read takes it as it is, lift takes 2D poses")
+    console = Console(stderr=True)
+    for note in read.notes:
+        say(console, f"note: {note}")
     from occlupose.methods.oanet import lifting
 
     lifter = lifting.load_lifter(device, weights)
-    lifted = lifting.lift(poses, camera=camera, fov=calibration.fov, height=calibration.height, lifter=lifter)
+    lifted = lifting.lift(read.poses, camera=camera, fov=calibration.fov, height=calibration.height, lifter=lifter)
     lifted.save(file)
-    print_notes(Console(stderr=True), str(input), lifted)
+    print_notes(console, str(input), lifted)
     Console().print(summary(lifted))
     print(f"{file}: written")
 

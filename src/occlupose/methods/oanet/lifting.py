@@ -10,6 +10,8 @@ from jaxtyping import Float
 
 from occlupose.body_height import HEAD_ABOVE_NECK, SOLE_BELOW_ANKLE, check_height
 from occlupose.cameras import Camera, camera_from_fov
+from occlupose.errors import OccluposeError
+from occlupose.formats import from_array
 from occlupose.methods.oanet.joints import LiftedJoints, LifterJoints, check_skeleton
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.predict import lift_rays
@@ -17,7 +19,7 @@ from occlupose.methods.oanet.weights import load
 from occlupose.networks.weights import to_device
 from occlupose.poses import Poses
 from occlupose.root_trajectory import estimate_root_trajectory
-from occlupose.skeletons import H36M17
+from occlupose.skeletons import H36M17, Skeleton
 from occlupose.tracking import MAX_GAP
 
 ROOT_LOOK_AHEAD = 1.5
@@ -102,8 +104,11 @@ class TrackLifter:
 
 
 def lift(
-    poses: Poses,
+    poses: Poses | np.ndarray,
     *,
+    skeleton: Skeleton | str | None = None,
+    fps: float | None = None,
+    size: tuple[int, int] | None = None,
     camera: Camera | None = None,
     fov: float | None = None,
     height: float | None = None,
@@ -113,7 +118,10 @@ def lift(
     reprojection.
 
     Arguments:
-        poses: 2D in any skeleton that shares joints with COCO-17 or H36M-17; NaN or state 1 where a joint is hidden.
+        poses: 2D in any skeleton that shares joints with COCO-17 or H36M-17; NaN or state 1 where a joint is hidden. Or
+            an array of x, y (px) and maybe score, (time, joint, 2 or 3) or (time, person, joint, 2 or 3).
+        skeleton, fps, size: of an array: its joints or their name, frames per second, (width, height) of the images in
+            pixels. By default the frame rate is 30, and the size is the camera's or holds all joints.
         camera: intrinsics; by default those of `poses`, else `fov`, else 55 degrees on the long side (marked as
             assumed).
         fov: field of view on the long side, degrees.
@@ -125,8 +133,14 @@ def lift(
         `poses`.
 
     Raises:
-        OccluposeError: the lifter has none of the skeleton's joints, or the height or field of view is impossible.
+        OccluposeError: the lifter has none of the skeleton's joints, or the height or field of view is impossible; the
+            array has another form, or `poses` is none and skeleton, fps or size are given.
     """
+    if not isinstance(poses, Poses):
+        size = size or (None if camera is None else (camera.width, camera.height))
+        poses = from_array(poses, skeleton=skeleton, fps=fps, size=size).warn()
+    elif not (skeleton is fps is size is None):
+        raise OccluposeError("skeleton, fps, size: are those of the poses; give them for an array only")
     check_skeleton(poses.skeleton)
     check_height(height)
     assumed = camera_from_fov(poses.width, poses.height, fov)

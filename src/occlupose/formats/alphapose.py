@@ -1,0 +1,30 @@
+"""AlphaPose's results in the forms that resemble CMU-Pose's and OpenPose's, as `--format cmu` and `--format open` write
+them.
+
+A JSON object with a member for each image, by its name: `bodies` with `joints`, or `people` with `pose_keypoints_2d`;
+x, y and confidence of the 18 joints of OpenPose's COCO model. What it writes by default is read by `coco`.
+"""
+
+from typing import Any
+
+from occlupose.formats.content import Content
+from occlupose.formats.openpose import read_frames
+from occlupose.formats.recording import Recording, number_frames
+
+__all__ = ["is_document", "read_document"]
+
+
+def is_document(document: Any) -> bool:
+    """Whether a JSON document is of this form."""
+    if not isinstance(document, dict) or not document:
+        return False
+    return all(isinstance(image, dict) and ("bodies" in image or "people" in image) for image in document.values())
+
+
+def read_document(content: Content) -> Recording:
+    """Everybody in the file. Raises OccluposeError."""
+    numbers, notes = number_frames(content.value)
+    frames = ((numbers[name], content.path, image) for name, image in content.value.items())
+    recording = read_frames(content.path, frames, "AlphaPose")
+    recording.notes += notes
+    return recording

@@ -1,0 +1,162 @@
+"""Opens a file or folder, whatever is in it, by its content; runs nothing that is in it."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from occlupose.errors import OccluposeError, unreadable
+from occlupose.files import DAMAGED_ARCHIVE
+from occlupose.formats.hdf5 import open_hdf5
+from occlupose.formats.recording import number_frames
+
+__all__ = ["Content", "Kind", "checked", "open_content", "parse_json"]
+
+Kind = Literal["folder", "json", "hdf5", "netcdf3", "numpy", "text"]
+
+T = TypeVar("T")
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+NETCDF3 = b"CDF"
+NUMPY = b"\x93NUMPY"
+ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is in a file or folder.
+
+    Attributes:
+        path: of it.
+        kind: of `value`. folder: its .json files in the order of their frames; json: the document; hdf5: the open
+            `h5py.File`; netcdf3: the open `scipy.io.netcdf_file`; numpy: the arrays by name (`""` for that of a .npy);
+            text: its lines.
+        value: of this kind.
+    """
+
+    path: Path
+    kind: Kind
+    value: Any
+
+
+@contextmanager
+def open_content(path: Path) -> Iterator[Content]:
+    """What is in a file or folder; open until the block ends.
+
+    Raises:
+        OccluposeError: it is missing, cannot be read, or is damaged.
+    """
+    if path.is_dir():
+        yield Content(path, "folder", _json_files(path))
+        return
+    with _opened(path) as file:
+        start = file.read(1024)
+    if start.startswith(HDF5):
+        with open_hdf5(path) as hdf5:
+            yield Content(path, "hdf5", hdf5)
+    elif start.startswith(NETCDF3):
+        with _open_netcdf3(path) as netcdf:
+            yield Content(path, "netcdf3", netcdf)
+    elif start.startswith((NUMPY, ZIP)):
+        yield Content(path, "numpy", _read_arrays(path))
+    elif start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+        yield Content(path, "json", parse_json(path))
+    elif b"\0" in start or not start:
+        raise OccluposeError(
+            f"{path}: no poses that occlupose knows; give a .npz or .json file, or see docs/formats.md"
+        )
+    else:
+        yield Content(path, "text", _decode(path.read_bytes()).splitlines())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise unreadable(path, error, "give a .npz or .json file, or one of another tool") from error
+
+
+def parse_json(path: Path) -> Any:
+    """The document in a JSON file; NaN and Infinity are numbers.
+
+    Raises:
+        OccluposeError: the file cannot be read or is not JSON.
+    """
+    with _opened(path) as file:
+        content = file.read()
+    try:
+        return from_json(_decode(content))
+    except ValueError as error:
+        raise OccluposeError(f"{path}: not JSON, or not all of it ({error}); write it again") from error
+
+
+def checked(path: Path, schema: TypeAdapter[T], document: Any, hint: str) -> T:
+    """A JSON document, checked against a schema.
+
+    Arguments:
+        hint: what to give instead, for the message.
+
+    Raises:
+        OccluposeError: it does not have this schema; says where.
+    """
+    try:
+        return schema.validate_python(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise OccluposeError(f"{path}: {where}: {first['msg'].lower()}; {hint}") from error
+
+
+def _decode(content: bytes) -> str:
+    """Text in UTF-8, with or without a byte order mark, or else in Latin-1."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _json_files(folder: Path) -> list[tuple[int, Path]]:
+    """The .json files in a folder with the numbers of their frames; those that end in _keypoints.json, if there are."""
+    files = [path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith(".")]
+    files = [path for path in files if path.stem.endswith("_keypoints")] or files
+    if not files:
+        raise OccluposeError(f"{folder}: no .json file in it; give a folder with one for each frame, or a .npz file")
+    numbers, notes = number_frames(path.name for path in files)
+    stems = {re.sub(r"[0-9]+(_keypoints)?$", "", path.stem) for path in files}
+    if notes or len(stems) > 1:
+        names = " and ".join(sorted(path.name for path in files)[:: max(len(files) - 1, 1)][:2])
+        raise OccluposeError(f"{folder}: {names} are not numbered frames of one video; give a folder of one video")
+    return sorted((numbers[path.name], path) for path in files)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        if not zipfile.is_zipfile(path):
+            return {"": np.load(path, allow_pickle=False)}
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (*DAMAGED_ARCHIVE, MemoryError) as error:
+        raise OccluposeError(
+            f"{path}: damaged or not plain arrays ({error}); write it again with numpy.save or numpy.savez"
+        ) from error
+
+
+@contextmanager
+def _open_netcdf3(path: Path) -> Iterator[Any]:
+    from scipy.io import netcdf_file
+
+    try:
+        file = netcdf_file(path, mmap=False)
+    except Exception as error:  # a damaged file may fail in any way
+        raise OccluposeError(f"{path}: damaged, or not a netCDF file; write it again") from error
+    with file:
+        yield file

@@ -1,0 +1,377 @@
+"""Reads the files of other tools, and our own, into `Poses`."""
+
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from occlupose import pose_files
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.formats.arrays import of_array
+from occlupose.formats.content import open_content
+from occlupose.formats.names import to_skeleton
+from occlupose.formats.people import track_people
+from occlupose.formats.recording import Recording
+from occlupose.formats.registry import read_recording
+from occlupose.media.source import ASSUMED_FPS
+from occlupose.occlusion.confidence import classify_joints
+from occlupose.poses import ABSENT, Poses, absent_array
+from occlupose.skeletons import Skeleton, by_name
+
+__all__ = ["ReadPoses", "from_array", "read"]
+
+OURS = "occlupose"
+"""Tool of our own files."""
+
+MAX_FPS = 10_000.0
+"""Frames a second of the fastest cameras that film people. Ours."""
+
+FARTHEST = 1e6  # px; no image is as large
+MAX_SIZE = 1_000_000  # px
+MAX_JOINTS = 500_000_000
+"""Joints of all people in all frames that are held at once, about 7 GB."""
+
+FRACTION = 2.0
+"""If nearly all coordinates are smaller, they are fractions of the image: landmarks may lie outside of it. Ours."""
+
+WRONG_SCORE = 1.5
+"""Scores of heatmaps are a little above 1 at most; those above this are of another scale. Ours."""
+
+VIEW = (1920, 1080)
+"""Size of the image of the assumed camera that people in 3D are seen by, px."""
+
+MARGIN = 0.9
+"""Part of that image that they fill, at most."""
+
+NEAREST = 1.0
+"""Distance of the nearest joint from that camera, at least, m."""
+
+
+@dataclass
+class ReadPoses:
+    """Poses from a file.
+
+    Attributes:
+        poses: the record.
+        tool: that wrote the file; "occlupose" for our own.
+        notes: what the user should know, a line each.
+    """
+
+    poses: Poses
+    tool: str
+    notes: list[str] = field(default_factory=list)
+
+    def warn(self, stacklevel: int = 3) -> Poses:
+        """The poses; the notes are given as `UserWarning`, by default to the caller of the caller."""
+        for note in self.notes:
+            warnings.warn(note, stacklevel=stacklevel)
+        return self.poses
+
+
+def read(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    size: tuple[int, int] | None = None,
+    skeleton: Skeleton | str | None = None,
+) -> ReadPoses:
+    """The poses in a file or folder of any format that is known, by its content.
+
+    Arguments:
+        fps: frames per second; by default as the file says, else 30.
+        size: (width, height) of the images, px; by default as the file says, else as large as the joints need.
+        skeleton: the joints in their order, or its name; by default as the file says.
+
+    Raises:
+        OccluposeError: the file cannot be read, or its poses cannot be meant; names the file and what to do.
+    """
+    path = Path(path)
+    recording = _read_other_tool(path)
+    if recording is not None:
+        return _read(recording, path, fps, size, skeleton)
+    poses = pose_files.load(path)
+    with _named(path):
+        return ReadPoses(_override(poses, fps, size, skeleton), OURS)
+
+
+def from_array(
+    array: np.ndarray,
+    *,
+    skeleton: Skeleton | str | None = None,
+    fps: float | None = None,
+    size: tuple[int, int] | None = None,
+) -> ReadPoses:
+    """The poses in an array of x, y and maybe score, (time, joint, 2 or 3) or (time, person, joint, 2 or 3).
+
+    Arguments:
+        fps, size, skeleton: as of `read`.
+
+    Raises:
+        OccluposeError: another shape, no skeleton or another number of joints, or poses that cannot be meant.
+    """
+    return _read(of_array(np.asarray(array), "array"), "array", fps, size, skeleton)
+
+
+def _read(
+    recording: Recording,
+    where: object,
+    fps: float | None,
+    size: tuple[int, int] | None,
+    skeleton: Skeleton | str | None,
+) -> ReadPoses:
+    with _named(where):
+        recording.fps = recording.fps if fps is None else fps
+        recording.size = recording.size if size is None else size
+        poses = _to_poses(recording, _find_skeleton(recording, skeleton))
+    return ReadPoses(poses, recording.tool, [f"{where}: {note}" for note in recording.notes])
+
+
+@contextmanager
+def _named(where: object) -> Iterator[None]:
+    """Puts the name of the file before the message of an error."""
+    try:
+        yield
+    except OccluposeError as error:
+        raise OccluposeError(f"{where}: {error}") from error
+
+
+def _read_other_tool(path: Path) -> Recording | None:
+    """What is in the file of another tool; None: it is ours, and `pose_files` says what may be wrong with it."""
+    if _is_ours(path):
+        return None
+    with open_content(path) as content:
+        made_by_hand = isinstance(content.value, dict) and isinstance(content.value.get("skeleton"), str)
+        return None if made_by_hand else read_recording(content)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is an .npz that is damaged or has one of our arrays, or a .json that `Poses.save` wrote."""
+    try:
+        if path.suffix == ".npz" and zipfile.is_zipfile(path):
+            return bool({"xy.npy", "skeleton.npy"} & {*zipfile.ZipFile(path).namelist()})
+        with path.open("rb") as file:
+            return path.suffix == ".npz" or (path.suffix == ".json" and b'"occlupose poses"' in file.read(1024))
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+
+
+def _override(poses: Poses, fps: float | None, size: tuple[int, int] | None, skeleton: Skeleton | str | None) -> Poses:
+    """Our record with what the user says instead."""
+    if fps is not None:
+        _check_fps(fps)
+        poses = replace(poses, fps=fps, time=poses.time * (poses.fps / fps))
+    if size is not None:
+        _check_size(size)
+        poses = replace(poses, width=size[0], height=size[1])
+    return poses if skeleton is None else replace(poses, skeleton=_resolve(skeleton, poses.xy.shape[2]))
+
+
+def _find_skeleton(recording: Recording, skeleton: Skeleton | str | None) -> Skeleton:
+    count = recording.xy.shape[1]
+    if skeleton is not None:
+        return _resolve(skeleton, count)
+    if recording.joints is None:
+        raise OccluposeError(f"does not name its {count} joints; give the skeleton that they are of, such as coco17")
+    return to_skeleton(recording.joints, recording.tool)
+
+
+def _resolve(skeleton: Skeleton | str, count: int) -> Skeleton:
+    skeleton = by_name(skeleton) if isinstance(skeleton, str) else skeleton
+    if len(skeleton) != count:
+        raise OccluposeError(
+            f"has {count} joints, {skeleton.name} has {len(skeleton)}; give the skeleton of its joints"
+        )
+    return skeleton
+
+
+def _check_fps(fps: float) -> None:
+    if not 0 < fps <= MAX_FPS:
+        raise OccluposeError(
+            f"fps is {fps:g}; it must be more than 0 and at most {MAX_FPS:g} frames per second, give fps"
+        )
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if not all(0 < side <= MAX_SIZE for side in size):
+        raise OccluposeError(
+            f"size is {' x '.join(map(str, size))}; it must be width and height of the images, in pixels"
+        )
+
+
+def _to_poses(recording: Recording, skeleton: Skeleton) -> Poses:
+    """The record of a recording; what is not known is assumed, with a note."""
+    if recording.fps is not None:
+        _check_fps(recording.fps)
+    if recording.size is not None:
+        _check_size(recording.size)
+    recording = _in_order(recording)
+    camera = None
+    if recording.xyz is None:
+        xy = _to_pixels(recording)
+    else:
+        camera = _place(recording)
+        xy = camera.project(recording.xyz)
+    fps, size = _assume(recording, xy)
+    known = np.isfinite(xy).all(-1)
+    score = np.where(known, _scores(recording), 0)
+    if recording.state is None:
+        state = classify_joints(np.where(known, score, np.nan))
+    else:
+        state = np.where(known, recording.state, ABSENT)
+    arrays = {"xy": xy, "score": score, "state": state}
+    if recording.xyz is not None:
+        arrays["xyz"] = recording.xyz
+    person = _people(recording, xy, score, skeleton, fps)
+    dense, time, track_id = _to_arrays(recording, person, arrays)
+    return Poses(
+        **{"xyz": None} | dense,  # type: ignore[arg-type]
+        track_id=track_id,
+        time=time / fps,
+        skeleton=skeleton,
+        fps=fps,
+        width=size[0],
+        height=size[1],
+        camera=camera,
+    )
+
+
+def _in_order(recording: Recording) -> Recording:
+    """The rows in which somebody is, in the order of their frames."""
+    places = recording.xy if recording.xyz is None else recording.xyz
+    partial = np.isnan(places).any(-1)
+    places[partial] = np.nan
+    rows = np.flatnonzero(~partial.all(-1))
+    rows = rows[np.argsort(recording.frame[rows], kind="stable")]
+    if not len(rows):
+        raise OccluposeError("nobody is in it; give poses of at least one person")
+    frame = recording.frame
+    changes = {
+        name: values[rows]
+        for name in ("frame", "person", "xy", "score", "state", "xyz")
+        if (values := getattr(recording, name)) is not None
+    }
+    frames = recording.frames or (int(frame.min()), int(frame.max()))
+    return replace(recording, **changes, frames=frames)
+
+
+def _to_pixels(recording: Recording) -> Float[np.ndarray, "row joint 2"]:
+    xy = recording.xy
+    known = xy[np.isfinite(xy).all(-1)]
+    placed = np.abs(known[(known != 0).any(-1)])
+    if len(placed) and np.quantile(placed, 0.95) <= FRACTION:
+        return _scale(recording, known)
+    if len(known) and np.abs(known).max() > FARTHEST:
+        raise OccluposeError(f"a joint is at {np.abs(known).max():g} px; give pixels, and NaN where a joint is missing")
+    zeros = int((known == 0).all(-1).sum())
+    if zeros:
+        recording.notes.append(f"{zeros} joints are at exactly (0, 0) and are kept; give NaN if they are missing")
+    return xy
+
+
+def _scale(recording: Recording, known: Float[np.ndarray, "row 2"]) -> Float[np.ndarray, "row joint 2"]:
+    """Fractions of the image as pixels, whose centres are at integers."""
+    if (known < -0.1).mean() > 0.2:
+        raise OccluposeError("x and y lie around 0, as in metres; give positions in the image, in pixels")
+    if not recording.may_be_fractions:
+        raise OccluposeError("x and y lie in 0..1; give pixels: x times the width, y times the height of the image")
+    if recording.size is None:
+        raise OccluposeError("x and y are fractions of the image; give its size in pixels, such as 1920x1080")
+    width, height = recording.size
+    recording.notes.append(f"x and y are fractions of the image, now in pixels of {width} x {height}")
+    return recording.xy * recording.size - 0.5
+
+
+def _place(recording: Recording) -> Camera:
+    """The assumed camera before which people in 3D stand; moves them there.
+
+    It looks straight at the middle of all joints, from so far that they are all in its image.
+    """
+    xyz = np.asarray(recording.xyz)
+    if np.nanmax(np.abs(xyz)) > FARTHEST:
+        raise OccluposeError(
+            f"a joint is {np.nanmax(np.abs(xyz)):g} m away; give metres or millimetres as its unit says"
+        )
+    width, height = recording.size or VIEW
+    camera = Camera.from_fov(width, height, assumed=True)
+    low = np.nanmin(xyz, axis=(0, 1))
+    high = np.nanmax(xyz, axis=(0, 1))
+    middle = (low + high) / 2
+    reach = np.array([width, height]) / 2 / (camera.fx, camera.fy) * MARGIN
+    needed = np.abs(xyz[..., :2] - middle[:2]) / reach - xyz[..., 2:]
+    moved = np.array([-middle[0], -middle[1], max(np.nanmax(needed), NEAREST - low[2])])
+    recording.xyz = xyz + moved
+    recording.size = (width, height)
+    by = ", ".join(f"{length:.3f}" for length in moved)
+    recording.notes.append(f"people in 3D are moved by ({by}) m, before an assumed camera of {width} x {height}")
+    return camera
+
+
+def _assume(recording: Recording, xy: Float[np.ndarray, "row joint 2"]) -> tuple[float, tuple[int, int]]:
+    """Frame rate and image size; what is not known is assumed: the size holds all joints."""
+    assumed = {}
+    fps = recording.fps
+    size = recording.size
+    if fps is None:
+        fps = ASSUMED_FPS
+        assumed["fps"] = f"{fps:g} frames per second"
+    if size is None:
+        width, height = np.maximum(np.ceil(np.nanmax(xy, axis=(0, 1))) + 1, 1).astype(int).tolist()
+        size = (width, height)
+        assumed["size"] = f"images of {width} x {height}"
+    if assumed:
+        what = " and ".join(assumed.values())
+        recording.notes.append(f"{what} are assumed; give {' and '.join(assumed)} if that is wrong")
+    return fps, size
+
+
+def _scores(recording: Recording) -> Float[np.ndarray, "row joint"]:
+    """Scores in 0..1; 1 where there are none."""
+    if recording.score is None:
+        return np.ones(recording.xy.shape[:2])
+    score = np.nan_to_num(recording.score, nan=1.0)
+    if score.max() > WRONG_SCORE:
+        recording.notes.append(f"scores of up to {score.max():g} are cut to 1")
+    return score.clip(0, 1)
+
+
+def _people(
+    recording: Recording,
+    xy: Float[np.ndarray, "row joint 2"],
+    score: Float[np.ndarray, "row joint"],
+    skeleton: Skeleton,
+    fps: float,
+) -> Int[np.ndarray, " row"]:
+    """Track id of each row; -1 for those that are left out."""
+    person = recording.person
+    if person is not None and len(np.unique(np.stack([recording.frame, person]), axis=1).T) == len(person):
+        return person
+    why = "it does not say who is who" if person is None else "it has an id twice in a frame"
+    person = track_people(recording.frame, xy, score, skeleton, fps)
+    nobody = int((person < 0).sum())
+    left_out = f"; {nobody} of {len(person)} detections, of nobody for long, are left out" if nobody else ""
+    recording.notes.append(f"{why}: people are tracked, {len(np.unique(person[person >= 0]))} found{left_out}")
+    return person
+
+
+def _to_arrays(
+    recording: Recording, person: Int[np.ndarray, " row"], arrays: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], Int[np.ndarray, " time"], Int[np.ndarray, " person"]]:
+    """Arrays (time, person, joint, ...), the numbers of their frames, and the ids of their people."""
+    first, last = recording.frames or (0, 0)
+    rows = person >= 0
+    track_id, column = np.unique(person[rows], return_inverse=True)
+    frames = last - first + 1
+    joints = recording.xy.shape[1]
+    if frames * len(track_id) * joints > MAX_JOINTS:
+        raise OccluposeError(f"{len(track_id)} people in {frames} frames are too many to hold; give a part of it")
+    dense = {}
+    for name, values in arrays.items():
+        dense[name] = absent_array(name, frames, len(track_id), joints).copy()
+        dense[name][recording.frame[rows] - first, column] = values[rows]
+    return dense, np.arange(first, last + 1), track_id

@@ -1,0 +1,59 @@
+"""Tables of numbers in text files: CSV and the like."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+from jaxtyping import Float
+
+from occlupose.errors import OccluposeError
+
+__all__ = ["frame_of", "read_numbers", "split_lines"]
+
+EMPTY = ("", "na", "nan", "none", "null")
+_CHUNK = 1000
+"""Rows that are turned into numbers at once: texts take much more memory."""
+
+
+def split_lines(lines: Iterable[str], delimiters: str = ",;\t") -> Iterator[list[str]]:
+    """The cells of each line that is not empty; split by the one of the delimiters that the first line has most."""
+    lines = iter(lines)
+    first = next(lines, "")
+    delimiter = max(delimiters, key=first.count)
+    yield from csv.reader([first], delimiter=delimiter)
+    yield from csv.reader((line for line in lines if line.strip()), delimiter=delimiter)
+
+
+def read_numbers(
+    rows: Iterable[Sequence[str]], columns: Sequence[int], where: object
+) -> Float[np.ndarray, "row column"]:
+    """The numbers in some columns; NaN where a cell is empty or the row is shorter.
+
+    Raises:
+        OccluposeError: something else is in a cell.
+    """
+    rows = iter(rows)
+    chunks = [np.empty((0, len(columns)))]
+    while chunk := list(islice(rows, _CHUNK)):
+        try:
+            chunks.append(np.array([[float(row[column]) for column in columns] for row in chunk]))
+        except (ValueError, IndexError):
+            chunks.append(np.array([[_number(row, column, where) for column in columns] for row in chunk]))
+    return np.concatenate(chunks)
+
+
+def _number(row: Sequence[str], column: int, where: object) -> float:
+    cell = row[column].strip() if column < len(row) else ""
+    try:
+        return np.nan if cell.lower() in EMPTY else float(cell)
+    except ValueError as error:
+        raise OccluposeError(f"{where}: {cell[:40]!r} where a number should be; write the file again") from error
+
+
+def frame_of(cell: str) -> int | str:
+    """What stands for a frame: its number, or the name of its image."""
+    try:
+        return int(float(cell))
+    except (ValueError, OverflowError):
+        return cell

@@ -1,0 +1,74 @@
+"""TRC files of markers: those in pixels (Sports2D), and those in 3D (Pose2Sim, OpenSim).
+
+Five lines of header (type, names and values of `DataRate`, `Units`, ...; names of the markers; X1, Y1, Z1, ...), then
+a row for each frame: its number, the time, and x, y, z of each marker, separated by tabs; an empty cell is a missing
+marker. In 3D, y is up. Sports2D writes "m" as the unit of pixels, too; its z is 0 then. Pose2Sim's Head is the top of
+the head.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from occlupose.errors import OccluposeError
+from occlupose.formats.content import Content
+from occlupose.formats.recording import Recording
+from occlupose.formats.tables import read_numbers, split_lines
+
+__all__ = ["is_text", "read_text"]
+
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+"""Metres of each unit."""
+
+PIXELS = ("px", "pixel", "pixels")
+FAR = 100.0
+"""Markers farther than this from the origin, with z = 0 everywhere, are in pixels and not in metres. Ours."""
+
+_HEADER = 5
+_HINT = "give a TRC file with the lines DataRate, Units and Frame#"
+
+
+def is_text(lines: Sequence[str]) -> bool:
+    """Whether a text file is a TRC file."""
+    return bool(lines) and lines[0].startswith("PathFileType")
+
+
+def read_text(content: Content) -> Recording:
+    """The markers, which are of one person. Raises OccluposeError."""
+    lines = content.value
+    if len(lines) <= _HEADER:
+        raise OccluposeError(f"{content.path}: ends in its header; {_HINT}")
+    values = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=False))
+    markers = [name.strip() for name in lines[3].split("\t")[2:] if name.strip()]
+    if not markers or "DataRate" not in values or "Units" not in values:
+        raise OccluposeError(f"{content.path}: no markers, DataRate or Units in its header; {_HINT}")
+    table = split_lines(lines[_HEADER:], "\t")
+    rows = (row for row in table if any(cell.strip() for cell in row))
+    numbers = read_numbers(rows, range(3 * len(markers) + 2), content.path)
+    if not len(numbers):
+        raise OccluposeError(f"{content.path}: no frame below its header; {_HINT}")
+    xyz = numbers[:, 2:].reshape(-1, len(markers), 3)
+    joints = ["head_top" if name.lower() == "head" else name for name in markers]
+    unit = values["Units"].strip().lower()
+    recording = Recording.of_people("TRC", joints, xyz[:, None, :, :2], fps=_rate(values["DataRate"], content))
+    if unit in PIXELS or (unit == "m" and _is_flat(xyz)):
+        return recording
+    if unit not in UNITS:
+        raise OccluposeError(f"{content.path}: in the unit {unit!r}; it must be mm, m or px")
+    recording.xyz = xyz * UNITS[unit] * (1, -1, -1)
+    recording.xy = np.full_like(recording.xy, np.nan)
+    recording.notes.append(f"is in 3D, in {unit} with y up: turned to x right, y down, z forward, in metres")
+    return recording
+
+
+def _rate(text: str, content: Content) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise OccluposeError(f"{content.path}: DataRate is {text!r}; it must be frames per second") from error
+
+
+def _is_flat(xyz: Float[np.ndarray, "time joint 3"]) -> bool:
+    known = xyz[np.isfinite(xyz[..., :2]).all(-1)]
+    return len(known) > 0 and not np.nan_to_num(known[:, 2]).any() and bool(np.abs(known[:, :2]).max() > FAR)
