@@ -26,12 +26,19 @@ from occlupose.formats.tables import frame_of, read_numbers, split_lines
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["is_hdf5", "is_table", "read_hdf5", "read_table"]
+__all__ = ["is_hdf5", "is_table", "read_hdf5", "read_table", "read_texts"]
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
 AXES = {"x": 0, "y": 1, "likelihood": 2}
 SINGLE = "single"
 """Individual to which multi-animal projects assign what belongs to nobody."""
+
+_TEXTS = "UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 STRING BINSTRING SHORT_BINSTRING".split()
+_TUPLES = "TUPLE TUPLE1 TUPLE2 TUPLE3".split()
+_REMEMBERED = "PUT BINPUT LONG_BINPUT MEMOIZE".split()
+_RECALLED = "GET BINGET LONG_BINGET".split()
+_AROUND = "MARK LIST EMPTY_LIST APPEND APPENDS PROTO FRAME STOP".split()
+"""Instructions of pickles, by what they do."""
 
 _HINT = "give a file of DeepLabCut with x, y and likelihood of every body part"
 
@@ -90,7 +97,8 @@ def _read_pandas_table(group: "h5py.Group") -> Table:
     table = group["table"]
     rows = read_dataset(group, "table")
     blocks = sorted(name for name in rows.dtype.names or () if name.startswith("values_block_"))
-    labels = [label for block in blocks for label in _texts_of_pickle(table.attrs[f"{block}_kind"])]
+    names = [bytes(np.asarray(table.attrs[f"{block}_kind"]).ravel()[0]) for block in blocks]
+    labels = [label for pickled in names for label in read_texts(pickled, group.file.filename)]
     numbers = np.concatenate([rows[block].reshape(len(rows), -1) for block in blocks], axis=1)
     return labels, numbers.astype(np.float64), _to_index(rows["index"])
 
@@ -121,32 +129,32 @@ def _to_index(values: np.ndarray) -> list[int | str]:
     )
 
 
-def _texts_of_pickle(pickled: Any) -> list[Label]:
-    """The tuples of texts in a pickled list; nothing is unpickled: its instructions are listed, not carried out.
+def read_texts(pickled: bytes, where: object) -> list[Label]:
+    """The tuples of texts in a pickled list. Nothing is unpickled: its instructions are listed, not carried out.
+
+    Arguments:
+        where: the file, for messages.
 
     Raises:
         OccluposeError: there is anything but texts, tuples and lists in it.
+        ValueError: it is no pickle.
     """
     labels: list[Label] = []
     texts: list[str] = []
-    memo: dict[int, str | None] = {}
-    last: str | None = None
-    content = bytes(np.asarray(pickled).ravel()[0])
-    for code, argument, _ in pickletools.genops(content):
-        name = code.name
-        if "UNICODE" in name or name in ("STRING", "BINSTRING", "SHORT_BINSTRING"):
-            last = str(argument)
-            texts.append(last)
-        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            memo[len(memo) if argument is None else int(argument)] = last
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            texts.append(memo.get(int(argument or 0)) or "")
-        elif name.startswith("TUPLE"):
+    memo: dict[int, str] = {}
+    for code, argument, _ in pickletools.genops(pickled):
+        if code.name in _TEXTS:
+            texts.append(str(argument))
+        elif code.name in _REMEMBERED:  # the last text; of a tuple or list nothing, since it is not recalled
+            memo[len(memo) if argument is None else int(argument)] = texts[-1] if texts else ""
+        elif code.name in _RECALLED:
+            texts.append(memo.get(int(argument or 0), ""))
+        elif code.name in _TUPLES:
             labels.append(tuple(texts))
             texts = []
-            last = None
-        elif name not in ("MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS", "PROTO", "FRAME", "STOP"):
-            raise OccluposeError(f"names of columns are pickled objects ({name.lower()}), which are not read; {_HINT}")
+        elif code.name not in _AROUND:
+            kind = code.name.lower()
+            raise OccluposeError(f"{where}: names of columns are pickled objects ({kind}), which are not read; {_HINT}")
     return labels
 
 

@@ -1,0 +1,125 @@
+"""movement's netCDF files (movement, "The movement datasets": dimensions, coordinates, data variables, attributes)."""
+
+import numpy as np
+import pytest
+
+from foreign_files import FPS, SCORE, SIZE, assert_lifts_as_ours, read_quietly, walkers
+from occlupose import formats
+from occlupose.errors import OccluposeError
+from occlupose.skeletons import COCO17
+
+PLURAL = ("time", "space", "keypoints", "individuals")
+SINGULAR = ("time", "space", "keypoint", "individual")
+
+
+def dataset(xy, names=PLURAL, **attributes):
+    """Labels of the axes, variables with their axes, and attributes, of (time, individual, keypoint, 2)."""
+    frames, people = xy.shape[:2]
+    labels = dict(
+        zip(names, (np.arange(frames) / FPS, ["x", "y"], COCO17.joints, ["Ann", "Ben"][:people]), strict=True)
+    )
+    position = xy.transpose(0, 3, 2, 1)
+    variables = {
+        "position": (position, names),
+        "confidence": (np.full_like(position[:, 0], SCORE), (names[0], *names[2:])),
+    }
+    standard = {"fps": FPS, "time_unit": "seconds", "source_software": "DeepLabCut", "ds_type": "poses"}
+    return labels, variables, standard | attributes
+
+
+def netcdf4(path, labels, variables, attributes):
+    """As xarray writes it with netCDF4."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for name, values in labels.items():
+            texts = isinstance(values[0], str)
+            file.create_dataset(name, data=[*values], dtype=h5py.string_dtype() if texts else None)
+            file[name].make_scale(name)
+        for name, (values, axes) in variables.items():
+            file[name] = values
+            for place, axis in enumerate(axes):
+                file[name].dims[place].attach_scale(file[axis])
+        for name, value in attributes.items():
+            file.attrs[name] = np.bytes_(value) if isinstance(value, str) else np.array([value])
+    return path
+
+
+def netcdf3(path, labels, variables, attributes):
+    """As xarray writes it with SciPy."""
+    from scipy.io import netcdf_file
+
+    with netcdf_file(path, "w") as file:
+        for name, values in labels.items():
+            file.createDimension(name, len(values))
+            if isinstance(values[0], str):
+                letters = np.array([[*text.ljust(14, "\0")] for text in values], "S1")
+                if "string14" not in file.dimensions:
+                    file.createDimension("string14", 14)
+                file.createVariable(name, "c", (name, "string14"))[:] = letters
+            else:
+                file.createVariable(name, "d", (name,))[:] = values
+        for name, (values, axes) in variables.items():
+            file.createVariable(name, "d", axes)[:] = values
+        for name, value in attributes.items():
+            setattr(file, name, value)
+    return path
+
+
+every_file = pytest.mark.parametrize("write", [netcdf4, netcdf3])
+
+
+@every_file
+@pytest.mark.parametrize("names", [PLURAL, SINGULAR], ids=["plural", "singular"])
+def test_it_lifts_as_ours(tmp_path, write, names):
+    xy = walkers()
+    path = write(tmp_path / "walk.nc", *dataset(xy, names))
+    read = formats.read(path, size=SIZE)
+    assert (read.tool, read.poses.fps, read.poses.skeleton) == ("movement", FPS, COCO17)
+    assert read.notes == [f"{path}: track ids: 0 Ann, 1 Ben"]
+    assert_lifts_as_ours(read, xy, COCO17, tmp_path)
+
+
+@every_file
+def test_another_order_of_the_axes(tmp_path, write):
+    xy = walkers()[:, :1]
+    labels, variables, attributes = dataset(xy)
+    variables["position"] = (xy, ("time", "individuals", "keypoints", "space"))
+    del variables["confidence"]
+    poses = read_quietly(write(tmp_path / "a.nc", labels, variables, attributes))
+    np.testing.assert_allclose(poses.xy, xy, atol=1e-3)
+    assert (poses.score[poses.state > 0] == 1).all()
+
+
+@every_file
+def test_the_frame_rate_may_be_unknown(tmp_path, write):
+    labels, variables, attributes = dataset(walkers(), time_unit="frames")
+    del attributes["fps"]
+    read = formats.read(write(tmp_path / "a.nc", labels, variables, attributes), size=SIZE)
+    assert read.poses.fps == 30 and any("30 frames per second are assumed; give fps" in note for note in read.notes)
+
+
+@every_file
+def test_what_is_refused(tmp_path, write):
+    def refused(change, words):
+        content = dataset(walkers())
+        change(*content)
+        path = write(tmp_path / "a.nc", *content)
+        with pytest.raises(OccluposeError, match=rf"^{path}: [^\n]*{words}[^\n]*$"):
+            formats.read(path)
+
+    refused(lambda labels, variables, attributes: attributes.update(ds_type="bboxes"), "is of type bboxes, not poses")
+    refused(lambda labels, variables, attributes: labels.update(space=["y", "z"]), "has the axes y, z, not x and y")
+    refused(lambda labels, variables, attributes: attributes.update(fps=1e6), r"fps is 1e\+06; it must be")
+    refused(
+        lambda labels, variables, attributes: variables.update(
+            position=(walkers()[..., 0], ("time", "individuals", "keypoints"))
+        ),
+        "position has the axes time, individual, keypoint, not",
+    )
+
+
+def test_a_damaged_netcdf3(tmp_path):
+    path = netcdf3(tmp_path / "a.nc", *dataset(walkers()))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(OccluposeError, match=r"^\S*a.nc: damaged, or not a netCDF file; write it again"):
+        formats.read(path)
