@@ -16,9 +16,12 @@ __all__ = ["is_document", "read_document"]
 
 def is_document(document: Any) -> bool:
     """Whether a JSON document is of this form."""
-    if not isinstance(document, dict) or not document:
-        return False
-    return all(isinstance(image, dict) and ("bodies" in image or "people" in image) for image in document.values())
+    return isinstance(document, dict) and bool(document) and all(map(_is_image, document.values()))
+
+
+def _is_image(value: Any) -> bool:
+    people = value.get("bodies", value.get("people")) if isinstance(value, dict) else None
+    return isinstance(people, list) and all(isinstance(person, dict) for person in people)
 
 
 def read_document(content: Content) -> Recording:

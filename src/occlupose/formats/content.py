@@ -145,9 +145,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
     except (*DAMAGED_ARCHIVE, MemoryError) as error:
-        raise OccluposeError(
-            f"{path}: damaged or not plain arrays ({error}); write it again with numpy.save or numpy.savez"
-        ) from error
+        wrong = f"damaged or not plain arrays ({str(error).partition(chr(10))[0]})"
+        raise OccluposeError(f"{path}: {wrong}; write it again with numpy.save or numpy.savez") from error
 
 
 @contextmanager

@@ -242,11 +242,12 @@ def _to_poses(recording: Recording, skeleton: Skeleton) -> Poses:
 
 
 def _in_order(recording: Recording) -> Recording:
-    """The rows in which somebody is, in the order of their frames."""
-    places = recording.xy if recording.xyz is None else recording.xyz
-    partial = np.isnan(places).any(-1)
-    places[partial] = np.nan
-    rows = np.flatnonzero(~partial.all(-1))
+    """The rows in which somebody is, in the order of their frames; half a position is none."""
+    name = "xy" if recording.xyz is None else "xyz"
+    places = getattr(recording, name)
+    missing = np.isnan(places).any(-1)
+    recording = replace(recording, **{name: np.where(missing[..., None], np.nan, places)})
+    rows = np.flatnonzero(~missing.all(-1))
     rows = rows[np.argsort(recording.frame[rows], kind="stable")]
     if not len(rows):
         raise OccluposeError("nobody is in it; give poses of at least one person")
@@ -262,12 +263,12 @@ def _in_order(recording: Recording) -> Recording:
 
 def _to_pixels(recording: Recording) -> Float[np.ndarray, "row joint 2"]:
     xy = recording.xy
-    known = xy[np.isfinite(xy).all(-1)]
+    known = xy[~np.isnan(xy).any(-1)]
+    if np.abs(known).max() > FARTHEST:
+        raise OccluposeError(f"a joint is at {np.abs(known).max():g} px; give pixels, and NaN where a joint is missing")
     placed = np.abs(known[(known != 0).any(-1)])
     if len(placed) and np.quantile(placed, 0.95) <= FRACTION:
         return _scale(recording, known)
-    if len(known) and np.abs(known).max() > FARTHEST:
-        raise OccluposeError(f"a joint is at {np.abs(known).max():g} px; give pixels, and NaN where a joint is missing")
     zeros = int((known == 0).all(-1).sum())
     if zeros:
         recording.notes.append(f"{zeros} joints are at exactly (0, 0) and are kept; give NaN if they are missing")
