@@ -41,6 +41,8 @@ def test_the_size_is_the_cameras(command, folder, tmp_path):
     outcome = command("lift", folder, "-o", tmp_path / "a.npz", "--fps", "25", "--camera", file)
     assert outcome.code == 0 and "assumed" not in outcome.err
     assert Poses.load(tmp_path / "a.npz").width == 1280
+    options = ("--fps", "25", "--size", "640x480", "--camera", file)
+    assert_refused(command("lift", folder, "-o", tmp_path / "b.npz", *options), "1280 x 960", "640 x 480")
 
 
 def test_the_default_output_is_named_after_the_folder(command, folder, monkeypatch):

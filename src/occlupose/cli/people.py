@@ -376,19 +376,18 @@ def lift(
     if weights is not None and not weights.exists():
         raise OccluposeError(f"{weights}: no such file; give weights of OANet, as train oanet writes them")
     camera = calibration.load()
-    if size is None and camera is not None:
-        size = (camera.width, camera.height)
-    read = formats.read(input, fps=fps, size=size, skeleton=skeleton)
+    camera_size = None if camera is None else (camera.width, camera.height)
+    read = formats.read(input, fps=fps, size=size, skeleton=skeleton, fallback_size=camera_size)
     if read.poses.xyz is not None and read.tool != formats.OURS:
         raise OccluposeError(f"{input}: is in 3D already; Poses.read takes it as it is, lift takes 2D poses")
-    console = Console(stderr=True)
-    for note in read.notes:
-        say(console, f"note: {note}")
     from occlupose.methods.oanet import lifting
 
     lifter = lifting.load_lifter(device, weights)
     lifted = lifting.lift(read.poses, camera=camera, fov=calibration.fov, height=calibration.height, lifter=lifter)
     lifted.save(file)
+    console = Console(stderr=True)
+    for note in read.notes:
+        say(console, f"note: {note}")
     print_notes(console, str(input), lifted)
     Console().print(summary(lifted))
     print(f"{file}: written")

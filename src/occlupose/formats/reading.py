@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -80,6 +81,7 @@ def read(
     fps: float | None = None,
     size: tuple[int, int] | None = None,
     skeleton: Skeleton | str | None = None,
+    fallback_size: tuple[int, int] | None = None,
 ) -> ReadPoses:
     """The poses in a file or folder of any format that is known, by its content.
 
@@ -87,6 +89,7 @@ def read(
         fps: frames per second; by default as the file says, else 30.
         size: (width, height) of the images, px; by default as the file says, else as large as the joints need.
         skeleton: the joints in their order, or its name; by default as the file says.
+        fallback_size: size of the images if nothing says it.
 
     Raises:
         OccluposeError: the file cannot be read, or its poses cannot be meant; names the file and what to do.
@@ -94,7 +97,7 @@ def read(
     path = Path(path)
     recording = _read_other_tool(path)
     if recording is not None:
-        return _read(recording, path, fps, size, skeleton)
+        return _read(recording, path, fps, size or recording.size or fallback_size, skeleton)
     poses = pose_files.load(path)
     with _named(path):
         return ReadPoses(_override(poses, fps, size, skeleton), OURS)
@@ -243,22 +246,28 @@ def _to_poses(recording: Recording, skeleton: Skeleton) -> Poses:
 
 def _in_order(recording: Recording) -> Recording:
     """The rows in which somebody is, in the order of their frames; half a position is none."""
-    name = "xy" if recording.xyz is None else "xyz"
-    places = getattr(recording, name)
-    missing = np.isnan(places).any(-1)
-    recording = replace(recording, **{name: np.where(missing[..., None], np.nan, places)})
+    missing = np.isnan(recording.xy if recording.xyz is None else recording.xyz).any(-1)
     rows = np.flatnonzero(~missing.all(-1))
     rows = rows[np.argsort(recording.frame[rows], kind="stable")]
     if not len(rows):
         raise OccluposeError("nobody is in it; give poses of at least one person")
-    frame = recording.frame
-    changes = {
-        name: values[rows]
-        for name in ("frame", "person", "xy", "score", "state", "xyz")
-        if (values := getattr(recording, name)) is not None
-    }
-    frames = recording.frames or (int(frame.min()), int(frame.max()))
-    return replace(recording, **changes, frames=frames)
+
+    def select(values: Any) -> Any:
+        return None if values is None else values[rows]
+
+    def select_whole(places: Any) -> Any:
+        return None if places is None else np.where(missing[rows, :, None], np.nan, places[rows])
+
+    return replace(
+        recording,
+        frame=recording.frame[rows],
+        person=select(recording.person),
+        xy=select_whole(recording.xy),
+        score=select(recording.score),
+        state=select(recording.state),
+        xyz=select_whole(recording.xyz),
+        frames=recording.frames or (int(recording.frame.min()), int(recording.frame.max())),
+    )
 
 
 def _to_pixels(recording: Recording) -> Float[np.ndarray, "row joint 2"]:
