@@ -104,7 +104,7 @@ def test_no_body(names):
 
 
 def test_a_name_twice():
-    with pytest.raises(OccluposeError, match=r"^has joint nose twice; every joint needs a name of its own$"):
+    with pytest.raises(OccluposeError, match=r"^has joint 'nose' twice; every joint needs a name of its own$"):
         to_skeleton(["nose", "left_hip", "nose"], "Tool")
 
 

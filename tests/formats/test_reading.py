@@ -237,6 +237,27 @@ def test_files_of_something_else(tmp_path, name, content, words):
         formats.read(path)
 
 
+KEYS = "people pose_keypoints_2d image_id category_id keypoints frame_id instances instance_info landmarks x y images"
+KEYS += " annotations categories id name bodies joints skeleton fps frames 1.jpg"
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+LEAVES |= st.lists(st.floats(0, 1000), min_size=51, max_size=51)
+DOCUMENTS = st.recursive(
+    LEAVES,
+    lambda parts: st.lists(parts, max_size=4) | st.dictionaries(st.sampled_from(KEYS.split()), parts, max_size=6),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS.split()), DOCUMENTS, max_size=6) | st.lists(DOCUMENTS, max_size=4))
+def test_any_document_is_read_or_refused_in_one_line(tmp_path_factory, document):
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    json_file(path, document)
+    try:
+        formats.read(path)
+    except OccluposeError as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+
+
 def test_no_file_and_no_files(tmp_path):
     with pytest.raises(
         OccluposeError, match=r"nope.json: cannot be read \(no such file or directory\); give a .npz or"

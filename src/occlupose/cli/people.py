@@ -368,7 +368,7 @@ def lift(
     """
     from occlupose import formats, pose_files
 
-    file = Path("out") / f"{input.resolve().stem}.npz" if output is None else output
+    file = Path("out") / f"{input.absolute().stem}.npz" if output is None else output
     if file.resolve() == input.resolve():
         raise OccluposeError(f"{file}: is the input; give another file to write")
     pose_files.check_suffix(file)

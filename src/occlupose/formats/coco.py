@@ -105,7 +105,7 @@ def read_annotations(content: Content) -> Recording:
     for person in file.annotations:
         if person.category_id == category.id and person.keypoints:
             if person.image_id not in frames:
-                wrong = f"a person in image {person.image_id}, which is not among its images"
+                wrong = f"a person in image {person.image_id!r:.60}, which is not among its images"
                 raise OccluposeError(f"{content.path}: {wrong}; {_HINT}")
             rows.add(frames[person.image_id], _triples(person.keypoints, content.path), person.track_id)
     recording = rows.recording("COCO", category.keypoints or None, frames=frames.values())

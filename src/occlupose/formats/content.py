@@ -13,7 +13,6 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from occlupose.errors import OccluposeError, unreadable
-from occlupose.files import DAMAGED_ARCHIVE
 from occlupose.formats.hdf5 import open_hdf5
 from occlupose.formats.recording import number_frames
 
@@ -144,7 +143,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             return {"": np.load(path, allow_pickle=False)}
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    except (*DAMAGED_ARCHIVE, MemoryError) as error:
+    except Exception as error:  # a damaged file may fail in any way
         wrong = f"damaged or not plain arrays ({str(error).partition(chr(10))[0]})"
         raise OccluposeError(f"{path}: {wrong}; write it again with numpy.save or numpy.savez") from error
 

@@ -36,8 +36,10 @@ def open_hdf5(path: Path) -> Iterator["h5py.File"]:
         raise
     except OSError as error:
         raise unreadable(path, error, "write the file again, or give another one") from error
-    except (RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-        raise OccluposeError(f"{path}: damaged ({error}); write the file again, or give another one") from error
+    except Exception as error:  # a damaged file may fail in any way
+        raise OccluposeError(
+            f"{path}: damaged ({str(error).partition(chr(10))[0]}); write the file again, or give another one"
+        ) from error
 
 
 def read_dataset(group: "h5py.Group", name: str) -> np.ndarray:

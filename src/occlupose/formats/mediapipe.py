@@ -103,7 +103,7 @@ def _keypoint(landmark: Any, content: Content) -> tuple[float, float, float]:
             return _number(landmark["x"]), _number(landmark["y"]), _number(score)
         return _number(landmark[0]), _number(landmark[1]), _number(landmark[3]) if len(landmark) > 3 else np.nan
     except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-        raise OccluposeError(f"{content.path}: {str(landmark)[:60]} is not a landmark; {_HINT}") from error
+        raise OccluposeError(f"{content.path}: {landmark!r:.60} is not a landmark; {_HINT}") from error
 
 
 def _number(value: Any) -> float:

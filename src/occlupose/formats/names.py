@@ -76,13 +76,14 @@ def to_skeleton(names: Sequence[str], tool: str) -> Skeleton:
     Raises:
         OccluposeError: a name comes twice, or no joint of a person's body is among them; lists the names.
     """
+    listed = ", ".join(" ".join(name.split()) for name in names)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise OccluposeError(f"has joint {twice[0]} twice; every joint needs a name of its own")
+        raise OccluposeError(f"has joint {twice[0]!r} twice; every joint needs a name of its own")
     matched = [match(name) for name in names]
     if not BODY & set(matched):
         raise OccluposeError(
-            f"no joint of a person's body in it, only {', '.join(names)}; name them as in coco17 "
+            f"no joint of a person's body in it, only {listed}; name them as in coco17 "
             "(left_elbow, ...), or give the skeleton that they are of"
         )
     joints = list(names)

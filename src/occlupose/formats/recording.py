@@ -81,7 +81,7 @@ class Recording:
         """
         frames, people = xy.shape[:2]
         frame = np.arange(frames) if frame is None else frame
-        said = [] if len(names) < 2 else [f"track ids: {', '.join(f'{row} {name}' for row, name in enumerate(names))}"]
+        listed = ", ".join(f"{row} {' '.join(name.split())}" for row, name in enumerate(names))
         return cls(
             tool=tool,
             joints=None if joints is None else tuple(joints),
@@ -92,7 +92,7 @@ class Recording:
             frames=(int(frame[0]), int(frame[-1])) if frames else None,
             fps=fps,
             may_be_fractions=may_be_fractions,
-            notes=[*notes, *said],
+            notes=[*notes, *([f"track ids: {listed}"] if len(names) > 1 else [])],
         )
 
 
