@@ -90,6 +90,12 @@ def test_an_id_twice_in_a_frame_is_not_believed(tmp_path):
     assert any("an id twice in a frame: people are tracked" in note for note in read.notes)
 
 
+def test_a_negative_id_is_none(tmp_path):
+    read = formats.read(json_file(tmp_path / "a.json", results(walkers(), idx=lambda row: row - 1)), fps=25)
+    assert read.poses.track_id.tolist() == [1, 2]
+    assert any("does not say who is who" in note for note in read.notes)
+
+
 def test_scores_of_alphapose_may_be_above_one(tmp_path):
     """AlphaPose: "c is the confidence score in the range [0,1] for MPII dataset and range [0,6] for COCO dataset"."""
     document = results(walkers())

@@ -154,6 +154,17 @@ def test_some_joints_of_a_table(tmp_path):
     assert poses.state[:, 0].tolist() == [[2, 0]] * 3
 
 
+def test_numbers_are_mediapipes_only_if_they_can_be(tmp_path):
+    rows = [["landmark_11_x", "landmark_11_y", "landmark_23_x", "landmark_23_y"], [100, 50, 90, 150]]
+    assert read_quietly(csv_file(tmp_path / "a.csv", rows)).skeleton.joints == ("left_shoulder", "left_hip")
+    rows = [["frame", "landmark", "x", "y"], [0, 11, 100, 50], [0, 23, 90, 150]]
+    assert read_quietly(csv_file(tmp_path / "a.csv", rows)).skeleton.joints == ("left_shoulder", "left_hip")
+    path = csv_file(tmp_path / "a.csv", [[f"{axis}{n}" for n in range(17) for axis in "xy"], [50] * 34])
+    with pytest.raises(OccluposeError, match="does not name its 17 joints; give the skeleton"):
+        formats.read(path)
+    assert read_quietly(path, skeleton="coco17").xy.shape == (1, 1, 17, 2)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -36,7 +36,7 @@ class Content:
         path: of it.
         kind: of `value`. folder: its .json files in the order of their frames; json: the document; hdf5: the open
             `h5py.File`; netcdf3: the open `scipy.io.netcdf_file`; numpy: the arrays by name (`""` for that of a .npy);
-            text: its lines.
+            text: its lines, none of a file that is no text.
         value: of this kind.
     """
 
@@ -67,12 +67,8 @@ def open_content(path: Path) -> Iterator[Content]:
         yield Content(path, "numpy", _read_arrays(path))
     elif start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
         yield Content(path, "json", parse_json(path))
-    elif b"\0" in start or not start:
-        raise OccluposeError(
-            f"{path}: no poses that occlupose knows; give a .npz or .json file, or see docs/formats.md"
-        )
     else:
-        yield Content(path, "text", _decode(path.read_bytes()).splitlines())
+        yield Content(path, "text", [] if b"\0" in start else _decode(path.read_bytes()).splitlines())
 
 
 @contextmanager

@@ -17,6 +17,8 @@ __all__ = ["open_hdf5", "read_dataset", "to_text", "to_texts"]
 MAX_BYTES = 8 * 2**30
 """Larger datasets are refused: a small file can claim any size."""
 
+ELSEWHERE = "lies in another file; give a file that holds everything"
+
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator["h5py.File"]:
@@ -31,6 +33,8 @@ def open_hdf5(path: Path) -> Iterator["h5py.File"]:
         raise OccluposeError(f"{path}: needs h5py; pip install '.[hdf5]' in a clone of occlupose") from error
     try:
         with h5py.File(path, "r") as file:
+            for name in file:
+                _refuse_link(file, name)
             yield file
     except OccluposeError:
         raise
@@ -40,6 +44,13 @@ def open_hdf5(path: Path) -> Iterator["h5py.File"]:
         raise OccluposeError(
             f"{path}: damaged ({str(error).partition(chr(10))[0]}); write the file again, or give another one"
         ) from error
+
+
+def _refuse_link(group: "h5py.Group", name: str) -> None:
+    import h5py
+
+    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+        raise OccluposeError(f"{group.file.filename}: {name} {ELSEWHERE}")
 
 
 def read_dataset(group: "h5py.Group", name: str) -> np.ndarray:
@@ -55,8 +66,9 @@ def read_dataset(group: "h5py.Group", name: str) -> np.ndarray:
     if not isinstance(dataset, h5py.Dataset):
         there = ", ".join(group) or "nothing"
         raise OccluposeError(f"{path}: no array {name} in it, but {there}; give the file that has it")
-    if isinstance(group.get(name, getlink=True), h5py.ExternalLink) or dataset.external or dataset.is_virtual:
-        raise OccluposeError(f"{path}: {name} lies in another file; give a file that holds everything")
+    _refuse_link(group, name)
+    if dataset.external or dataset.is_virtual:
+        raise OccluposeError(f"{path}: {name} {ELSEWHERE}")
     if dataset.size is None or dataset.size * dataset.dtype.itemsize > MAX_BYTES:
         raise OccluposeError(f"{path}: {name} of shape {dataset.shape} is empty or too large; give a part of it")
     return np.asarray(dataset[()])

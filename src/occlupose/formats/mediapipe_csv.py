@@ -15,6 +15,7 @@ from jaxtyping import Float
 from occlupose.errors import OccluposeError
 from occlupose.formats.content import Content
 from occlupose.formats.mediapipe import FRAME, SCORE
+from occlupose.formats.names import match
 from occlupose.formats.recording import Recording
 from occlupose.formats.tables import read_numbers, split_lines
 from occlupose.skeletons import BLAZEPOSE33
@@ -86,6 +87,7 @@ def _read_long(content: Content, table: list[list[str]], places: dict[str, int])
     numbers = read_numbers(table, [places["frame"], *axes.values()], content.path)
     frames, frame = np.unique(_whole(numbers[:, 0], content), return_inverse=True)
     joints, joint = _numbered(table, places["landmark"])
+    joints = [f"landmark_{name}" if name.isdecimal() else name for name in joints]
     people, person = _numbered(table, places["person"]) if "person" in places else ([""], [0] * len(table))
     if len({*zip(frame.tolist(), person, joint, strict=True)}) < len(table):
         raise OccluposeError(
@@ -120,10 +122,14 @@ def _recording(
     return Recording.of_people("MediaPipe", names, keypoints[..., :2], score, frame=frame, may_be_fractions=True)
 
 
-def _names(joints: list[str]) -> list[str]:
-    """Names of joints that have numbers: MediaPipe's."""
-    numbers = [int(found[0]) if (found := re.search(r"\d{1,4}$", joint)) else -1 for joint in joints]
+def _names(joints: list[str]) -> list[str] | None:
+    """Names of joints; None where they only have numbers, unless these are MediaPipe's."""
+    numbered = [found for joint in joints if (found := re.fullmatch(r"(.*?)_?([0-9]{1,4})", joint))]
+    if len(numbered) < len(joints) or any(map(match, joints)):
+        return joints
+    numbers = [int(found[2]) for found in numbered]
     first = 1 if max(numbers) == len(BLAZEPOSE33) else 0
-    if all(0 <= number - first < len(BLAZEPOSE33) for number in numbers):
+    landmarks = len(joints) == len(BLAZEPOSE33) or all(found[1].lower() == "landmark" for found in numbered)
+    if landmarks and all(0 <= number - first < len(BLAZEPOSE33) for number in numbers):
         return [BLAZEPOSE33.joints[number - first] for number in numbers]
-    return joints
+    return None

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from occlupose import pose_files
-from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.formats.arrays import of_array
 from occlupose.formats.content import open_content
+from occlupose.formats.coordinates import place_camera, to_pixels
 from occlupose.formats.names import to_skeleton
 from occlupose.formats.people import track_people
 from occlupose.formats.recording import Recording
@@ -33,25 +33,12 @@ OURS = "occlupose"
 MAX_FPS = 10_000.0
 """Frames a second of the fastest cameras that film people. Ours."""
 
-FARTHEST = 1e6  # px; no image is as large
 MAX_SIZE = 1_000_000  # px
 MAX_JOINTS = 500_000_000
 """Joints of all people in all frames that are held at once, about 7 GB."""
 
-FRACTION = 2.0
-"""If nearly all coordinates are smaller, they are fractions of the image: landmarks may lie outside of it. Ours."""
-
 WRONG_SCORE = 1.5
 """Scores of heatmaps are a little above 1 at most; those above this are of another scale. Ours."""
-
-VIEW = (1920, 1080)
-"""Size of the image of the assumed camera that people in 3D are seen by, px."""
-
-MARGIN = 0.9
-"""Part of that image that they fill, at most."""
-
-NEAREST = 1.0
-"""Distance of the nearest joint from that camera, at least, m."""
 
 
 @dataclass
@@ -216,9 +203,9 @@ def _to_poses(recording: Recording, skeleton: Skeleton) -> Poses:
     recording = _in_order(recording)
     camera = None
     if recording.xyz is None:
-        xy = _to_pixels(recording)
+        xy = to_pixels(recording)
     else:
-        camera = _place(recording)
+        camera = place_camera(recording)
         xy = camera.project(recording.xyz)
     fps, size = _assume(recording, xy)
     known = np.isfinite(xy).all(-1)
@@ -270,58 +257,6 @@ def _in_order(recording: Recording) -> Recording:
     )
 
 
-def _to_pixels(recording: Recording) -> Float[np.ndarray, "row joint 2"]:
-    xy = recording.xy
-    known = xy[~np.isnan(xy).any(-1)]
-    if np.abs(known).max() > FARTHEST:
-        raise OccluposeError(f"a joint is at {np.abs(known).max():g} px; give pixels, and NaN where a joint is missing")
-    placed = np.abs(known[(known != 0).any(-1)])
-    if len(placed) and np.quantile(placed, 0.95) <= FRACTION:
-        return _scale(recording, known)
-    zeros = int((known == 0).all(-1).sum())
-    if zeros:
-        recording.notes.append(f"{zeros} joints are at exactly (0, 0) and are kept; give NaN if they are missing")
-    return xy
-
-
-def _scale(recording: Recording, known: Float[np.ndarray, "row 2"]) -> Float[np.ndarray, "row joint 2"]:
-    """Fractions of the image as pixels, whose centres are at integers."""
-    if (known < -0.1).mean() > 0.2:
-        raise OccluposeError("x and y lie around 0, as in metres; give positions in the image, in pixels")
-    if not recording.may_be_fractions:
-        raise OccluposeError("x and y lie in 0..1; give pixels: x times the width, y times the height of the image")
-    if recording.size is None:
-        raise OccluposeError("x and y are fractions of the image; give its size in pixels, such as 1920x1080")
-    width, height = recording.size
-    recording.notes.append(f"x and y are fractions of the image, now in pixels of {width} x {height}")
-    return recording.xy * recording.size - 0.5
-
-
-def _place(recording: Recording) -> Camera:
-    """The assumed camera before which people in 3D stand; moves them there.
-
-    It looks straight at the middle of all joints, from so far that they are all in its image.
-    """
-    xyz = np.asarray(recording.xyz)
-    if np.nanmax(np.abs(xyz)) > FARTHEST:
-        raise OccluposeError(
-            f"a joint is {np.nanmax(np.abs(xyz)):g} m away; give metres or millimetres as its unit says"
-        )
-    width, height = recording.size or VIEW
-    camera = Camera.from_fov(width, height, assumed=True)
-    low = np.nanmin(xyz, axis=(0, 1))
-    high = np.nanmax(xyz, axis=(0, 1))
-    middle = (low + high) / 2
-    reach = np.array([width, height]) / 2 / (camera.fx, camera.fy) * MARGIN
-    needed = np.abs(xyz[..., :2] - middle[:2]) / reach - xyz[..., 2:]
-    moved = np.array([-middle[0], -middle[1], max(np.nanmax(needed), NEAREST - low[2])])
-    recording.xyz = xyz + moved
-    recording.size = (width, height)
-    by = ", ".join(f"{length:.3f}" for length in moved)
-    recording.notes.append(f"people in 3D are moved by ({by}) m, before an assumed camera of {width} x {height}")
-    return camera
-
-
 def _assume(recording: Recording, xy: Float[np.ndarray, "row joint 2"]) -> tuple[float, tuple[int, int]]:
     """Frame rate and image size; what is not known is assumed: the size holds all joints."""
     assumed = {}
@@ -359,7 +294,7 @@ def _people(
 ) -> Int[np.ndarray, " row"]:
     """Track id of each row; -1 for those that are left out."""
     person = recording.person
-    if person is not None and len(np.unique(np.stack([recording.frame, person]), axis=1).T) == len(person):
+    if person is not None and np.unique([recording.frame, person], axis=1).shape[1] == len(person):
         return person
     why = "it does not say who is who" if person is None else "it has an id twice in a frame"
     person = track_people(recording.frame, xy, score, skeleton, fps)

@@ -24,6 +24,9 @@ FAR = 1e9
 HALPE136 = 136
 """Joints of Halpe's whole body: halpe26, then 68 of the face and 42 of the hands."""
 
+COUNTED = "frames are taken in the order of their names; if some are left out, times are off"
+"""Note where the numbers of frames are unknown."""
+
 
 @dataclass(eq=False, kw_only=True)
 class Recording:
@@ -116,6 +119,9 @@ class Rows:
     def add(self, frame: int, keypoints: Float[np.ndarray, "joint 3"], person: int | None = None) -> None:
         """A person in a frame: x, y and score of every joint, NaN where missing.
 
+        Arguments:
+            person: number of the person; None or less than 0: unknown.
+
         Raises:
             OccluposeError: another number of joints than before.
         """
@@ -124,7 +130,7 @@ class Rows:
             raise OccluposeError(f"{self._where}: frame {frame}: people with {numbers}; give people of one skeleton")
         self._frames.append(frame)
         self._keypoints.append(keypoints.clip(-FAR, FAR).astype(np.float32))
-        self._people.append(person if person is None or abs(person) < 2**62 else None)
+        self._people.append(person if person is not None and 0 <= person < 2**62 else None)
 
     def recording(self, tool: str, joints: Sequence[str] | None = None, *, frames: Iterable[int] = ()) -> Recording:
         """What was collected.
@@ -172,10 +178,7 @@ def number_frames(names: Iterable[int | str]) -> tuple[dict[int | str, int], lis
     found = [number for number in numbers.values() if number is not None]
     if len(set(found)) == len(known) and found and max(found) - min(found) < 10 * len(known) + 10_000:
         return {name: number for name, number in numbers.items() if number is not None}, []
-    notes = (
-        [] if len(known) < 2 else ["frames are taken in the order of their names; if some are left out, times are off"]
-    )
-    return {name: place for place, name in enumerate(known)}, notes
+    return {name: place for place, name in enumerate(known)}, [COUNTED] if len(known) > 1 else []
 
 
 def _natural(name: int | str) -> list[tuple[int, int, str]]:
