@@ -299,7 +299,7 @@ REFUSED = {
     "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
     "no fps": ({"fps": None}, r"fps: is missing"),
     "a misspelt key": ({"scores": finite}, r"scores: is not known; a poses file may hold version, skeleton, .*score"),
-    "an unknown skeleton": ({"skeleton": "coco18"}, r"coco18: not a known skeleton; known are coco17"),
+    "an unknown skeleton": ({"skeleton": "coco19"}, r"coco19: not a known skeleton; known are coco17"),
     "another order of joints": (
         {"joint_names": COCO17.joints[::-1]},
         r"joint_names: are right_ankle, .*; coco17's are nose, .*in this order",
@@ -519,7 +519,7 @@ BAD_JSON = {
     ),
     "another frame": ({"frame": "z up"}, r"frame: is not ours; it must be 'camera: x right, y down, z forward'"),
     "an unknown key": ({"scores": []}, r"scores: is not known"),
-    "an unknown skeleton": ({"skeleton": "coco18"}, r"coco18: not a known skeleton"),
+    "an unknown skeleton": ({"skeleton": "coco19"}, r"coco19: not a known skeleton"),
     "another order of joints": ({"joint_names": ["nose"]}, r"joint_names: are nose; coco17's are nose, left_eye"),
     "people that are numbers": ({"people": [1, 2]}, r"people: not a list of people"),
     "people that are a number": ({"people": 1}, r"people: not a list of people"),
