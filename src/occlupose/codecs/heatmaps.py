@@ -119,6 +119,27 @@ def subcell_offset(
     return np.divide(log_before - log_after, 2 * curvature, out=offset, where=inside & (curvature < 0))
 
 
+def values_at(
+    maps: Float[np.ndarray, "joint y x"], cells: Float[np.ndarray, "person joint 2"]
+) -> Float[np.ndarray, "person joint"]:
+    """Values of the cells nearest to these positions; arbitrary where a position is NaN."""
+    nearest = np.maximum(np.where(np.isnan(cells), 0, cells + 0.5), 0).astype(int)
+    height, width = maps.shape[1:]
+    return maps[np.arange(len(maps)), np.minimum(nearest[..., 1], height - 1), np.minimum(nearest[..., 0], width - 1)]
+
+
+def check_numbers(**maps: np.ndarray) -> None:
+    """Refuses maps that are not numbers.
+
+    Raises:
+        OccluposeError: NaN or infinite values; names the maps.
+    """
+    for name, values in maps.items():
+        flat = values.reshape(-1)
+        if not np.isfinite(flat @ flat):
+            raise OccluposeError(f"{name}: some of these maps are not numbers; check the weights and the image")
+
+
 def _offset_along(
     line: Float[np.ndarray, "*batch cell"], peak: Shaped[np.ndarray, "*batch"]
 ) -> Float[np.ndarray, "*batch"]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from occlupose.codecs.heatmaps import check_numbers, values_at
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
-from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.depth import relative_depths, root_depths
 from occlupose.methods.hupor.grouping import (
     Peaks,
@@ -64,13 +64,10 @@ def decode(maps: DecoderInput, codec: MultiPersonMaps) -> DecodedPeople:
     Raises:
         OccluposeError: maps with NaN or infinite values.
     """
-    for name in ("visible", "heatmaps", "fields", "depths"):
-        values = getattr(maps, name).reshape(-1)
-        if not np.isfinite(values @ values):
-            raise OccluposeError(f"{name}: some of these maps are not numbers; check the weights and the image")
+    check_numbers(visible=maps.visible, heatmaps=maps.heatmaps, fields=maps.fields, depths=maps.depths)
     peaks = find_peaks(maps.heatmaps)
     root = codec.skeleton.index("pelvis")[0]
-    depth = _values_at(maps.depths[:1], peaks[root].xy[:, None])[:, 0]  # the first torso joint is the pelvis
+    depth = values_at(maps.depths[:1], peaks[root].xy[:, None])[:, 0]  # the first torso joint is the pelvis
     candidates = find_limb_candidates(peaks, maps.fields, codec)
     first = assign_peaks(peaks, candidates, depth, codec)
     people = _build_people(first, peaks, maps, codec)
@@ -89,8 +86,8 @@ def _build_people(
     present = assignment >= 0
     scores = [np.append(of_joint.score, 0)[rows] for of_joint, rows in zip(peaks, assignment.T, strict=True)]
     score = np.stack(scores, -1)
-    visibility = np.where(present, _values_at(maps.visible, xy), 0)
-    torso_depth = to_metres(_values_at(maps.depths, xy[:, torso]), maps.metres_per_pixel)
+    visibility = np.where(present, values_at(maps.visible, xy), 0)
+    torso_depth = to_metres(values_at(maps.depths, xy[:, torso]), maps.metres_per_pixel)
     torso_depth = np.where(present[:, torso], torso_depth, np.nan)
     relative = relative_depths(limb_depths, codec)
     root = root_depths(torso_depth, visibility[:, torso], relative, codec)
@@ -98,12 +95,3 @@ def _build_people(
     state = np.where(2 * visibility >= score, VISIBLE, OCCLUDED)
     state = np.where(present, state, ABSENT).astype(np.uint8)
     return DecodedPeople(codec.to_pixels(xy), z, score, state)
-
-
-def _values_at(
-    maps: Float[np.ndarray, "joint y x"], cells: Float[np.ndarray, "person joint 2"]
-) -> Float[np.ndarray, "person joint"]:
-    """Values of the cells nearest to these positions; arbitrary where a position is NaN."""
-    nearest = np.maximum(np.where(np.isnan(cells), 0, cells + 0.5), 0).astype(int)
-    height, width = maps.shape[1:]
-    return maps[np.arange(len(maps)), np.minimum(nearest[..., 1], height - 1), np.minimum(nearest[..., 0], width - 1)]

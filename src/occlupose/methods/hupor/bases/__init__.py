@@ -1,0 +1,1 @@
+"""DSED behind other bottom-up networks, in 2D (HUPOR, arXiv 2208.00090, supplement 1.2 and 1.3)."""

@@ -1,0 +1,89 @@
+import math
+
+import pytest
+import torch
+
+from occlupose.methods.hupor.bases.losses import tag_losses
+
+
+def laid_out(rows, joints=3):
+    """Maps in which each person's joints have these tags, one person a column of cells; NaN is a joint of unknown
+    place.
+    """
+    people = max(map(len, rows))
+    tags = torch.full((len(rows), joints, joints, people), 9.0)
+    cells = torch.zeros(len(rows), people, joints, dtype=torch.long)
+    known = torch.zeros(len(rows), people, joints, dtype=torch.bool)
+    for image, persons in enumerate(rows):
+        for person, values in enumerate(persons):
+            for joint, value in enumerate(values):
+                if not math.isnan(value):
+                    tags[image, joint, joint, person] = value
+                    cells[image, person, joint] = joint * people + person
+                    known[image, person, joint] = True
+    return tags.requires_grad_(), cells, known
+
+
+def slow_losses(rows):
+    """The equation, term by term."""
+    pulls = []
+    pushes = []
+    for persons in rows:
+        persons = [[value for value in person if not math.isnan(value)] for person in persons]
+        persons = [person for person in persons if person]
+        means = [sum(person) / len(person) for person in persons]
+        spreads = [
+            sum((value - mean) ** 2 for value in person) / len(person)
+            for person, mean in zip(persons, means, strict=True)
+        ]
+        pulls.append(sum(spreads) / max(len(persons), 1))
+        pairs = [(one, other) for one in range(len(means)) for other in range(len(means)) if one != other]
+        pushes.append(
+            sum(math.exp(-((means[one] - means[other]) ** 2)) for one, other in pairs) / max(len(persons), 1) ** 2
+        )
+    return sum(pulls) / len(rows), sum(pushes) / len(rows)
+
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[[1.0, 2.0, 3.0]]],
+        [[[0.0, 0.5, -0.5], [1.0, 1.0, NAN]]],
+        [[[0.3, NAN, 0.1], [0.2, 0.9, NAN], [NAN, NAN, NAN]], [[2.0, 2.5, NAN], [-1.0, NAN, NAN]]],
+        [[[NAN, NAN, NAN]], [[1.0, 0.0, NAN]]],
+    ],
+)
+def test_pull_and_push_are_the_equation(rows):
+    pull, push = tag_losses(*laid_out(rows))
+    expected = slow_losses(rows)
+    assert (pull.item(), push.item()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_people_are_pulled_together_and_pushed_apart():
+    """By gradient: each joint towards its person's mean, each person's mean away from the other."""
+    tags, cells, known = laid_out([[[0.0, 0.4, 0.2], [0.5, 0.5, 0.5]]])
+    pull, push = tag_losses(tags, cells, known)
+    (by_pull,) = torch.autograd.grad(pull, tags, retain_graph=True)
+    (by_push,) = torch.autograd.grad(push, tags)
+    assert by_pull[0, 0, 0, 0] < 0 < by_pull[0, 1, 1, 0]
+    assert not by_pull[0, :, :, 1].any()
+    assert (by_push[0, [0, 1, 2], [0, 1, 2], 0] > 0).all() and (by_push[0, [0, 1, 2], [0, 1, 2], 1] < 0).all()
+
+
+def test_only_cells_of_known_joints_have_a_gradient():
+    tags, cells, known = laid_out([[[0.0, NAN, 0.2], [0.5, 0.6, NAN]]])
+    sum(tag_losses(tags, cells, known)).backward()
+    assert tags.grad.count_nonzero() == 4
+
+
+def test_far_apart_and_of_one_tag_there_is_no_loss():
+    pull, push = tag_losses(*laid_out([[[5.0, 5.0, 5.0], [-5.0, -5.0, NAN]]]))
+    assert pull.item() == 0 and push.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_nobody():
+    pull, push = tag_losses(*laid_out([[[NAN, NAN, NAN], [NAN, NAN, NAN]]]))
+    assert pull.item() == 0 and push.item() == 0
