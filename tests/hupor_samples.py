@@ -4,17 +4,19 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import torch
 
 from hupor_maps import FOCAL, project, random_people
 from occlupose.cameras import Camera
 from occlupose.codecs.multi_person import MultiPersonMaps
-from occlupose.datasets.augmentation import BottomUpAugmentation
+from occlupose.datasets.augmentation import BottomUpAugmentation, make_bottomup_batch
 from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.media import write_image
 from occlupose.methods.hupor.network import HUPORDesign
 from occlupose.methods.hupor.recipe import HUPORRecipe
-from occlupose.networks.mspn import StageSize
+from occlupose.methods.hupor.sampler import BottomUpSampler
+from occlupose.networks.mspn import LEVELS, StageSize
 from occlupose.skeletons import MPI15
 
 SPACE = MultiPersonMaps(256, 160)
@@ -74,3 +76,24 @@ def write_samples(folder, kinds=(sample_with_depth, sample_with_depth, sample_wi
 def recipe_with_design(**design):
     """TINY with another design."""
     return replace(TINY, design=replace(DESIGN, **design))
+
+
+def make_batch(given, with_images=True, design=DESIGN):
+    """The samples in network inputs, not augmented."""
+    images = [draw_image(each) for each in given] if with_images else None
+    return make_bottomup_batch(given, images, design.letterbox)
+
+
+def channel_leaves(count, channels, stages=2):
+    """Random maps of every stage and level, as a network's output that has a gradient."""
+    random = torch.Generator().manual_seed(0)
+    return [
+        [torch.randn(count, channels, 16, 16, generator=random).requires_grad_() for _ in range(LEVELS)]
+        for _ in range(stages)
+    ]
+
+
+def make_sampler(samples, recipe, **options):
+    """A sampler as the recipe has it."""
+    share = {"no_depth_fraction": recipe.no_depth_fraction}
+    return BottomUpSampler(samples, recipe.design.letterbox, recipe.augmentation, recipe.batch, **share, **options)

@@ -12,12 +12,15 @@ from occlupose.codecs.multi_person import (
     MultiPersonMaps,
     PeopleBatch,
     TargetMaps,
+    limb_mask,
     limb_radius,
+    limb_tree,
+    maps_in_2d,
     normalise_depth,
     to_metres,
 )
 from occlupose.errors import OccluposeError
-from occlupose.skeletons import COCO17, MPI15
+from occlupose.skeletons import COCO17, CROWDPOSE14, MPI15
 
 MAPS = MultiPersonMaps(256, 160)
 PARTS = ("visible", "hidden", "all")
@@ -233,3 +236,91 @@ def test_impossible_values_are_refused():
         MultiPersonMaps(830, 512)
     with pytest.raises(OccluposeError, match="pelvis: not a joint of coco17"):
         MultiPersonMaps(skeleton=COCO17)
+
+
+# ------------------------------------------------------------------------------------- without depth
+
+
+def flat(seed, skeleton, people=3, size=(128, 96)):
+    """People in 2D with these joints anywhere in the input, without depth."""
+    random = np.random.default_rng(seed)
+    xy = random.uniform(0, np.array(size) - 1, (1, people, len(skeleton), 2)).astype(np.float32)
+    state = random.integers(0, 3, (1, people, len(skeleton))).astype(np.uint8)
+    unknown = torch.full((1, people, len(skeleton)), torch.nan)
+    return PeopleBatch(torch.from_numpy(xy), unknown, torch.from_numpy(state), torch.tensor([torch.nan]))
+
+
+@pytest.mark.parametrize(("skeleton", "limbs"), [(COCO17, 16), (CROWDPOSE14, 13)], ids=["coco17", "crowdpose14"])
+def test_limbs_of_2d_maps_are_a_tree(skeleton, limbs):
+    tree = limb_tree(skeleton)
+    assert len(tree) == limbs == len(skeleton) - 1 and set(tree) <= set(skeleton.limbs)
+    reached = {tree[0][0]}
+    for _ in tree:
+        reached |= {joint for limb in tree if reached & {*limb} for joint in limb}
+    assert reached == {*skeleton.joints}
+    partner = {joint: skeleton.joints[other] for joint, other in zip(skeleton.joints, skeleton.mirror, strict=True)}
+    assert {frozenset(map(partner.get, limb)) for limb in tree} == {frozenset(limb) for limb in tree}
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, CROWDPOSE14], ids=lambda skeleton: skeleton.name)
+@pytest.mark.parametrize("subset", PARTS)
+def test_fields_in_2d_cell_by_cell(skeleton, subset):
+    """Against their definition: the mean direction of the limbs that cover a cell."""
+    codec = maps_in_2d(skeleton, 128, 96)
+    given = flat(1, skeleton)
+    fields = codec.fields(given, subset, 2)
+    assert fields.shape == (1, len(skeleton) - 1, 2, 24, 32)
+    chosen = limb_mask(given.state, *codec.limbs, subset)[0]
+    expected = np.zeros((len(skeleton) - 1, 2, 24, 32))
+    count = np.zeros((len(skeleton) - 1, 24, 32))
+    cells = (given.xy[0].numpy().astype(float) + 0.5) / 4 - 0.5
+    radius = limb_radius(2)
+    for limb, (source, target) in enumerate(zip(*codec.limbs, strict=True)):
+        for person in np.flatnonzero(chosen[:, limb].numpy()):
+            start = cells[person, source]
+            way = cells[person, target] - start
+            length = np.hypot(*way)
+            if length < 1:
+                continue
+            low = np.minimum(start, start + way) - radius
+            high = np.maximum(start, start + way) + radius
+            for y in range(24):
+                for x in range(32):
+                    aside = ((y - start[1]) * way[0] - (x - start[0]) * way[1]) / length
+                    if (low <= (x, y)).all() and (high >= (x, y)).all() and abs(aside) < radius:
+                        expected[limb, :, y, x] += way / length
+                        count[limb, y, x] += 1
+    np.testing.assert_allclose(fields[0], expected / np.maximum(count, 1)[:, None], atol=1e-5)
+    made_once = TargetMaps(codec, given)
+    torch.testing.assert_close(made_once.fields(subset, 2), fields)
+
+
+def test_fields_in_2d_are_those_in_3d_without_their_depth():
+    given = some(0)
+    limbs = limb_tree(MPI15)
+    assert limbs == MPI15.limbs
+    with_depth = MAPS.fields(given, "all", 3)
+    without = maps_in_2d(MPI15, 256, 160).fields(given, "all", 3)
+    assert torch.equal(without, with_depth[:, :, :2])
+
+
+@pytest.mark.parametrize("subset", PARTS)
+def test_cells_of_joints(subset):
+    """Where the heatmap of a joint alone is highest; joints of other states or outside are left out."""
+    codec = maps_in_2d(COCO17, 128, 96)
+    given = flat(2, COCO17, people=1)
+    given.xy[0, 0, 3] = torch.tensor([140.0, 20.0])
+    given.xy[0, 0, 4] = torch.nan
+    cells, inside = codec.joint_cells(given, subset)
+    states = {"visible": (2,), "hidden": (1,), "all": (1, 2)}[subset]
+    wanted = torch.isin(given.state, torch.tensor(states))
+    wanted[0, 0, [3, 4]] = False
+    assert torch.equal(inside, wanted)
+    highest = codec.heatmaps(given, subset, 4).flatten(2).argmax(-1)
+    assert torch.equal(cells[inside], highest[0][inside[0, 0]]) and not cells[~inside].any()
+
+
+def test_depth_needs_torso_joints_and_2d_does_not():
+    assert maps_in_2d(COCO17, 64, 64).components == 2
+    with pytest.raises(OccluposeError, match="pelvis: not a joint of coco17"):
+        MultiPersonMaps(64, 64, skeleton=COCO17)

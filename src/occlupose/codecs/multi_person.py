@@ -1,5 +1,5 @@
 """Maps of all people in an image: heatmaps, three-dimensional part affinity fields, depths of torso joints (HUPOR,
-arXiv 2208.00090).
+arXiv 2208.00090). Behind networks for 2D keypoints (supplement 1.2, 1.3) fields are two-dimensional.
 
 The image is fitted into an input of fixed size. Cells of the maps are `stride` px wide; cell i lies at pixel `stride (i
 + 0.5) - 0.5`, with pixel centres at integers. Networks learn the maps from coarse to fine: the first targets have wide
@@ -63,23 +63,28 @@ class MultiPersonMaps:
     Attributes:
         width, height: of the input, px.
         stride: pixels of a cell.
-        skeleton: of the joints; each of its limbs has a field, from the first joint to the second.
+        skeleton: of the joints.
+        field_limbs: limbs with a field, from the first joint to the second; None: all of the skeleton.
+        depth: whether fields have depth as a third component, and torso joints depth maps.
 
     Raises:
-        OccluposeError: sides that are not multiples of the stride; a skeleton without the torso joints.
+        OccluposeError: sides that are not multiples of the stride; depth for a skeleton without the torso joints.
     """
 
     width: int = 832
     height: int = 512
     stride: int = 4
     skeleton: Skeleton = MPI15
+    field_limbs: tuple[tuple[str, str], ...] | None = None
+    depth: bool = True
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.width % self.stride or self.height % self.stride or min(self.width, self.height) < 1:
             raise OccluposeError(
                 f"input {self.width} x {self.height}: its sides must be multiples of the stride, {self.stride}"
             )
-        self.skeleton.index(*TORSO)
+        if self.depth:
+            self.skeleton.index(*TORSO)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -88,9 +93,15 @@ class MultiPersonMaps:
 
     @cached_property
     def limbs(self) -> tuple[list[int], list[int]]:
-        """First and second joint of every limb."""
-        ends = [self.skeleton.index(*limb) for limb in self.skeleton.limbs]
+        """First and second joint of every limb with a field."""
+        limbs = self.skeleton.limbs if self.field_limbs is None else self.field_limbs
+        ends = [self.skeleton.index(*limb) for limb in limbs]
         return [source for source, _ in ends], [target for _, target in ends]
+
+    @property
+    def components(self) -> int:
+        """Components of a field: x, y and maybe depth."""
+        return 3 if self.depth else 2
 
     def heatmaps(self, people: PeopleBatch, subset: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
         """A Gaussian of height 1 at every joint, truncated to its kernel; the maximum where several overlap.
@@ -112,9 +123,9 @@ class MultiPersonMaps:
             maps = torch.maximum(maps, down[..., :, None] * across[..., None, :])
         return maps
 
-    def fields(self, people: PeopleBatch, subset: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
+    def fields(self, people: PeopleBatch, subset: JointSubset, level: int) -> Float[Tensor, "batch limb component y x"]:
         """The vector of every limb from its first joint to its second: its direction in the image with length 1, and
-        its depth, m.
+        its depth, m, if the maps have depth.
 
         A limb covers the cells within its radius of its line and of the bounding box of its joints. Where several limbs
         overlap, the field is their mean; unknown depths are 0 in it.
@@ -127,7 +138,7 @@ class MultiPersonMaps:
 
     def sum_fields(
         self, people: PeopleBatch, subset: JointSubset, radius: float
-    ) -> tuple[Float[Tensor, "batch limb 3 y x"], Float[Tensor, "batch limb y x"]]:
+    ) -> tuple[Float[Tensor, "batch limb component y x"], Float[Tensor, "batch limb y x"]]:
         """The sum of the vectors of all limbs, and the number of limbs in each cell."""
         sources, targets = self.limbs
         chosen = limb_mask(people.state, sources, targets, subset)
@@ -136,14 +147,16 @@ class MultiPersonMaps:
         length = vector.norm(dim=-1)
         chosen = chosen & (length >= 1)
         unit = vector / length.clamp_min(1)[..., None]
-        depth = torch.nan_to_num(people.z[:, :, targets] - people.z[:, :, sources])
-        value = torch.cat([unit, depth[..., None]], -1)
+        value = unit
+        if self.depth:
+            depth = torch.nan_to_num(people.z[:, :, targets] - people.z[:, :, sources])
+            value = torch.cat([unit, depth[..., None]], -1)
         low = torch.minimum(cells[:, :, sources], cells[:, :, targets]) - radius
         high = torch.maximum(cells[:, :, sources], cells[:, :, targets]) + radius
         height, width = self.shape
         x = torch.arange(width, dtype=cells.dtype, device=cells.device)
         y = torch.arange(height, dtype=cells.dtype, device=cells.device)
-        total = cells.new_zeros(*chosen.shape[::2], 3, *self.shape)
+        total = cells.new_zeros(*chosen.shape[::2], self.components, *self.shape)
         count = cells.new_zeros(*chosen.shape[::2], *self.shape)
         for person in range(chosen.shape[1]):
             rows, limbs = chosen[:, person].nonzero(as_tuple=True)
@@ -170,13 +183,20 @@ class MultiPersonMaps:
             Index of each joint's cell, row by row; and its depth as `normalise_depth`, NaN where there is no target.
         """
         torso = self.skeleton.index(*TORSO)
-        xy = people.xy[:, :, torso]
-        z = people.z[:, :, torso]
-        cells = torch.floor(torch.nan_to_num(self._to_cells(xy), nan=-1.0) + 0.5).long()
+        cells, inside = self.joint_cells(people, subset)
+        depth = normalise_depth(people.z[:, :, torso], people.metres_per_pixel[:, None, None])
+        return cells[:, :, torso], torch.where(inside[:, :, torso], depth, torch.nan)
+
+    def joint_cells(
+        self, people: PeopleBatch, subset: JointSubset
+    ) -> tuple[Int[Tensor, "batch person joint"], Bool[Tensor, "batch person joint"]]:
+        """Index of each joint's cell, row by row, 0 for joints that are not in the maps or not in the subset; and which
+        are.
+        """
+        cells = torch.floor(torch.nan_to_num(self._to_cells(people.xy), nan=-1.0) + 0.5).long()
         size = torch.tensor(self.shape[::-1], device=cells.device)
-        inside = ((cells >= 0) & (cells < size)).all(-1) & joint_mask(people.state[:, :, torso], subset)
-        index = torch.where(inside, cells[..., 1] * self.shape[1] + cells[..., 0], 0)
-        return index, torch.where(inside, normalise_depth(z, people.metres_per_pixel[:, None, None]), torch.nan)
+        inside = ((cells >= 0) & (cells < size)).all(-1) & joint_mask(people.state, subset)
+        return torch.where(inside, cells[..., 1] * self.shape[1] + cells[..., 0], 0), inside
 
     def to_pixels(self, cells: A) -> A:
         """Pixels of the input; tensors or arrays."""
@@ -210,7 +230,7 @@ class TargetMaps:
             self._heatmaps[subset, level] = maps
         return self._heatmaps[subset, level]
 
-    def fields(self, subset: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
+    def fields(self, subset: JointSubset, level: int) -> Float[Tensor, "batch limb component y x"]:
         """As `MultiPersonMaps.fields`."""
         total, count = self._sums(subset, limb_radius(level))
         return total / count.clamp_min(1)[:, :, None]
@@ -226,6 +246,24 @@ class TargetMaps:
                 total, count = self.codec.sum_fields(self.people, subset, radius)
             self._field_sums[subset, radius] = total, count
         return self._field_sums[subset, radius]
+
+
+def limb_tree(skeleton: Skeleton) -> tuple[tuple[str, str], ...]:
+    """The limbs of a skeleton without those between a joint and its partner on the other side. For coco17 and
+    crowdpose14 these are the 16 and 13 limbs of a tree, in which a hidden joint has one way to the others (ours; the
+    paper does not name its limbs).
+    """
+    partner = dict(zip(skeleton.joints, (skeleton.joints[index] for index in skeleton.mirror), strict=True))
+    return tuple(limb for limb in skeleton.limbs if partner[limb[0]] != limb[1])
+
+
+def maps_in_2d(skeleton: Skeleton, width: int, height: int, stride: int = 4) -> MultiPersonMaps:
+    """The codec of maps without depth: heatmaps, and fields of the skeleton's `limb_tree`.
+
+    Raises:
+        OccluposeError: sides that are not multiples of the stride.
+    """
+    return MultiPersonMaps(width, height, stride, skeleton, limb_tree(skeleton), depth=False)
 
 
 def _gaussian(

@@ -3,8 +3,8 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from hupor_maps import FOCAL, exact_maps, project, random_person
-from occlupose.codecs.multi_person import MultiPersonMaps
+from hupor_maps import FOCAL, exact_maps, people_batch, project, random_people, random_person
+from occlupose.codecs.multi_person import MultiPersonMaps, maps_in_2d
 from occlupose.methods.hupor.decode import decode
 from occlupose.methods.hupor.grouping import (
     Peaks,
@@ -85,6 +85,25 @@ def test_a_limb_scores_where_nearly_all_of_it_agrees():
     assert score(way, one, other) == -1
     assert score(way, other, one) == -1  # against it
     assert score(np.zeros((2, 128, 208)), one, (5.5, 10.5)) == 0.1
+
+
+@pytest.mark.parametrize("subset", ["visible", "hidden", "all"])
+def test_fields_in_2d_lead_from_joint_to_joint(subset):
+    """Of one person each limb of the subset scores 1, as in 3D, and all others -1."""
+    codec = maps_in_2d(MPI15, 256, 160)
+    random = np.random.default_rng(3)
+    people = random_people(random, 1, MAPS)
+    states = random.integers(1, 3, (1, 15)).astype(np.uint8)
+    given = people_batch(people, states, MAPS)
+    sources, targets = codec.limbs
+    visible = (states[0, sources] == VISIBLE) & (states[0, targets] == VISIBLE)
+    expected = {"visible": visible, "hidden": ~visible, "all": np.ones(14, bool)}[subset]
+    cells = (project(people, MAPS)[0] + 0.5) / 4 - 0.5
+    limbs = np.arange(14)
+    for maps in (codec, MAPS):
+        fields = maps.fields(given, subset, 4)[0].numpy()
+        scores = score_limbs(fields, limbs, cells[sources], cells[targets])
+        np.testing.assert_allclose(scores, np.where(expected, 1, -1), atol=1e-5)
 
 
 def test_the_nearer_person_gets_a_contested_joint():

@@ -6,6 +6,7 @@ from occlupose.methods.hupor.losses import (
     LIMB_DEPTHS,
     TORSO_DEPTHS,
     VECTORS,
+    WEIGHT,
     AnnotationMask,
     PoseMaps,
     channel_loss,
@@ -55,7 +56,27 @@ def test_cells_in_which_there_is_something_may_count_more_often():
     plain = maps_loss(output, truth, everything(1), finest=False)
     more = maps_loss(output, truth, everything(1), finest=False, foreground_weight=3.0)
     extra = HEATMAPS * 2 * 0.5 * 0.5**2 / 60 + VECTORS * 2 * (1 + 4) / (28 * 4) + LIMB_DEPTHS * 2 * 4 / (14 * 4)
+    extra *= WEIGHT
     assert (more - plain).item() == pytest.approx(extra, rel=1e-4)
+
+
+def test_maps_in_2d_have_no_depths_to_lose():
+    """The rest of the loss is the same."""
+    output = PoseMaps(random(2, 15, 6, 8, seed=0), random(2, 14, 3, 6, 8, seed=2))
+    truth = PoseMaps(random(2, 15, 6, 8, seed=1), random(2, 14, 3, 6, 8, seed=3))
+    truth.fields[:, :, 2] = output.fields[:, :, 2]
+    in_2d = [PoseMaps(maps.heatmaps, maps.fields[:, :, :2]) for maps in (output, truth)]
+    for finest in (False, True):
+        loss = maps_loss(output, truth, everything(), finest=finest)
+        assert maps_loss(*in_2d, everything(), finest=finest).item() == pytest.approx(loss.item(), rel=1e-6)
+
+
+def test_the_weight_of_a_subset_of_joints_is_a_factor():
+    output = PoseMaps(random(2, 15, 6, 8, seed=0), random(2, 14, 3, 6, 8, seed=2))
+    truth = PoseMaps(random(2, 15, 6, 8, seed=1), random(2, 14, 3, 6, 8, seed=3))
+    published = maps_loss(output, truth, everything(), finest=True).item()
+    assert maps_loss(output, truth, everything(), finest=True, weight=0.5).item() == pytest.approx(5 * published)
+    assert maps_loss(output, truth, everything(), finest=True, weight=0) == 0
 
 
 def test_what_is_not_annotated_has_no_gradient():
@@ -88,4 +109,4 @@ def test_weights():
     assert [level_weight(level) for level in range(4)] == [1, 0.25, 0.25, 0.25]
     assert [distillation_weight(done) for done in (0, 0.125, 0.25, 1)] == [0, 0.5, 1, 1]
     assert distillation_weight(0.25, 5.0, 0.5) == 2.5
-    assert pytest.approx((6502.5, 1612.9, 50_000)) == (HEATMAPS, VECTORS, LIMB_DEPTHS)
+    assert pytest.approx((6502.5, 1612.9, 50_000)) == (WEIGHT * HEATMAPS, WEIGHT * VECTORS, WEIGHT * LIMB_DEPTHS)

@@ -14,6 +14,8 @@ from occlupose.methods.hupor.network import (
     HUPORDesign,
     HUPORNetwork,
     add_maps,
+    split_channels,
+    stack_channels,
 )
 from occlupose.networks.dsed import DSED, Reasoner
 from occlupose.networks.mspn import LEVELS, StageSize
@@ -139,13 +141,13 @@ def test_the_detector_predicts_maps_and_depths_at_every_stage_and_level():
 def test_channels_are_heatmaps_ways_limb_by_limb_and_depths():
     whole = networks()
     numbers = torch.arange(57.0)[None, :, None, None].expand(1, 57, 16, 16)
-    maps = whole.split_channels(numbers)
+    maps = split_channels(numbers, whole.codec)
     assert maps.heatmaps[0, :, 0, 0].tolist() == list(range(15))
     assert maps.fields[0, :, :2, 0, 0].tolist() == [[15 + 2 * limb, 16 + 2 * limb] for limb in range(14)]
     assert maps.fields[0, :, 2, 0, 0].tolist() == list(range(43, 57))
-    assert torch.equal(whole.stack_channels(maps), numbers)
+    assert torch.equal(stack_channels(maps), numbers)
     given = random_maps()
-    assert same(whole.split_channels(whole.stack_channels(given)), given)
+    assert same(split_channels(stack_channels(given), whole.codec), given)
     heads = {IMAGE_HEAD: numbers[:, :43], LIMB_DEPTH_HEAD: numbers[:, 43:]}
     assert same(whole.maps_of_level(heads), maps)
 
@@ -165,7 +167,7 @@ def test_visible_maps_are_the_mean_of_the_finest_levels_with_depths_of_the_fines
 def test_hidden_maps_are_averaged_in_the_same_way(reasoning):
     whole = networks(reasoning=reasoning, reasoner_stages=2)
     given = random_maps()
-    levels = [whole.split_channels(level) for level in whole.reasoner(whole.stack_channels(given))[-1]]
+    levels = [split_channels(level, whole.codec) for level in whole.reasoner(stack_channels(given))[-1]]
     hidden = whole.hidden_maps(given)
     torch.testing.assert_close(hidden.heatmaps, sum(level.heatmaps for level in levels[:3]) / 3)
     torch.testing.assert_close(hidden.fields[:, :, :2], sum(level.fields[:, :, :2] for level in levels[:3]) / 3)

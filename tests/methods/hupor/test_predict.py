@@ -14,7 +14,14 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.decode import DecodedPeople, decode
 from occlupose.methods.hupor.losses import PoseMaps
-from occlupose.methods.hupor.network import IMAGE_HEAD, LIMB_DEPTH_HEAD, TORSO_DEPTH_HEAD, HUPORDesign, HUPORNetwork
+from occlupose.methods.hupor.network import (
+    IMAGE_HEAD,
+    LIMB_DEPTH_HEAD,
+    TORSO_DEPTH_HEAD,
+    HUPORDesign,
+    HUPORNetwork,
+    stack_channels,
+)
 from occlupose.methods.hupor.predict import MIN_JOINTS, HUPOROutput, HUPORPredictor, load
 from occlupose.methods.hupor.refine import RefineRecipe
 from occlupose.skeletons import MPI15
@@ -116,7 +123,7 @@ def heads_of(networks, maps):
         return torch.from_numpy(values)[None].float()
 
     hidden = maps.heatmaps - maps.visible
-    visible = networks.stack_channels(PoseMaps(tensor(maps.visible), tensor(maps.fields)))
+    visible = stack_channels(PoseMaps(tensor(maps.visible), tensor(maps.fields)))
     level = {IMAGE_HEAD: visible[:, :43], LIMB_DEPTH_HEAD: visible[:, 43:], TORSO_DEPTH_HEAD: tensor(maps.depths)}
     return [[level] * 4], PoseMaps(tensor(hidden), torch.zeros(1, 14, 3, *SPACE.shape))
 

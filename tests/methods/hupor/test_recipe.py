@@ -85,6 +85,12 @@ def test_the_student_is_given_true_maps_as_in_the_paper_and_the_detector_s_too_b
     assert (PUBLISHED.predicted_input_fraction, SMALL.predicted_input_fraction) == (0.0, 0.5)
 
 
+def test_visible_hidden_and_all_weigh_the_same_in_the_paper():
+    """0.1, heatmaps and fields alike."""
+    for recipe in (PUBLISHED, SMALL):
+        assert (recipe.visible_weight, recipe.hidden_weight, recipe.all_weight) == (0.1, 0.1, 0.1)
+
+
 def test_all_cells_count_the_same_in_the_paper():
     assert (PUBLISHED.foreground_weight, SMALL.foreground_weight) == (1.0, 10.0)
 
@@ -110,7 +116,11 @@ def test_all_cells_count_the_same_in_the_paper():
         *(({"distilled_levels": value}, "distilled_levels .*: each must be between 1 and 4") for value in ((0,), (5,))),
         *(({"seed": value}, f"seed {value}: must be 0 or more") for value in (-1, 2**63)),
         *(({"foreground_weight": value}, "foreground_weight .*: must be more than 0") for value in (0, -1, inf, nan)),
-        *(({"distillation_weight": value}, "distillation_weight .*: must be 0 or more") for value in (-1, inf, nan)),
+        *(
+            ({name: value}, f"{name} .*: must be 0 or more")
+            for name in ("distillation_weight", "visible_weight", "hidden_weight", "all_weight")
+            for value in (-1, inf, nan)
+        ),
     ],
 )
 def test_impossible_recipes_are_refused(wrong, message):

@@ -15,35 +15,26 @@ from hupor_samples import (
     SPACE,
     STILL,
     TINY,
-    draw_image,
+    channel_leaves,
+    make_batch,
+    make_sampler,
     recipe_with_design,
     sample_with_depth,
     sample_without_depth,
     write_samples,
 )
 from occlupose.codecs.multi_person import TORSO, TargetMaps
-from occlupose.datasets.augmentation import make_bottomup_batch
-from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, VECTORS, PoseMaps
-from occlupose.methods.hupor.network import IMAGE_HEAD, TORSO_DEPTH_HEAD, HUPORNetwork, add_maps
+from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, VECTORS, WEIGHT, PoseMaps
+from occlupose.methods.hupor.network import IMAGE_HEAD, TORSO_DEPTH_HEAD, HUPORNetwork, add_maps, stack_channels
 from occlupose.methods.hupor.network import LIMB_DEPTH_HEAD as FIELD_DEPTHS
-from occlupose.methods.hupor.train import (
-    TEACHER_KERNEL,
-    HUPORSampler,
-    HUPORTraining,
-    annotation_mask,
-    detection_loss,
-    level_kernels,
-    reasoning_loss,
-    target_maps,
-    train_hupor,
-)
-from occlupose.networks.mspn import LEVELS
+from occlupose.methods.hupor.reasoning import TEACHER_KERNEL, target_maps
+from occlupose.methods.hupor.sampler import BottomUpSampler
+from occlupose.methods.hupor.train import HUPORTraining, detection_loss, train_hupor
 from occlupose.skeletons import MPI15
 from occlupose.training import loop
-from occlupose.training.run import TrainingRun, UnreadableImages
+from occlupose.training.run import TrainingRun
 
 QUICK = replace(TINY, design=SHORT)
 HEAD = MPI15.index("head_top")[0]
@@ -65,15 +56,6 @@ def trained(samples, folder, recipe=QUICK, **options):
     return train_hupor(samples, recipe, TrainingRun(folder, progress=False, **{"say": lambda line: None} | options))
 
 
-def make_batch(given, with_images=True, design=DESIGN):
-    images = [draw_image(each) for each in given] if with_images else None
-    return make_bottomup_batch(given, images, design.letterbox)
-
-
-def draw(samples, recipe=TINY, seed=0, **options):
-    return HUPORSampler(samples, recipe, **options).draw(torch.Generator().manual_seed(seed))
-
-
 def make_training(recipe=TINY, steps=8):
     torch.manual_seed(0)
     return HUPORTraining(HUPORNetwork(recipe.design), recipe, steps)
@@ -86,96 +68,12 @@ def moved(module):
     }
 
 
-# ----------------------------------------------------------------------------------------- batches
-
-
-@pytest.mark.parametrize(("flat", "expected"), [(0.5, 4), (0.25, 2), (0.0, 0), (1.0, 8)])
-def test_a_batch_has_its_share_of_images_without_depth(samples, flat, expected):
-    batch = draw(samples, replace(TINY, batch=8, no_depth_fraction=flat))
-    assert batch.has_depth.tolist() == [True] * (8 - expected) + [False] * expected
-    assert batch.images.shape == (8, 64, 64, 3) and batch.images.dtype == torch.uint8
-    assert torch.equal(batch.people.metres_per_pixel.isfinite(), batch.has_depth)
-
-
-@pytest.mark.parametrize("kind", [True, False])
-def test_with_one_kind_of_image_the_whole_batch_is_of_it(samples, kind):
-    batch = draw([each for each in samples if each.has_depth is kind], replace(TINY, batch=8, no_depth_fraction=0.5))
-    assert batch.has_depth.tolist() == [kind] * 8
-
-
-def test_images_of_a_kind_are_drawn_uniformly(samples):
-    """However many there are of the other one."""
-    sampler = HUPORSampler(samples[:2] + samples[2:3], replace(TINY, batch=400), with_images=False)
-    numbers = sampler._draw_rows(torch.Generator().manual_seed(0))
-    assert np.bincount(numbers[:200], minlength=3)[2] == 0 and set(numbers[200:]) == {2}
-    assert 70 < np.bincount(numbers[:200])[0] < 130
-
-
-def test_the_same_draw_gives_the_same_batch(samples):
-    once = draw(samples, seed=1)
-    again = draw(samples, seed=1, threads=1)
-    other = draw(samples, seed=2)
-    labels = draw(samples, seed=1, with_images=False)
-    assert torch.equal(once.images, again.images) and torch.equal(once.people.xy, again.people.xy)
-    assert not torch.equal(once.images, other.images)
-    assert labels.images is None and torch.equal(labels.people.xy, once.people.xy)
-
-
-def test_unreadable_images_are_skipped_and_named(tmp_path):
-    given = write_samples(tmp_path)
-    bad = given[0].image.path
-    bad.write_bytes(bad.read_bytes()[:100])
-    sampler = HUPORSampler(given, replace(TINY, batch=12))
-    batch = sampler.draw(torch.Generator().manual_seed(0))
-    assert len(batch.images) == 12 and list(sampler.images.reasons) == [str(bad)]
-    assert bad.name in sampler.images.reasons[str(bad)]
-    with pytest.raises(OccluposeError, match=bad.name):
-        draw(given, replace(TINY, batch=12), images=UnreadableImages(strict=True))
-
-
-def test_a_replacement_of_an_unreadable_image_has_its_own_people(tmp_path):
-    given = write_samples(tmp_path, (sample_with_depth, sample_with_depth))
-    given[0].image.path.write_bytes(b"no image")
-    batch = draw(given, replace(TINY, augmentation=STILL))
-    alone = make_batch(given[1:])
-    for number in range(4):
-        assert torch.equal(batch.people.state[number], alone.people.state[0])
-        assert torch.equal(batch.images[number], batch.images[0])
-
-
-def test_unreadable_images_are_replaced_by_others_of_their_kind(tmp_path):
-    """So that each kind keeps its share of a batch."""
-    given = write_samples(tmp_path)
-    for number in (1, 3):  # the last of each kind
-        given[number].image.path.write_bytes(b"no image")
-    sampler = HUPORSampler(given, replace(TINY, batch=8))
-    for seed in range(3):
-        assert sampler.draw(torch.Generator().manual_seed(seed)).has_depth.tolist() == [True] * 4 + [False] * 4
-    assert len(sampler.images.reasons) == 2
-
-
-@pytest.mark.parametrize(("kind", "word"), [(sample_with_depth, "with"), (sample_without_depth, "without")])
-def test_training_stops_when_no_image_of_a_kind_can_be_read(tmp_path, kind, word):
-    given = write_samples(
-        tmp_path, (kind, kind, sample_without_depth if kind is sample_with_depth else sample_with_depth)
-    )
-    for each in given[:2]:
-        each.image.path.write_bytes(b"no image")
-    with pytest.raises(OccluposeError, match=f"nor can any other image {word} depth; give the dataset's own"):
-        draw(given)
-
-
 # ------------------------------------------------------------------------------------------ losses
-
-
-def test_kernels_go_from_coarse_to_fine_and_are_finer_in_the_last_stage():
-    """11, 9, 7, 5 cells from the coarsest level to the finest; 15, 11, 9, 7 in stages before."""
-    assert level_kernels(True) == [4, 3, 2, 1] and level_kernels(False) == [3, 2, 1, 0]
 
 
 def heads_of(networks, maps, depths):
     """A level's heads that say these maps."""
-    channels = networks.stack_channels(maps)
+    channels = stack_channels(maps)
     return {
         IMAGE_HEAD: channels[:, :43].clone(),
         FIELD_DEPTHS: channels[:, 43:].clone(),
@@ -204,7 +102,7 @@ def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_publ
     networks = make_training().networks
     batch = make_batch([sample_with_depth(0, people=1), sample_with_depth(1, people=1)])
     found, truth = perfect(networks, batch)
-    terms = detection_loss(networks, found, batch, truth)
+    terms = detection_loss(networks, found, batch, truth, TINY)
     assert terms["visible"].item() == pytest.approx(0, abs=1e-6) and terms["torso"].item() == pytest.approx(0, abs=1e-5)
     factors = {IMAGE_HEAD: (5, HEATMAPS, 8, 15), FIELD_DEPTHS: (3, LIMB_DEPTHS, 8, 14)}
     for stage, level, head, limb in (
@@ -216,42 +114,15 @@ def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_publ
         found, _ = perfect(networks, batch)
         channel, factor, hardest, count = (15 + 9, VECTORS, 16, 28) if limb else factors[head]
         found[stage][level][head][0, channel] += 0.1
-        expected = (1 if level == 0 else 0.25) * factor * 0.01 / (2 * (hardest if level == 0 else count))
-        assert detection_loss(networks, found, batch, truth)["visible"].item() == pytest.approx(expected, rel=1e-3)
+        expected = (1 if level == 0 else 0.25) * WEIGHT * factor * 0.01 / (2 * (hardest if level == 0 else count))
+        assert detection_loss(networks, found, batch, truth, TINY)["visible"].item() == pytest.approx(
+            expected, rel=1e-3
+        )
     found, _ = perfect(networks, batch)
     found[0][1][TORSO_DEPTH_HEAD] += 0.1
-    assert detection_loss(networks, found, batch, truth)["torso"].item() == pytest.approx(
+    assert detection_loss(networks, found, batch, truth, TINY)["torso"].item() == pytest.approx(
         0.25 * TORSO_DEPTHS * 0.1, rel=1e-3
     )
-
-
-def test_a_reasoner_without_mistakes_has_no_loss():
-    """Visible and hidden maps add up exactly to all, at every level."""
-    networks = make_training().networks
-    batch = make_batch([sample_with_depth(3, people=1), sample_with_depth(4, people=1)])
-    truth = TargetMaps(networks.codec, batch.people)
-    output = [
-        [networks.stack_channels(target_maps(truth, "hidden", kernel)).clone() for kernel in stage]
-        for stage in ([3, 2, 1, 0], [4, 3, 2, 1])
-    ]
-    assert output[0][0].any()
-    terms = reasoning_loss(networks, output, batch, truth)
-    assert terms.keys() == {"hidden", "all"} and all(
-        term.item() == pytest.approx(0, abs=1e-6) for term in terms.values()
-    )
-    output[1][1][0, 5] += 0.1  # a heatmap counts in what is hidden, and as much in everything
-    for term in reasoning_loss(networks, output, batch, truth).values():
-        assert term.item() == pytest.approx(0.25 * HEATMAPS * 0.01 / (2 * 15), rel=1e-3)
-    alone = reasoning_loss(networks, output, batch, truth, target_set="all")
-    assert alone["hidden"] == 0 and alone["all"] == reasoning_loss(networks, output, batch, truth)["all"]
-
-
-def leaves(count, channels, stages=2):
-    random = torch.Generator().manual_seed(0)
-    return [
-        [torch.randn(count, channels, 16, 16, generator=random).requires_grad_() for _ in range(LEVELS)]
-        for _ in range(stages)
-    ]
 
 
 def test_joints_that_coco_lacks_have_no_gradient_in_the_detector():
@@ -260,14 +131,14 @@ def test_joints_that_coco_lacks_have_no_gradient_in_the_detector():
     """
     networks = make_training().networks
     batch = make_batch([sample_with_depth(0), sample_without_depth(0)])
-    flats = leaves(2, 43)
-    fields = leaves(2, 14)
-    depths = leaves(2, 7)
+    flats = channel_leaves(2, 43)
+    fields = channel_leaves(2, 14)
+    depths = channel_leaves(2, 7)
     found = [
         [{IMAGE_HEAD: a, FIELD_DEPTHS: b, TORSO_DEPTH_HEAD: c} for a, b, c in zip(*stage, strict=True)]
         for stage in zip(flats, fields, depths, strict=True)
     ]
-    sum(detection_loss(networks, found, batch, TargetMaps(networks.codec, batch.people)).values()).backward()
+    sum(detection_loss(networks, found, batch, TargetMaps(networks.codec, batch.people), TINY).values()).backward()
     unsaid = {HEAD, 15, 16}  # and the x and y of the first limb, from neck to head
     assert MPI15.limbs[0] == ("neck", "head_top")
     seen = [bool((each.state[:, MPI15.index(*TORSO)] == 2).any()) for each in (sample_with_depth(0),)]
@@ -283,46 +154,6 @@ def test_joints_that_coco_lacks_have_no_gradient_in_the_detector():
                 assert not without[list(unsaid)].any() and without.sum() == 8 + 16
             assert level[FIELD_DEPTHS].grad[0].any() and not level[FIELD_DEPTHS].grad[1].any()
             assert level[TORSO_DEPTH_HEAD].grad[0].any() and not level[TORSO_DEPTH_HEAD].grad[1].any()
-
-
-def test_joints_that_coco_lacks_have_no_gradient_in_the_reasoner():
-    networks = make_training().networks
-    batch = make_batch([sample_with_depth(0), sample_without_depth(0)], with_images=False)
-    output = leaves(2, 57)
-    sum(reasoning_loss(networks, output, batch, TargetMaps(networks.codec, batch.people)).values()).backward()
-    for stage in output:
-        for number, level in enumerate(stage):
-            with_depth = level.grad[0].flatten(1).any(1)
-            without = level.grad[1].flatten(1).any(1)
-            unsaid = [HEAD, 15, 16, *range(43, 57)]
-            assert not without[unsaid].any()
-            if number:
-                assert with_depth.all() and without.sum() == 57 - len(unsaid)
-
-
-def test_limb_depths_are_trained_where_they_are_known_for_all_people():
-    """Of one of two people an elbow's is not: both limbs at it are not learnt in that image, nor is anything else
-    lost.
-    """
-    given = sample_with_depth(0)
-    one = all_visible(given)
-    elbow = MPI15.index("left_elbow")[0]
-    one.xyz[1, elbow] = np.nan
-    known = annotation_mask(make_training().networks.codec, make_batch([one, all_visible(given)], with_images=False))
-    assert known.heatmaps.bool().all() and known.vectors.bool().all() and known.limb_depths[1].bool().all()
-    missing = [MPI15.limbs[limb] for limb in (known.limb_depths[0] == 0).nonzero().flatten()]
-    assert missing == [limb for limb in MPI15.limbs if "left_elbow" in limb]
-    one.state[1, elbow] = 0  # nobody asks after the depth of what is not there
-    assert (
-        annotation_mask(make_training().networks.codec, make_batch([one], with_images=False)).limb_depths.bool().all()
-    )
-
-
-def all_visible(given):
-    """The same, every joint visible."""
-    xy = np.where(np.isfinite(given.xy), given.xy, 100.0)
-    z = np.where(np.isfinite(given.z), given.z, 4.0)
-    return make_mpi15_sample(None, given.size, xy, z, np.full(given.state.shape, 2, np.uint8), camera=given.camera)
 
 
 # ------------------------------------------------------------------------------------ what learns when
@@ -375,7 +206,7 @@ def test_the_detector_trains_alone_at_first(samples, tmp_path):
         states.append({name: value.clone() for name, value in training.networks.state_dict().items()})
         return model(batch)
 
-    sampler = HUPORSampler(samples, recipe)
+    sampler = make_sampler(samples, recipe)
     loop.train(training, sampler.draw, loss, replace(recipe.optimisation(4), save_every=8), tmp_path, progress=False)
     reasoner = [name for name in states[0] if name.startswith("reasoner.")]
     assert len(states) == 8
@@ -446,16 +277,16 @@ def test_the_input_of_the_teacher(samples, monkeypatch, teacher_input):
     training(given)
     truth = TargetMaps(training.networks.codec, given.people)
     assert TEACHER_KERNEL == 3
-    assert torch.equal(noted[0][1], training.networks.stack_channels(target_maps(truth, teacher_input, 3)))
+    assert torch.equal(noted[0][1], stack_channels(target_maps(truth, teacher_input, 3)))
     other = target_maps(truth, "all" if teacher_input == "hidden" else "hidden", 3)
-    assert not torch.equal(noted[0][1], training.networks.stack_channels(other))
+    assert not torch.equal(noted[0][1], stack_channels(other))
 
 
 def source(training, given, truth, detected):
     """The student's input for each image: the kernel of true visible maps, or "detector"."""
-    candidates = {
-        kernel: training.networks.stack_channels(target_maps(truth, "visible", kernel)) for kernel in range(5)
-    } | {"detector": detected}
+    candidates = {kernel: stack_channels(target_maps(truth, "visible", kernel)) for kernel in range(5)} | {
+        "detector": detected
+    }
     return [
         next((name for name, maps in candidates.items() if torch.allclose(row, maps[number], atol=1e-6)), None)
         for number, row in enumerate(given)
@@ -469,9 +300,7 @@ def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(
     given = make_batch(samples)
     truth = TargetMaps(training.networks.codec, given.people)
     with torch.no_grad():
-        detected = training.networks.stack_channels(
-            training.networks.visible_maps(training.networks.detect(given.images))
-        )
+        detected = stack_channels(training.networks.visible_maps(training.networks.detect(given.images)))
     sources = []
     for _ in range(20):
         training(given)
@@ -519,7 +348,7 @@ class Killed(Exception):
 
 
 def killed_after(count, monkeypatch):
-    real = HUPORSampler.draw
+    real = BottomUpSampler.draw
     left = iter(range(count))
 
     def dying(self, generator):
@@ -527,7 +356,7 @@ def killed_after(count, monkeypatch):
             raise Killed
         return real(self, generator)
 
-    monkeypatch.setattr(HUPORSampler, "draw", dying)
+    monkeypatch.setattr(BottomUpSampler, "draw", dying)
 
 
 @pytest.mark.slow

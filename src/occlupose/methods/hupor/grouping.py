@@ -93,7 +93,7 @@ def find_peaks(heatmaps: Float[np.ndarray, "joint y x"], minimum: float = MIN_PE
 
 
 def score_limbs(
-    fields: Float[np.ndarray, "limb 3 y x"],
+    fields: Float[np.ndarray, "limb component y x"],
     limb: Int[np.ndarray, " candidate"],
     start: Float[np.ndarray, "candidate 2"],
     end: Float[np.ndarray, "candidate 2"],
@@ -148,13 +148,13 @@ def _sample_counts(vector: Float[np.ndarray, "candidate 2"]) -> Int[np.ndarray, 
 
 
 def _vectors_at(
-    fields: Float[np.ndarray, "limb 3 y x"], limb: Int[np.ndarray, " n"], cells: Float[np.ndarray, "n 2"]
+    fields: Float[np.ndarray, "limb component y x"], limb: Int[np.ndarray, " n"], cells: Float[np.ndarray, "n 2"]
 ) -> Float[np.ndarray, "n 2"]:
     """The x and y of fields in the cells nearest to these positions."""
-    height, width = fields.shape[-2:]
+    components, height, width = fields.shape[1:]
     x = np.minimum(np.maximum(cells[:, 0] + 0.5, 0).astype(int), width - 1)
     y = np.minimum(np.maximum(cells[:, 1] + 0.5, 0).astype(int), height - 1)
-    index = (3 * height * limb + y) * width + x
+    index = (components * height * limb + y) * width + x
     flat = np.ascontiguousarray(fields).reshape(-1)
     return np.stack([flat.take(index), flat.take(index + height * width)], -1)
 

@@ -14,9 +14,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-HEATMAPS = 0.1 * 255**2
-VECTORS = 0.1 * 127**2
-LIMB_DEPTHS = 0.1 * 50 * 100**2
+WEIGHT = 0.1
+"""Published weight of heatmaps and fields, visible, hidden and all."""
+
+HEATMAPS = 255**2
+VECTORS = 127**2
+LIMB_DEPTHS = 50 * 100**2
 TORSO_DEPTHS = 10.0
 
 FINEST = 1.0
@@ -33,11 +36,11 @@ class PoseMaps:
 
     Attributes:
         heatmaps: one for each joint.
-        fields: part affinity field of each limb: x, y and depth.
+        fields: part affinity field of each limb: x, y and, except in 2D, depth.
     """
 
     heatmaps: Float[Tensor, "batch joint y x"]
-    fields: Float[Tensor, "batch limb 3 y x"]
+    fields: Float[Tensor, "batch limb component y x"]
 
 
 @dataclass
@@ -50,11 +53,18 @@ class AnnotationMask:
 
 
 def maps_loss(
-    output: PoseMaps, target: PoseMaps, annotated: AnnotationMask, *, finest: bool, foreground_weight: float = 1.0
+    output: PoseMaps,
+    target: PoseMaps,
+    annotated: AnnotationMask,
+    *,
+    finest: bool,
+    weight: float = WEIGHT,
+    foreground_weight: float = 1.0,
 ) -> Float[Tensor, ""]:
     """Weighted mean squared error of the maps of a level; of the finest level only the hardest channels count.
 
     Arguments:
+        weight: of all maps, lambda of the paper.
         foreground_weight: weight of cells with a joint (times the height of its Gaussian) or a limb, relative to empty
             cells (ours; 1 is published).
     """
@@ -67,10 +77,11 @@ def maps_loss(
     parts = (
         (HEATMAPS, "heatmaps", heatmaps, annotated.heatmaps),
         (VECTORS, "vectors", fields[:, :, :2].flatten(1, 2), vectors),
-        (LIMB_DEPTHS, "limb_depths", fields[:, :, 2], annotated.limb_depths),
+        *((LIMB_DEPTHS, "limb_depths", depths, annotated.limb_depths) for depths in fields[:, :, 2:].unbind(2)),
     )
     terms = [
-        factor * channel_loss(squares, mask, HARDEST[name] if finest else None) for factor, name, squares, mask in parts
+        weight * factor * channel_loss(squares, mask, HARDEST[name] if finest else None)
+        for factor, name, squares, mask in parts
     ]
     return torch.stack(terms).sum()
 

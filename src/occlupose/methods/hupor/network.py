@@ -139,11 +139,11 @@ class HUPORNetwork(nn.Module):
         self.design = design
         self.codec = design.codec
         joints = len(self.codec.skeleton)
-        self.limbs = len(self.codec.skeleton.limbs)
-        heads = {IMAGE_HEAD: joints + 2 * self.limbs, LIMB_DEPTH_HEAD: self.limbs, TORSO_DEPTH_HEAD: len(TORSO)}
+        limbs = len(self.codec.skeleton.limbs)
+        heads = {IMAGE_HEAD: joints + 2 * limbs, LIMB_DEPTH_HEAD: limbs, TORSO_DEPTH_HEAD: len(TORSO)}
         self.detector = MSPN(heads, stages=design.stages, size=design.size)
         self.reasoner: Reasoner | None = None
-        channels = joints + 3 * self.limbs
+        channels = joints + 3 * limbs
         stages = design.reasoner_stages
         if design.reasoning == "dsed":
             self.reasoner = DSED(channels, stages=stages, size=design.reasoner_size, detach=design.detach)
@@ -157,35 +157,40 @@ class HUPORNetwork(nn.Module):
 
     def maps_of_level(self, heads: Heads) -> PoseMaps:
         """Heatmaps and fields from the heads of one level."""
-        return self.split_channels(torch.cat([heads[IMAGE_HEAD].float(), heads[LIMB_DEPTH_HEAD].float()], 1))
-
-    def split_channels(self, channels: Float[Tensor, "batch 57 y x"]) -> PoseMaps:
-        """Maps from the networks' channels: heatmaps, x and y of the fields limb by limb, depths of the fields."""
-        joints = len(self.codec.skeleton)
-        heatmaps, vectors, depths = channels.split([joints, 2 * self.limbs, self.limbs], 1)
-        return PoseMaps(heatmaps, torch.cat([vectors.unflatten(1, (self.limbs, 2)), depths[:, :, None]], 2))
-
-    @staticmethod
-    def stack_channels(maps: PoseMaps) -> Float[Tensor, "batch 57 y x"]:
-        """Channels of the networks from maps, the inverse of `split_channels`."""
-        return torch.cat([maps.heatmaps, maps.fields[:, :, :2].flatten(1, 2), maps.fields[:, :, 2]], 1)
+        return split_channels(torch.cat([heads[IMAGE_HEAD].float(), heads[LIMB_DEPTH_HEAD].float()], 1), self.codec)
 
     def visible_maps(self, heads: list[list[Heads]]) -> PoseMaps:
         """Maps of visible joints: those of the detector's last stage."""
         finest = heads[-1][:AVERAGED_LEVELS]
         averaged = torch.stack([level[IMAGE_HEAD].float() for level in finest]).mean(0)
-        return self.split_channels(torch.cat([averaged, finest[0][LIMB_DEPTH_HEAD].float()], 1))
+        return split_channels(torch.cat([averaged, finest[0][LIMB_DEPTH_HEAD].float()], 1), self.codec)
 
     def hidden_maps(self, visible: PoseMaps) -> PoseMaps:
         """Maps of hidden joints, predicted by the reasoner; zeros without one."""
-        channels = self.stack_channels(visible)
+        channels = stack_channels(visible)
         if self.reasoner is None:
-            return self.split_channels(torch.zeros_like(channels))
-        levels = [self.split_channels(level.float()) for level in self.reasoner(channels)[-1]]
+            return split_channels(torch.zeros_like(channels), self.codec)
+        levels = [split_channels(level.float(), self.codec) for level in self.reasoner(channels)[-1]]
         finest = levels[:AVERAGED_LEVELS]
         heatmaps = torch.stack([level.heatmaps for level in finest]).mean(0)
         fields = torch.stack([level.fields for level in finest]).mean(0)
         return PoseMaps(heatmaps, torch.cat([fields[:, :, :2], levels[0].fields[:, :, 2:]], 2))
+
+
+def split_channels(channels: Float[Tensor, "batch channel y x"], codec: MultiPersonMaps) -> PoseMaps:
+    """Maps from the networks' channels: heatmaps, x and y of the fields limb by limb, and, except in 2D, depths of the
+    fields.
+    """
+    limbs = len(codec.limbs[0])
+    depths = limbs * (codec.components - 2)
+    heatmaps, vectors, depth = channels.split([len(codec.skeleton), 2 * limbs, depths], 1)
+    fields = [vectors.unflatten(1, (limbs, 2)), depth.unflatten(1, (limbs, codec.components - 2))]
+    return PoseMaps(heatmaps, torch.cat(fields, 2))
+
+
+def stack_channels(maps: PoseMaps) -> Float[Tensor, "batch channel y x"]:
+    """Channels of the networks from maps, the inverse of `split_channels`."""
+    return torch.cat([maps.heatmaps, maps.fields[:, :, :2].flatten(1, 2), maps.fields[:, :, 2:].flatten(1, 2)], 1)
 
 
 def add_maps(visible: PoseMaps, hidden: PoseMaps) -> PoseMaps:

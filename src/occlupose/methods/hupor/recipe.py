@@ -3,27 +3,26 @@ reasoner, with images without depth in half of each batch.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Interval
 
-from occlupose.bounds import Bounded, Count, Fraction, NonNegative, Positive, PositiveFraction, Seed
+from occlupose.bounds import Count, Fraction, NonNegative, Positive, Seed
 from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.labels import LabelSource
+from occlupose.methods.hupor.losses import WEIGHT
 from occlupose.methods.hupor.network import HUPORDesign
-from occlupose.networks.mspn import LEVELS, StageSize
+from occlupose.methods.hupor.reasoning import ReasonerRecipe
+from occlupose.networks.mspn import StageSize
 from occlupose.training.loop import Decay, MaxNorm, Optimisation
-
-TeacherInput = Literal["hidden", "all"]
-TargetSet = Literal["both", "all"]
-Level = Annotated[int, Interval(ge=1, le=LEVELS)]
 
 
 @dataclass(frozen=True)
-class HUPORRecipe(Bounded):
+class HUPORRecipe(ReasonerRecipe):
     """Configuration of a training run of HUPOR. The defaults are the paper's, or ours where it is silent, except that
-    the paper has occlusion labels by SSF and Adam instead of AdamW; docs/hupor.md lists what else is ours.
+    the paper has occlusion labels by SSF and Adam instead of AdamW; docs/hupor.md lists what else is ours. How the
+    reasoner learns is explained in `ReasonerRecipe`.
 
     Attributes:
         name: of the weights file.
@@ -34,16 +33,7 @@ class HUPORRecipe(Bounded):
             the paper.
         detector_only_fraction: fraction of the training in which the detector is trained alone; half in the paper.
         train_detector: False keeps the detector's initial weights and trains the reasoner from the first step.
-        predicted_input_fraction: fraction of the images for which the student's input is the detector's maps instead of
-            true ones (ours; 0 in the paper).
-        teacher_input: maps of hidden joints (paper), or of all joints (the authors' earlier code).
-        reasoner_targets: both (paper), maps of hidden joints and, after adding those of visible joints, of all joints;
-            or all, only the latter (the authors' earlier code).
-        foreground_weight: weight of the cells of a map with a joint or limb (ours; 1 in the paper, with which small
-            networks are slow to predict anything but 0).
-        distilled_levels: levels of the encoders whose features are distilled, 1 to 4.
-        distillation_weight: final weight of the distillation loss.
-        distillation_warm_up: fraction of the reasoner's training over which that weight grows from 0.
+        visible_weight: of the maps of visible joints in the loss.
         augmentation: of the images.
         epochs: how often an image is drawn, on average.
         batch: images in a step.
@@ -61,13 +51,7 @@ class HUPORRecipe(Bounded):
     no_depth_fraction: Fraction = 0.5
     detector_only_fraction: Fraction = 0.5
     train_detector: bool = True
-    predicted_input_fraction: Fraction = 0.0
-    teacher_input: TeacherInput = "hidden"
-    reasoner_targets: TargetSet = "both"
-    foreground_weight: Positive = 1.0
-    distilled_levels: tuple[Level, ...] = (1, 2, 3, 4)
-    distillation_weight: NonNegative = 1.0
-    distillation_warm_up: PositiveFraction = 0.25
+    visible_weight: NonNegative = WEIGHT
     augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
     epochs: Positive = 20
     batch: Annotated[int, Interval(ge=2)] = 32
@@ -80,8 +64,6 @@ class HUPORRecipe(Bounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < len(set(self.distilled_levels)) == len(self.distilled_levels):
-            raise OccluposeError(f"distilled_levels {self.distilled_levels}: must be one or more levels, each once")
         if self.train_detector and self.detector_only_fraction == 1 and self.design.reasoning != "none":
             raise OccluposeError(
                 "detector_only_fraction 1: the reasoner would never train; give less, or design.reasoning none"
