@@ -28,7 +28,8 @@ class KeypointOptions:
     Attributes:
         data: Folder of the dataset as its authors distribute it; for eval coco also of occlupose synth.
         frontend: movenet, movenet-occlusion, movenet-multipose, blazepose, or the .safetensors or .onnx file of a
-            network (maybe with the word of a preset before it, as for run).
+            network (maybe with the word of a preset before it, as for run). Files of train dsed find people by
+            themselves.
         detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx.
         boxes: JSON file with the bounding boxes of another detector, in COCO's results format.
         box_source: Predict in the annotated box of each person (ground-truth), or in those of --detector or of the
@@ -36,6 +37,8 @@ class KeypointOptions:
         split: Split of the dataset; papers report test, which for COCO is val2017.
         annotations: Annotations to use instead of those of the split.
         flip: Test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors front ends.
+        scales: Test-time augmentation by size: sizes relative to that of training, such as 0.5 1 2, whose heatmaps are
+            averaged. For front ends of train dsed.
         strict: Stop at the first invalid person, image or box.
         output: .csv file for all metrics.
         device: Device of the front end and the detector: cpu, cuda, ...; directml for .onnx files alone.
@@ -53,6 +56,7 @@ class KeypointOptions:
     split: Literal["test", "val", "train"] = "test"
     annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the split)")] = None
     flip: bool = False
+    scales: Annotated[tuple[float, ...], arg(metavar="NUMBERS")] = (1.0,)
     strict: bool = False
     output: Output = None
     device: Device = "cpu"

@@ -66,9 +66,9 @@ class OANetOptions:
     Attributes:
         frontend: Person detector and 2D keypoint network: movenet, movenet-occlusion (for hidden joints),
             movenet-multipose (faster: whole images in one pass), blazepose, blazepose:FILE.tflite (another landmark
-            network of BlazePose), a .safetensors file (of train movenet, train ljof, train keypoints or convert
-            checkpoint), or an .onnx file, with the word for what it is before it: rtmpose:FILE.onnx, vitpose:FILE.onnx,
-            rtmo:FILE.onnx.
+            network of BlazePose), a .safetensors file (of train movenet, train ljof, train keypoints, train dsed or
+            convert checkpoint), or an .onnx file, with the word for what it is before it: rtmpose:FILE.onnx,
+            vitpose:FILE.onnx, rtmo:FILE.onnx.
         detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx. For networks that take
             crops: movenet, movenet-occlusion, .safetensors and .onnx files.
         boxes: JSON file with the bounding boxes of another person detector, in COCO's results format. image_id is the

@@ -18,6 +18,7 @@ from occlupose.frontends import (
     build_frontend,
     check_detector,
     check_options,
+    is_bottom_up_file,
     is_network_file,
     load_crop_network,
 )
@@ -133,6 +134,7 @@ def prepare(
     split: Literal["test", "val", "train"] = "test",
     annotations: Path | None = None,
     flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     strict: bool = False,
     device: str = "cpu",
     threads: int = 2,
@@ -142,20 +144,20 @@ def prepare(
     Arguments:
         dataset: coco, crowdpose or ochuman.
         data: its folder.
-        frontend, detector, boxes, box_source, split, annotations, flip, strict, device, threads: as the options of the
-            commands.
+        frontend, detector, boxes, box_source, split, annotations, flip, scales, strict, device, threads: as the options
+            of the commands.
 
     Raises:
         OccluposeError: options cannot be combined, or files are missing or damaged.
     """
-    source = _box_source(frontend, detector, boxes, box_source, flip=flip)
+    source = _box_source(frontend, detector, boxes, box_source, flip=flip, scales=tuple(scales) != (1.0,))
     files = discovery.find_dataset(data, split, annotations)
     if (other := protocol_of(files.dataset)) != dataset:
         raise OccluposeError(f"{files.annotations}: not annotations of {dataset}; give occlupose eval {other}")
     networks: dict[str, Any] = {"threads": threads, "flip": flip, "device": device}
     predictor: Callable[..., Iterator[tuple[Any, list[KeypointResult]]]]
     if source == "detector":
-        own = build_frontend(frontend, detector=detector, **networks)
+        own = build_frontend(frontend, detector=detector, scales=scales, **networks)
         predictor = partial(predict_in_images, folder=files.images, frontend=own)
     else:
         predictor = partial(predict_in_boxes, network=load_crop_network(frontend, **networks))
@@ -197,7 +199,7 @@ def _name(source: str, boxes: Path | None, detector: str | None) -> str:
 
 
 def _box_source(
-    frontend: str, detector: str | None, boxes: Path | None, source: Source | None, *, flip: bool
+    frontend: str, detector: str | None, boxes: Path | None, source: Source | None, *, flip: bool, scales: bool
 ) -> Literal["ground-truth", "detector", "file"]:
     """Where the bounding boxes come from: as the options say, otherwise as the front end allows.
 
@@ -214,13 +216,14 @@ def _box_source(
     given = boxes is not None or source == "ground-truth"
     if is_network_file(frontend) and not split_preset(frontend)[1].is_file():
         raise OccluposeError(f"{frontend}: no such file; give {', '.join(NAMES)}, or a .safetensors or .onnx file")
-    check_options(frontend, boxes=given, detector=detector is not None, flip=flip)
+    check_options(frontend, boxes=given, detector=detector is not None, flip=flip, scales=scales)
     if detector is not None:
         check_detector(detector)
     if boxes is not None:
         if not boxes.is_file():
             raise OccluposeError(f"boxes {boxes}: no such file; give a detector's results in COCO's format")
         return "file"
-    if source is None and is_network_file(frontend) and detector is None:
+    takes_crops = is_network_file(frontend) and not is_bottom_up_file(frontend)
+    if source is None and takes_crops and detector is None:
         return "ground-truth"
     return source or "detector"

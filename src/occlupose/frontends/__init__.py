@@ -1,6 +1,6 @@
 """Front ends: person detection and 2D keypoints, frame by frame, behind one protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +11,7 @@ from occlupose.media import Frame
 from occlupose.skeletons import Skeleton
 
 if TYPE_CHECKING:
+    from occlupose.frontends.bottom_up import BottomUpFrontend
     from occlupose.frontends.crops import CropNetwork
     from occlupose.frontends.detector import BoxDetector
     from occlupose.frontends.onnx import OnnxPeople
@@ -62,6 +63,7 @@ def build_frontend(
     boxes: Mapping[int, FrameBoxes] | None = None,
     detector: "str | Path | BoxDetector | None" = None,
     flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     device: str = "cpu",
 ) -> Frontend:
     """A front end by name, or from a network in a file.
@@ -69,14 +71,16 @@ def build_frontend(
     Arguments:
         name_or_file: "movenet" (NanoDet and MoveNet Thunder), "movenet-occlusion" (Thunder trained further for hidden
             joints), "movenet-multipose" (faster: whole images in one pass), "blazepose",
-            "blazepose:FILE.tflite" with another landmark network of BlazePose, a file as for `load_crop_network`, or an
-            .onnx file of a network that finds people and their keypoints in whole images, such as "rtmo:FILE.onnx".
+            "blazepose:FILE.tflite" with another landmark network of BlazePose, a file as for `load_crop_network`, or
+            the file of a network that finds people and their keypoints in whole images: .safetensors, as `occlupose
+            train dsed` writes it, or .onnx, such as "rtmo:FILE.onnx".
         threads: processor threads of the networks; a .safetensors file uses torch's.
         boxes: bounding boxes of the people in each frame (`occlupose.frontends.boxes.load`); by default people are
             detected. For networks that take crops.
         detector: person detector, or its file as for `build_detector`; by default NanoDet. For networks that take
             crops.
         flip: test-time augmentation by horizontal flip, for a .safetensors file: slightly better, twice the time.
+        scales: test-time augmentation by size, for a file of `train dsed`: sizes relative to that of training.
         device: of MoveNet, NanoDet or a network in a file, as in torch.
 
     Raises:
@@ -84,7 +88,8 @@ def build_frontend(
             have; a box that is empty or not finite.
     """
     name = str(name_or_file)
-    check_options(name, boxes=boxes is not None, detector=detector is not None, flip=flip)
+    scaled = tuple(scales) != (1.0,)
+    check_options(name, boxes=boxes is not None, detector=detector is not None, flip=flip, scales=scaled)
     if name == "movenet-multipose":
         from occlupose.frontends.movenet import MoveNetMultiPose
 
@@ -94,13 +99,14 @@ def build_frontend(
 
         landmarks = name.partition(":")[2]
         return BlazePose(Path(landmarks) if landmarks else None, threads=threads)
+    from occlupose.frontends.bottom_up import BottomUpFrontend
     from occlupose.frontends.boxes import check
     from occlupose.frontends.crops import BoxFrontend, TopDownFrontend
     from occlupose.frontends.nanodet import NanoDetector
     from occlupose.frontends.onnx import OnnxPeople
 
-    network = _load_network(name, threads=threads, flip=flip, device=device)
-    if isinstance(network, OnnxPeople):
+    network = _load_network(name, threads=threads, flip=flip, scales=scales, device=device)
+    if isinstance(network, OnnxPeople | BottomUpFrontend):
         if boxes is not None or detector is not None:
             raise OccluposeError(f"{name}: finds people by itself; leave out boxes and detector")
         return network
@@ -141,12 +147,23 @@ def is_network_file(name: str) -> bool:
     return split_preset(name)[1].suffix.lower() in SUFFIXES
 
 
-def check_options(name: str, *, boxes: bool = False, detector: bool = False, flip: bool = False) -> None:
+def is_bottom_up_file(name: str) -> bool:
+    """Whether a front end is a bottom-up network in a file of ours, which finds people in whole images by itself."""
+    from occlupose.networks import bottom_up
+    from occlupose.networks.weights import header
+
+    file = Path(name)
+    return file.suffix.lower() == ".safetensors" and header(file).get("format") == bottom_up.FORMAT
+
+
+def check_options(
+    name: str, *, boxes: bool = False, detector: bool = False, flip: bool = False, scales: bool = False
+) -> None:
     """Refuses an unknown front end and options that it does not have, before networks are loaded.
 
     Arguments:
         name: as for `build_frontend`.
-        boxes, detector, flip: whether these options are used.
+        boxes, detector, flip, scales: whether these options are used.
 
     Raises:
         OccluposeError: there is no such front end or file, it does not have the option, or a package is missing.
@@ -159,6 +176,10 @@ def check_options(name: str, *, boxes: bool = False, detector: bool = False, fli
     kind = "crops" if is_network_file(name) or name in CROPS else "named"
     if word is not None:
         kind = PRESETS[word].kind
+    elif is_bottom_up_file(name):
+        kind = "people"
+    if scales and not is_bottom_up_file(name):
+        raise OccluposeError(f"{name}: has no scales; leave them out, or give a file that `occlupose train dsed` wrote")
     if kind == "boxes":
         raise OccluposeError(f"{name}: finds boxes, not keypoints; give it as detector")
     if kind == "people" and (boxes or detector):
@@ -213,21 +234,25 @@ def load_crop_network(
     Raises:
         OccluposeError: another kind of file; weights cannot be read; an option that this network does not have.
     """
+    from occlupose.frontends.bottom_up import BottomUpFrontend
     from occlupose.frontends.onnx import OnnxPeople
 
     network = _load_network(str(name_or_file), threads=threads, flip=flip, device=device)
-    if isinstance(network, OnnxPeople):
+    if isinstance(network, OnnxPeople | BottomUpFrontend):
         raise OccluposeError(f"{name_or_file}: takes whole images, not crops of people; its own boxes are to be used")
     return network
 
 
-def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropNetwork | OnnxPeople":
-    """The pose network of a name or file; see `load_crop_network`."""
+def _load_network(
+    name: str, *, threads: int, flip: bool, device: str, scales: Sequence[float] = (1.0,)
+) -> "CropNetwork | OnnxPeople | BottomUpFrontend":
+    """The pose network of a name or file; see `build_frontend`."""
+    from occlupose.frontends.bottom_up import BottomUpFrontend
     from occlupose.frontends.estimator import EstimatorNetwork
     from occlupose.frontends.hourglass import HourglassNetwork
     from occlupose.frontends.movenet import MoveNetOcclusion, MoveNetThunder
     from occlupose.frontends.onnx import OnnxDetector, load_network
-    from occlupose.networks import estimators, pretrained
+    from occlupose.networks import bottom_up, estimators, pretrained
     from occlupose.networks.weights import header
 
     if name == "movenet":
@@ -249,6 +274,8 @@ def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropN
         if flip:
             raise OccluposeError(f"{path}: has no flip; leave it out")
         return MoveNetOcclusion(path, threads=threads, device=device)
+    if written == bottom_up.FORMAT:
+        return BottomUpFrontend(path, scales=scales, flip=flip, device=device)
     if written == estimators.FORMAT:
         return EstimatorNetwork(path, flip=flip, device=device)
     return HourglassNetwork(path, flip=flip, device=device)

@@ -11,6 +11,7 @@ The names of submodules are those in weight files.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,8 +20,19 @@ from torch.nn.functional import mse_loss
 
 from occlupose.networks.mspn import LEVELS, Encoder, Heads, Levels, StageSize, Upsampler, UpsamplerOutput, initialise
 
+Reasoning = Literal["dsed", "hourglass", "none"]
+"""What predicts hidden joints: DSED; hourglass, the same without a teacher; nothing."""
+
 HIDDEN_HEAD = "hidden"
 """The only head of the decoder."""
+
+AVERAGED_LEVELS = 3
+"""The maps are the mean of this many finest levels of the last stage. The published code adds the levels; a mean keeps
+peaks at 1, as in the reasoner's training (ours).
+"""
+
+PUBLISHED_SIZE = "published"
+"""Text of a size that is None."""
 
 
 @dataclass
@@ -122,6 +134,34 @@ class DSED(Reasoner):
         """The same network without teachers, which inference does not need."""
         self.teachers = nn.ModuleList()
         return self
+
+
+def build_reasoner(
+    reasoning: Reasoning, channels: int, *, stages: int, size: StageSize | None, detach: bool
+) -> Reasoner | None:
+    """A reasoner with random weights; None without reasoning. The arguments are those of `DSED`."""
+    if reasoning == "dsed":
+        return DSED(channels, stages=stages, size=size, detach=detach)
+    return Reasoner(channels, stages=stages, size=size) if reasoning == "hourglass" else None
+
+
+def mean_of_finest(levels: list[Float[Tensor, "batch channel y x"]]) -> Float[Tensor, "batch channel y x"]:
+    """The maps of a stage from those of its levels: the mean of the finest."""
+    return torch.stack([level.float() for level in levels[:AVERAGED_LEVELS]]).mean(0)
+
+
+def size_to_text(size: StageSize | None) -> str:
+    """The size of a reasoner, for the header of a weights file."""
+    return PUBLISHED_SIZE if size is None else size.to_text()
+
+
+def size_from_text(text: str) -> StageSize | None:
+    """The inverse of `size_to_text`.
+
+    Raises:
+        ValueError, OccluposeError: not such a text; an impossible number.
+    """
+    return None if text == PUBLISHED_SIZE else StageSize.from_text(text)
 
 
 def _hidden_maps(levels: list[Heads]) -> list[Tensor]:

@@ -178,6 +178,16 @@ def load(path: Path) -> tuple[nn.Module, EstimatorDesign]:
     return network, EstimatorDesign.of(header)
 
 
+def load_backbone(path: Path) -> dict[str, Tensor]:
+    """The tensors of a network's backbone, by their names in the network.
+
+    Raises:
+        OccluposeError: no such file, not a safetensors file, or not of such a network.
+    """
+    network, _ = _read(path)
+    return {name: value for name, value in network.state_dict().items() if name.startswith("backbone.")}
+
+
 def load_initial_weights(network: nn.Module, design: EstimatorDesign, path: Path) -> str:
     """Initialises a network with the weights of a file. Weights of single joints are left out if the skeletons differ.
 

@@ -65,6 +65,22 @@ class StageSize(Bounded):
         """Channels of each level of the encoder."""
         return tuple(width * Bottleneck.expansion for width in self.widths)
 
+    def to_text(self) -> str:
+        """The numbers, for the header of a weights file."""
+        return " ".join(map(str, (*self.blocks, *self.widths, self.width)))
+
+    @classmethod
+    def from_text(cls, text: str) -> "StageSize":
+        """The inverse of `to_text`.
+
+        Raises:
+            ValueError, OccluposeError: not such a text; an impossible number.
+        """
+        numbers = list(map(int, text.split()))
+        if len(numbers) != 2 * LEVELS + 1:
+            raise ValueError("size")
+        return cls((*numbers[:LEVELS],), (*numbers[LEVELS:-1],), numbers[-1])  # type: ignore[arg-type]
+
 
 class Encoder(nn.Module):
     """Four levels of features from an input that already has the stride of the maps.

@@ -7,7 +7,7 @@ the image; no gradient flows from it to the detector.
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from jaxtyping import Float, UInt8
@@ -18,22 +18,15 @@ from occlupose.codecs.letterbox import Letterbox
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.losses import PoseMaps
-from occlupose.networks.dsed import DSED, Reasoner
+from occlupose.networks.dsed import Reasoning, build_reasoner, mean_of_finest, size_from_text, size_to_text
 from occlupose.networks.estimators import normalise_images
 from occlupose.networks.mspn import MSPN, Heads, StageSize
-
-Reasoning = Literal["dsed", "hourglass", "none"]
 
 IMAGE_HEAD = "flat"
 LIMB_DEPTH_HEAD = "limb_depths"
 TORSO_DEPTH_HEAD = "depths"
 """The detector's heads, by their names in weight files: heatmaps with the x and y of the fields; depths of the fields;
 depths of torso joints.
-"""
-
-AVERAGED_LEVELS = 3
-"""The maps are the mean of this many finest levels of the last stage; depths are those of the finest. The published
-code adds the levels; a mean keeps peaks at 1, as in the reasoner's training (ours).
 """
 
 INPUT_STRIDE = 32
@@ -81,10 +74,8 @@ class HUPORDesign(Bounded):
 
     def to_header(self) -> dict[str, str]:
         """The header of a weights file."""
-        header = asdict(self)
-        for name in ("size", "reasoner_size"):
-            header[name] = _size_to_text(header.pop(name))
-        return {name: str(value) for name, value in header.items()}
+        header = {name: str(value) for name, value in asdict(self).items()}
+        return header | {"size": self.size.to_text(), "reasoner_size": size_to_text(self.reasoner_size)}
 
     @classmethod
     def from_header(cls, header: dict[str, str]) -> "HUPORDesign":
@@ -93,9 +84,6 @@ class HUPORDesign(Bounded):
         Raises:
             KeyError, ValueError, OccluposeError: an entry is missing or impossible.
         """
-        size = _size_from_text(header["size"])
-        if size is None:
-            raise ValueError("size")
         reasoning = next((known for known in get_args(Reasoning) if known == header["reasoning"]), None)
         if reasoning is None or header["detach"] not in ("True", "False"):
             raise ValueError("reasoning")
@@ -103,27 +91,12 @@ class HUPORDesign(Bounded):
             width=int(header["width"]),
             height=int(header["height"]),
             stages=int(header["stages"]),
-            size=size,
+            size=StageSize.from_text(header["size"]),
             reasoning=reasoning,
             reasoner_stages=int(header["reasoner_stages"]),
-            reasoner_size=_size_from_text(header["reasoner_size"]),
+            reasoner_size=size_from_text(header["reasoner_size"]),
             detach=header["detach"] == "True",
         )
-
-
-def _size_to_text(size: dict[str, tuple[int, ...] | int] | None) -> str:
-    if size is None:
-        return "published"
-    return " ".join(map(str, (*size["blocks"], *size["widths"], size["width"])))  # type: ignore[misc]
-
-
-def _size_from_text(text: str) -> StageSize | None:
-    if text == "published":
-        return None
-    numbers = list(map(int, text.split()))
-    if len(numbers) != 9:
-        raise ValueError("size")
-    return StageSize((*numbers[:4],), (*numbers[4:8],), numbers[8])  # type: ignore[arg-type]
 
 
 class HUPORNetwork(nn.Module):
@@ -142,13 +115,13 @@ class HUPORNetwork(nn.Module):
         limbs = len(self.codec.skeleton.limbs)
         heads = {IMAGE_HEAD: joints + 2 * limbs, LIMB_DEPTH_HEAD: limbs, TORSO_DEPTH_HEAD: len(TORSO)}
         self.detector = MSPN(heads, stages=design.stages, size=design.size)
-        self.reasoner: Reasoner | None = None
-        channels = joints + 3 * limbs
-        stages = design.reasoner_stages
-        if design.reasoning == "dsed":
-            self.reasoner = DSED(channels, stages=stages, size=design.reasoner_size, detach=design.detach)
-        elif design.reasoning == "hourglass":
-            self.reasoner = Reasoner(channels, stages=stages, size=design.reasoner_size)
+        self.reasoner = build_reasoner(
+            design.reasoning,
+            joints + 3 * limbs,
+            stages=design.reasoner_stages,
+            size=design.reasoner_size,
+            detach=design.detach,
+        )
 
     def detect(self, images: UInt8[Tensor, "batch height width 3"]) -> list[list[Heads]]:
         """The detector's heads, by stage and level, the finest level first."""
@@ -160,21 +133,19 @@ class HUPORNetwork(nn.Module):
         return split_channels(torch.cat([heads[IMAGE_HEAD].float(), heads[LIMB_DEPTH_HEAD].float()], 1), self.codec)
 
     def visible_maps(self, heads: list[list[Heads]]) -> PoseMaps:
-        """Maps of visible joints: those of the detector's last stage."""
-        finest = heads[-1][:AVERAGED_LEVELS]
-        averaged = torch.stack([level[IMAGE_HEAD].float() for level in finest]).mean(0)
-        return split_channels(torch.cat([averaged, finest[0][LIMB_DEPTH_HEAD].float()], 1), self.codec)
+        """Maps of visible joints: those of the detector's last stage, the depths its finest level's."""
+        averaged = mean_of_finest([level[IMAGE_HEAD] for level in heads[-1]])
+        return split_channels(torch.cat([averaged, heads[-1][0][LIMB_DEPTH_HEAD].float()], 1), self.codec)
 
     def hidden_maps(self, visible: PoseMaps) -> PoseMaps:
-        """Maps of hidden joints, predicted by the reasoner; zeros without one."""
+        """Maps of hidden joints, predicted by the reasoner, the depths at its finest level; zeros without one."""
         channels = stack_channels(visible)
         if self.reasoner is None:
             return split_channels(torch.zeros_like(channels), self.codec)
-        levels = [split_channels(level.float(), self.codec) for level in self.reasoner(channels)[-1]]
-        finest = levels[:AVERAGED_LEVELS]
-        heatmaps = torch.stack([level.heatmaps for level in finest]).mean(0)
-        fields = torch.stack([level.fields for level in finest]).mean(0)
-        return PoseMaps(heatmaps, torch.cat([fields[:, :, :2], levels[0].fields[:, :, 2:]], 2))
+        levels = self.reasoner(channels)[-1]
+        averaged = split_channels(mean_of_finest(levels), self.codec)
+        finest = split_channels(levels[0].float(), self.codec)
+        return PoseMaps(averaged.heatmaps, torch.cat([averaged.fields[:, :, :2], finest.fields[:, :, 2:]], 2))
 
 
 def split_channels(channels: Float[Tensor, "batch channel y x"], codec: MultiPersonMaps) -> PoseMaps:

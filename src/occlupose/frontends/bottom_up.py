@@ -1,0 +1,206 @@
+"""Bottom-up keypoint networks (`networks.bottom_up`) as a front end: everybody in an image at once, and with a reasoner
+their hidden joints, from a file of `occlupose train dsed` or `occlupose convert checkpoint`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from occlupose.codecs.associative_embedding import group_people
+from occlupose.codecs.heatmaps import check_numbers, values_at
+from occlupose.codecs.letterbox import Letterbox
+from occlupose.detections import Detections
+from occlupose.errors import OccluposeError
+from occlupose.media import Frame
+from occlupose.networks.bottom_up import SIDE_STEP, BottomUpMaps, load
+from occlupose.networks.precision import bf16_is_native
+from occlupose.networks.weights import to_device
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+from occlupose.pyramid import Pyramid
+from occlupose.skeletons import Skeleton
+
+LONG_STEP = 64
+"""The longer side of the input is a multiple of this, px, as published."""
+
+MAX_ASPECT = 4
+"""The longer side of the input is at most this many times as long as the shorter one (ours)."""
+
+MIN_JOINTS = 2
+"""People with fewer joints are dropped (ours)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageMaps:
+    """The networks' maps of one image.
+
+    Attributes:
+        visible, hidden: heatmaps of visible and of hidden joints.
+        tags: of all joints; two of each with a mirrored image.
+        matrix: from the image to the maps.
+    """
+
+    visible: Float[np.ndarray, "joint y x"]
+    hidden: Float[np.ndarray, "joint y x"]
+    tags: Float[np.ndarray, "joint y x tag"]
+    matrix: Float[np.ndarray, "2 3"]
+
+
+class BottomUpFrontend:
+    """The networks of a weights file, as a `Frontend`.
+
+    Arguments:
+        file: .safetensors.
+        scales: sizes of the input relative to that of training; the heatmaps of all are averaged, the tags are those of
+            the size nearest to 1. HigherHRNet and HUPOR report 0.5, 1 and 2.
+        flip: test-time augmentation by horizontal flip: slightly better, twice the time.
+        device: torch device.
+
+    Attributes:
+        network: base and reasoner.
+        skeleton: joints.
+        min_joint_confidence: least score of a visible joint.
+
+    Raises:
+        OccluposeError: no such file, or not weights of this network; an impossible scale; no such device.
+    """
+
+    min_joint_confidence = MIN_CONFIDENCE
+
+    def __init__(
+        self, file: Path, *, scales: Sequence[float] = (1.0,), flip: bool = False, device: str = "cpu"
+    ) -> None:
+        if not scales or not all(np.isfinite(scale) and scale > 0 for scale in scales):
+            raise OccluposeError(f"scales {', '.join(map(str, scales))}: must be one or more positive numbers")
+        network = to_device(load(file), device)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.name = str(file)
+        self.skeleton: Skeleton = network.design.joints
+        self.scales = tuple(scales)
+        self._device = device
+        self._flip = flip
+
+    def reset(self) -> None:
+        """Frames are independent."""
+
+    def __call__(self, frame: Frame) -> Detections:
+        """The people in this frame.
+
+        A joint's score is the height of the heatmap of visible joints, so it is low for a hidden joint that the
+        reasoner has found; a person's is the mean height of all joints, visible and hidden. An absent joint has a score
+        of 0 and lies in the middle of the others.
+
+        Raises:
+            OccluposeError: the networks' output is not a number.
+        """
+        return place_people(self.predict_maps(frame.pyramid), self.skeleton)
+
+    def predict_maps(self, image: Pyramid) -> ImageMaps:
+        """The networks' maps of an image: the mean over scales, and over the image and its mirror image."""
+        box = input_of(image.size, self.network.design.side)
+        matrix = box.matrix(*image.size)
+        output = [self._predict_scale(image, box, matrix, scale) for scale in self.scales]
+        nearest = int(np.argmin(np.abs(np.log(self.scales))))
+        return ImageMaps(
+            visible=torch.stack([maps.visible for maps in output]).mean(0).cpu().numpy(),
+            hidden=torch.stack([maps.hidden for maps in output]).mean(0).cpu().numpy(),
+            tags=output[nearest].tags.cpu().numpy(),
+            matrix=matrix,
+        )
+
+    @torch.inference_mode()
+    def _predict_scale(
+        self, image: Pyramid, box: Letterbox, matrix: Float[np.ndarray, "2 3"], scale: float
+    ) -> BottomUpMaps:
+        """The maps at one scale, without batch, with a last axis of tags, in the size of the input of scale 1."""
+        width = _round_to(box.width * scale, SIDE_STEP)
+        height = _round_to(box.height * scale, SIDE_STEP)
+        ratio = np.array([width / box.width, height / box.height])
+        resize = np.concatenate([np.diag(ratio), (ratio - 1)[:, None] / 2], 1)
+        whole = resize[:, :2] @ matrix
+        whole[:, 2] += resize[:, 2]
+        images = torch.from_numpy(Letterbox(width, height).warp(image, whole))[None].to(self._device)
+        maps = self._run(images)
+        if self._flip:
+            maps = self._with_mirrored(maps, self._run(images.flip(2)))
+        size = (box.height, box.width)
+        return BottomUpMaps(
+            _resize(maps.visible, size)[0],
+            _resize(maps.hidden, size)[0],
+            _resize(maps.tags.flatten(0, 1)[None], size)[0].unflatten(0, maps.tags.shape[:2]).movedim(0, -1),
+        )
+
+    def _run(self, images: UInt8[Tensor, "1 height width 3"]) -> BottomUpMaps:
+        kind = images.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=bf16_is_native(kind)):
+            maps: BottomUpMaps = self.network(images)
+        return maps
+
+    def _with_mirrored(self, maps: BottomUpMaps, mirrored: BottomUpMaps) -> BottomUpMaps:
+        """Mean heatmaps of an image and its mirror image, and the tags of both, as a batch of two."""
+        partners = list(self.skeleton.mirror)
+        return BottomUpMaps(
+            (maps.visible + mirrored.visible[:, partners].flip(-1)) / 2,
+            (maps.hidden + mirrored.hidden[:, partners].flip(-1)) / 2,
+            torch.cat([maps.tags, mirrored.tags[:, partners].flip(-1)]),
+        )
+
+
+def input_of(size: tuple[int, int], side: int) -> Letterbox:
+    """The input for an image of this width and height: `side` is its shorter side, px; the longer one is as long as the
+    image needs (Cheng section 4.1).
+    """
+    short = min(size)
+
+    def fitted(length: int) -> int:
+        if length == short:
+            return side
+        return math.ceil(side * min(length / short, MAX_ASPECT) / LONG_STEP) * LONG_STEP
+
+    return Letterbox(fitted(size[0]), fitted(size[1]))
+
+
+def place_people(maps: ImageMaps, skeleton: Skeleton) -> Detections:
+    """The people in an image, in its pixels, from its maps: peaks of the heatmaps of all joints, the sum of visible and
+    hidden, are grouped by tags.
+
+    A joint is visible where the heatmap of visible joints is at least half as high as that of all joints, else occluded
+    (ours, as in HUPOR's `decode`).
+
+    Raises:
+        OccluposeError: maps with NaN or infinite values.
+    """
+    check_numbers(visible=maps.visible, hidden=maps.hidden)
+    people = group_people(maps.visible + maps.hidden, maps.tags, skeleton)
+    known = np.isfinite(people.xy).all(-1)
+    enough = known.sum(-1) >= MIN_JOINTS
+    known = known[enough]
+    xy = people.xy[enough]
+    height = people.score[enough]
+    visible = np.where(known, values_at(maps.visible, xy), 0)
+    state = np.where(2 * visible >= height, VISIBLE, OCCLUDED)
+    middle = np.where(known[..., None], xy, 0).sum(1) / known.sum(-1)[:, None]
+    xy = np.where(known[..., None], xy, middle[:, None])
+    return Detections(
+        skeleton=skeleton,
+        xy=((xy - maps.matrix[:, 2]) @ np.linalg.inv(maps.matrix[:, :2]).T).astype(np.float32),
+        score=visible.clip(0, 1).astype(np.float32),
+        state=np.where(known, state, ABSENT).astype(np.uint8),
+        box_score=height.mean(-1).clip(0, 1).astype(np.float32),
+    )
+
+
+def _round_to(length: float, step: int) -> int:
+    """The multiple of a step nearest to a length, at least one step."""
+    return max(round(length / step), 1) * step
+
+
+def _resize(maps: Float[Tensor, "batch channel _ _"], size: tuple[int, int]) -> Float[Tensor, "batch channel y x"]:
+    return maps if maps.shape[2:] == size else interpolate(maps, size, mode="bilinear", align_corners=False)

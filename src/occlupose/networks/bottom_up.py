@@ -1,0 +1,285 @@
+"""Bottom-up keypoint networks in 2D: a base that finds the visible joints of everybody in an image, and maybe a
+reasoner behind it that predicts hidden joints from the base's maps (HUPOR, arXiv 2208.00090, supplement 1.3). Their
+designs and weights files.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
+
+from occlupose.bounds import Bounded, Count
+from occlupose.codecs.letterbox import Letterbox
+from occlupose.codecs.multi_person import MultiPersonMaps, limb_tree, maps_in_2d
+from occlupose.errors import OccluposeError
+from occlupose.networks import estimators, weights
+from occlupose.networks.dsed import DSED, Reasoning, build_reasoner, mean_of_finest, size_from_text, size_to_text
+from occlupose.networks.estimators import normalise_images
+from occlupose.networks.higher_hrnet import (
+    STRIDES,
+    HigherHRNet,
+    HigherHRNetMaps,
+    higher_hrnet_small,
+    higher_hrnet_w32,
+    higher_hrnet_w48,
+)
+from occlupose.networks.mspn import StageSize
+from occlupose.skeletons import Skeleton, by_name
+
+BASES: dict[str, Callable[..., HigherHRNet]] = {
+    "higher_hrnet_w32": higher_hrnet_w32,
+    "higher_hrnet_w48": higher_hrnet_w48,
+    "higher_hrnet_small": higher_hrnet_small,
+}
+"""All bases."""
+
+FORMAT = "occlupose bottom-up 1"
+
+COMMAND = "occlupose train dsed"
+
+SIDE_STEP = 32
+"""Sides of the input are multiples of this, px."""
+
+
+@dataclass(frozen=True)
+class BottomUpDesign(Bounded):
+    """The architecture of the networks.
+
+    Attributes:
+        base: one of `BASES`.
+        skeleton: name of the joints.
+        side: of the square inputs in training and of the shorter side of images to predict in, px; 512 for W32 and 640
+            for W48 as published.
+        fields: whether the base has a branch for part affinity fields, which a reasoner needs.
+        fine_fields: whether it has one at half of the resolution as well (ours).
+        reasoning: dsed; hourglass, the same without a teacher; none.
+        reasoner_stages, reasoner_size: of the reasoner; None is the published size.
+        detach: stop the gradient of the distillation at the teacher.
+
+    Raises:
+        OccluposeError: an impossible value.
+    """
+
+    base: str = "higher_hrnet_w32"
+    skeleton: str = "coco17"
+    side: Count = 512
+    fields: bool = True
+    fine_fields: bool = False
+    reasoning: Reasoning = "dsed"
+    reasoner_stages: Count = 1
+    reasoner_size: StageSize | None = None
+    detach: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.base not in BASES:
+            raise OccluposeError(f"base {self.base}: not known; known are {', '.join(BASES)}")
+        if self.side % SIDE_STEP:
+            raise OccluposeError(f"side {self.side}: must be a multiple of {SIDE_STEP}")
+        if self.reasoning != "none" and not self.fields:
+            raise OccluposeError(f"fields: {self.reasoning} needs them; give design.fields true, or reasoning none")
+        by_name(self.skeleton)
+
+    @property
+    def joints(self) -> Skeleton:
+        """The joints."""
+        return by_name(self.skeleton)
+
+    @property
+    def letterbox(self) -> Letterbox:
+        """How images are fitted into the input in training."""
+        return Letterbox(self.side, self.side)
+
+    @property
+    def codecs(self) -> tuple[MultiPersonMaps, MultiPersonMaps]:
+        """The codecs of the coarse and of the fine maps in training."""
+        coarse, fine = STRIDES
+        return maps_in_2d(self.joints, self.side, self.side, coarse), maps_in_2d(
+            self.joints, self.side, self.side, fine
+        )
+
+    def to_header(self) -> dict[str, str]:
+        """The header of a weights file."""
+        return {name: str(value) for name, value in asdict(self).items()} | {
+            "reasoner_size": size_to_text(self.reasoner_size)
+        }
+
+    @classmethod
+    def from_header(cls, header: dict[str, str]) -> "BottomUpDesign":
+        """The design in the header of a weights file.
+
+        Raises:
+            KeyError, ValueError, OccluposeError: an entry is missing or impossible.
+        """
+        flags = {name: {"True": True, "False": False}[header[name]] for name in ("fields", "fine_fields", "detach")}
+        return cls(
+            base=header["base"],
+            skeleton=header["skeleton"],
+            side=int(header["side"]),
+            reasoning=header["reasoning"],  # type: ignore[arg-type]
+            reasoner_stages=int(header["reasoner_stages"]),
+            reasoner_size=size_from_text(header["reasoner_size"]),
+            **flags,
+        )
+
+
+@dataclass
+class BottomUpMaps:
+    """What the networks predict for a batch of images, in the resolution of the input.
+
+    Attributes:
+        visible, hidden: heatmaps of visible joints, from the base, and of hidden joints, from the reasoner.
+        tags: of all joints.
+    """
+
+    visible: Float[Tensor, "batch joint y x"]
+    hidden: Float[Tensor, "batch joint y x"]
+    tags: Float[Tensor, "batch joint y x"]
+
+
+class BottomUpNetwork(nn.Module):
+    """Base and reasoner, untrained.
+
+    Attributes:
+        base: image to maps of visible joints, and tags.
+        reasoner: maps of visible joints to those of hidden joints; None without reasoning.
+    """
+
+    def __init__(self, design: BottomUpDesign) -> None:
+        super().__init__()
+        self.design = design
+        self.joints = len(design.joints)
+        limbs = len(limb_tree(design.joints)) if design.fields else 0
+        self.base = BASES[design.base](self.joints, limbs, fine_fields=design.fine_fields)
+        self.reasoner = build_reasoner(
+            design.reasoning,
+            self.joints + 2 * limbs,
+            stages=design.reasoner_stages,
+            size=design.reasoner_size,
+            detach=design.detach,
+        )
+
+    def detect(self, images: UInt8[Tensor, "batch height width 3"]) -> HigherHRNetMaps:
+        """The base's maps of RGB images."""
+        maps: HigherHRNetMaps = self.base(normalise_images(images))
+        return maps
+
+    @staticmethod
+    def reasoner_input(maps: HigherHRNetMaps) -> Float[Tensor, "batch channel y x"]:
+        """Heatmaps and fields of visible joints for the reasoner: the mean of both resolutions at a quarter of the
+        image's.
+        """
+        return torch.cat([_mean_at_a_quarter(maps.heatmaps), _mean_at_a_quarter(maps.fields)], 1)
+
+    def hidden_maps(self, visible: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y x"]:
+        """Heatmaps and fields of hidden joints, predicted by the reasoner; zeros without one.
+
+        Arguments:
+            visible: as `reasoner_input`.
+        """
+        return torch.zeros_like(visible) if self.reasoner is None else mean_of_finest(self.reasoner(visible)[-1])
+
+    def forward(self, images: UInt8[Tensor, "batch height width 3"]) -> BottomUpMaps:
+        """Heatmaps and tags of RGB images whose sides are multiples of SIDE_STEP.
+
+        Heatmaps of visible joints are the mean of both resolutions (Cheng section 3.4). The reasoner's are at a
+        quarter, and are brought to the same size, so that the sum of both describes whole bodies (ours).
+        """
+        maps = self.detect(images)
+        size = images.shape[1:3]
+        visible = torch.stack([_resize(each, size) for each in maps.heatmaps]).mean(0)
+        hidden = torch.zeros_like(visible)
+        if self.reasoner is not None:
+            hidden = _resize(self.hidden_maps(self.reasoner_input(maps))[:, : self.joints], size)
+        return BottomUpMaps(visible, hidden, _resize(maps.tags, size))
+
+
+def _mean_at_a_quarter(maps: tuple[Tensor, ...]) -> Float[Tensor, "batch channel y x"]:
+    """The mean of coarse maps and maybe fine ones, at the resolution of the coarse ones."""
+    ratio = STRIDES[0] // STRIDES[1]
+    return torch.stack([maps[0].float(), *(avg_pool2d(each.float(), ratio) for each in maps[1:])]).mean(0)
+
+
+def _resize(maps: Float[Tensor, "batch channel _ _"], size: torch.Size) -> Float[Tensor, "batch channel y x"]:
+    return interpolate(maps.float(), tuple(size), mode="bilinear", align_corners=False)
+
+
+def save(network: BottomUpNetwork, path: Path) -> None:
+    """Writes weights with a header that is enough to use them, without teachers. Kernels have half precision,
+    per-channel values full precision.
+
+    Raises:
+        OccluposeError: the file could not be written.
+    """
+    header = {"format": FORMAT} | network.design.to_header()
+    weights.save(weights.half_kernels(_without_teachers(network)), header, path)
+
+
+def load(path: Path) -> BottomUpNetwork:
+    """A network ready to use.
+
+    Raises:
+        OccluposeError: no such file, not a safetensors file, or not of such a network.
+    """
+    network, _ = weights.load(path, _build, format=FORMAT, network="a bottom-up network", command=COMMAND)
+    return network
+
+
+def load_initial_weights(network: BottomUpNetwork, path: Path) -> str:
+    """Copies the base of a weights file into a network, and the reasoner if it has the same design; of an estimator's
+    file the backbone.
+
+    Weights of single joints are left out if the joints differ. A base without fields keeps the network's own branch.
+
+    Returns:
+        How many tensors were copied, in words.
+
+    Raises:
+        OccluposeError: no such file, not of such a network, or of another base.
+    """
+    ours = network.state_dict()
+    if weights.header(path).get("format") == estimators.FORMAT:
+        theirs = {f"base.{name}": value for name, value in estimators.load_backbone(path).items()}
+        needed = {name for name in ours if name.startswith("base.backbone.")}
+    else:
+        given = load(path)
+        theirs = _without_teachers(given)
+        needed = {name for name in ours if name.startswith("base.") and not name.startswith("base.fields.")}
+        if given.design.joints != network.design.joints:
+            own = _of_joints(given.design)
+            needed -= own
+            theirs = {name: value for name, value in theirs.items() if name not in own}
+    fit = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
+    if not needed <= fit.keys():
+        wrong = f"not of {network.design.base}"
+        raise OccluposeError(f"{path}: {wrong}; train with the base of the file, or without initial weights")
+    reasoner = {name for name in (*theirs, *_without_teachers(network)) if name.startswith("reasoner.")}
+    if not reasoner <= fit.keys():
+        fit = {name: value for name, value in fit.items() if name.startswith("base.")}
+    network.load_state_dict(ours | fit)
+    return f"{len(fit)} of {len(ours)} tensors of {path.name}"
+
+
+def _without_teachers(network: BottomUpNetwork) -> dict[str, Tensor]:
+    """The weights that inference needs."""
+    return {name: value for name, value in network.state_dict().items() if not name.startswith("reasoner.teachers.")}
+
+
+def _of_joints(design: BottomUpDesign) -> set[str]:
+    """Names of the base's tensors whose shape depends on the number of joints, and of its fields."""
+    with torch.device("meta"):
+        one = BASES[design.base](1).state_dict()
+        other = BASES[design.base](2).state_dict()
+    heads = {f"base.{name}" for name, value in one.items() if value.shape != other[name].shape}
+    return heads | {f"base.fields.{number}.{part}" for number in range(2) for part in ("weight", "bias")}
+
+
+def _build(header: dict[str, str]) -> BottomUpNetwork:
+    network = BottomUpNetwork(BottomUpDesign.from_header(header))
+    if isinstance(network.reasoner, DSED):
+        network.reasoner.drop_teachers()
+    return network
