@@ -43,7 +43,7 @@ def call(monkeypatch, capsys):
         ("doctor now", "now: not an argument of doctor; see occlupose doctor --help"),
         ("train hupor --data d -o o", "train hupor: --recipe NAME|FILE missing; see occlupose train hupor --help"),
         ("train hupor --recipe smal --data d -o o", "recipe smal: not known; known are published, small, and .json"),
-        ("train recipe hupo -o r.json", "TRAINER hupo: not known; known are hupor, "),
+        ("train recipe hupo -o r.json", "TRAINER hupo: not known; known are dsed, hupor, "),
         ("train recipe hupor smal -o r.json", "recipe smal: not known; known are published, small, and .json files"),
     ],
 )

@@ -10,9 +10,9 @@ from occlupose.codecs.letterbox import GREY, Letterbox
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.datasets import augmentation as augmenting
 from occlupose.datasets.augmentation import MAX_PEOPLE, BottomUpAugmentation, make_bottomup_batch
-from occlupose.datasets.image_samples import make_mpi15_sample
+from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.errors import OccluposeError
-from occlupose.skeletons import MPI15
+from occlupose.skeletons import COCO17, CROWDPOSE14, MPI15
 
 BOX = Letterbox(128, 128)
 PARTNERS = list(MPI15.mirror)
@@ -275,3 +275,24 @@ def test_each_image_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
 def test_variations_that_cannot_be_are_refused(wrong, message):
     with pytest.raises(OccluposeError, match=message):
         BottomUpAugmentation(**wrong)
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, CROWDPOSE14], ids=lambda skeleton: skeleton.name)
+def test_samples_of_any_joints_are_mirrored_by_their_own_partners(skeleton):
+    random = np.random.default_rng(0)
+    joints = len(skeleton)
+    given = ImageSample(
+        image=None,
+        size=(128, 128),
+        skeleton=skeleton,
+        xy=random.uniform(0, 127, (2, joints, 2)).astype(np.float32),
+        state=random.integers(0, 3, (2, joints)).astype(np.uint8),
+        annotated=random.random(joints) < 0.5,
+    )
+    always = BottomUpAugmentation(rotation=0, flip_probability=1, scale=(1, 1), shift=0)
+    batch = show([given], always)
+    partners = list(skeleton.mirror)
+    np.testing.assert_allclose(batch.people.xy[0, :, :, 0], 127 - given.xy[:, partners, 0], atol=1e-4)
+    np.testing.assert_allclose(batch.people.xy[0, :, :, 1], given.xy[:, partners, 1], atol=1e-4)
+    np.testing.assert_array_equal(batch.people.state[0], given.state[:, partners])
+    np.testing.assert_array_equal(batch.annotated[0], given.annotated[partners])

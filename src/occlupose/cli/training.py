@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from occlupose.datasets.images import ImageRef
     from occlupose.training.run import TrainingRun
 
-Trainer = Literal["oanet", "keypoints", "ljof", "movenet", "ssf", "hupor", "refine"]
+Trainer = Literal["oanet", "keypoints", "ljof", "movenet", "ssf", "hupor", "dsed", "refine"]
 
 IN_RECIPE = "(default: as in the recipe)"
 
@@ -41,6 +41,7 @@ RECIPES = {
     "movenet": "movenet.recipe",
     "ssf": "hupor.ssf.recipe",
     "hupor": "hupor.recipe",
+    "dsed": "hupor.bases.recipe",
     "refine": "hupor.refine",
 }
 """The module of `occlupose.methods` with the recipes of each trainer, by name; imported when one is used."""
@@ -57,10 +58,11 @@ def write_recipe(
         occlupose train recipe hupor small -o hupor.json
 
     Args:
-        trainer: Command of occlupose train that the recipe is for: oanet, keypoints, ljof, movenet, ssf, hupor, refine.
+        trainer: Command of occlupose train that the recipe is for: oanet, keypoints, ljof, movenet, ssf, hupor, dsed,
+            refine.
         output: .json file to write.
         name: For oanet paper, shipped; for ljof an estimator, such as hrnet_w48; for movenet shipped, without-papers;
-            for hupor and ssf published, small.
+            for hupor, dsed and ssf published, small.
     """
     from occlupose.training import recipe
 
@@ -473,6 +475,77 @@ def train_hupor(
     print(f"{weights}: weights and card written; use them with occlupose run --method hupor --weights {weights}")
 
 
+def train_dsed(
+    data: Annotated[Path, arg(metavar="FOLDER")],
+    output: Output,
+    recipe: NamedRecipe,
+    base: Literal["higherhrnet"] = "higherhrnet",
+    annotations: Annotated[
+        Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")
+    ] = None,
+    reasoning: Annotated[
+        Literal["dsed", "hourglass", "none"] | None,
+        arg(metavar="dsed|hourglass|none", help_behavior_hint=IN_RECIPE),
+    ] = None,
+    base_epochs: Epochs = None,
+    epochs: Epochs = None,
+    batch: Number = None,
+    seed: Number = None,
+    init_from: InitialWeights = None,
+    image_cache_gib: GiB = 2.0,
+    strict: bool = False,
+    resume: bool = False,
+    device: Device = "cpu",
+) -> None:
+    """Train HUPOR's reasoner behind another bottom-up network, for 2D keypoints: first the network on visible joints,
+    then, with the network frozen, the reasoner on hidden ones.
+
+        occlupose train dsed --data crowdpose -o run --recipe published --init-from imagenet.safetensors --device cuda
+        occlupose train dsed --data people -o run --recipe small
+
+    Args:
+        data: Folder of COCO, CrowdPose or OCHuman as published, or of occlupose synth.
+        output: Folder for weights and card, and in base and reasoner for checkpoint and log.
+        recipe: published, small, or a JSON file: occlupose train recipe dsed small writes one to start from, and the
+            card of weights is one.
+        base: The network: HigherHRNet.
+        annotations: Annotations to use instead of those of the training split.
+        reasoning: What predicts hidden joints: DSED; an hourglass, the same without a teacher; nothing.
+        base_epochs: How often each image is drawn for the base, on average; 0 keeps the initial weights.
+        epochs: How often each image is drawn for the reasoner, on average.
+        batch: Images in a step, of base and reasoner.
+        seed: Seed of all random numbers.
+        init_from: Initial weights, of train dsed or convert checkpoint; of an HRNet, as convert checkpoint and train
+            ljof write them, the backbone.
+        image_cache_gib: Memory for decoded images, so that they are read only once.
+        strict: Stop at the first invalid person or image; otherwise they are left out, counted and listed.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
+        device: Torch device: cpu, cuda, ...
+    """
+    from rich.console import Console
+
+    from occlupose.cli.terminal import print_warnings
+    from occlupose.datasets import discovery
+    from occlupose.datasets.formats import coco
+    from occlupose.methods.hupor.bases import train
+
+    cache_bytes = _cache_bytes(image_cache_gib)
+    of_both = {"batch": batch, "base_training.batch": batch, "seed": seed}
+    changes = {"base_training.epochs": base_epochs, "epochs": epochs, "design.reasoning": reasoning} | of_both
+    chosen = _recipe("dsed", recipe, changes)
+    places = {data: "DATA", annotations: "ANNOTATIONS"}
+    run = _run(output, recipe, places, init_from=init_from, strict=strict, resume=resume, device=device)
+    files = discovery.find_dataset(data, "train", annotations)
+    run.places = {**run.places, files.annotations: "ANNOTATIONS"}
+    dataset = coco.load(files.annotations, files.images, strict=strict)
+    print_warnings(Console(stderr=True), dataset.report.lines())
+    ours = dataset.ground_truth.dataset == "synth"
+    licence = "Apache-2.0" if ours else "that of its images and annotations"
+    weights = train.train_dsed(dataset, chosen, run, cache_bytes=cache_bytes, licence=licence)
+    command = f"occlupose {keypoint_command(dataset.ground_truth.dataset)} --data {data} --frontend {weights}"
+    print(f"{weights}: weights and card written; score them with {command}")
+
+
 def train_refine(
     weights: Annotated[Path, arg(metavar="FILE")],
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
@@ -558,6 +631,7 @@ TRAIN: dict[str, Callable[..., None]] = {
     "poses": train_poses,
     "ssf": train_ssf,
     "hupor": train_hupor,
+    "dsed": train_dsed,
     "refine": train_refine,
     "recipe": write_recipe,
 }

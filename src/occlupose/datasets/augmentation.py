@@ -30,7 +30,7 @@ from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.poses import ABSENT
 from occlupose.pyramid import Pyramid
-from occlupose.skeletons import MPI15, Skeleton
+from occlupose.skeletons import Skeleton
 
 Vector = Float[np.ndarray, "2"]
 
@@ -146,7 +146,7 @@ class BottomUpBatch:
 
     images: UInt8[Tensor, "batch height width 3"] | None
     people: PeopleBatch
-    annotated: Bool[Tensor, "batch 15"]
+    annotated: Bool[Tensor, "batch joint"]
     has_depth: Bool[Tensor, " batch"]
 
 
@@ -281,6 +281,7 @@ def make_bottomup_batch(
     """Samples in network inputs, augmented if there is an augmentation.
 
     Arguments:
+        samples: of the same joints.
         images: each sample's image; None makes a batch of labels only.
         uniform: uniform random numbers from 0 to 1 that decide the augmentation: the same numbers change an image in
             the same way. By default 0.5.
@@ -294,7 +295,7 @@ def make_bottomup_batch(
         matrix, mirrored = _augment_transform(sample, box, augmentation, uniform[number])
         people.append(_people_in_input(sample, box, matrix, mirrored=mirrored))
         spans.append(_metres_per_pixel(sample, matrix))
-        annotated.append(sample.annotated[list(MPI15.mirror)] if mirrored else sample.annotated)
+        annotated.append(sample.annotated[list(sample.skeleton.mirror)] if mirrored else sample.annotated)
         if images is not None:
             pixels = box.warp(_to_pyramid(images[number]), matrix)
             inputs.append(pixels[:, ::-1] if mirrored else pixels)
@@ -337,7 +338,7 @@ def _people_in_input(
     state = np.where(inside, sample.state, ABSENT).astype(np.uint8)
     z = sample.z
     if mirrored:
-        partners = list(MPI15.mirror)
+        partners = list(sample.skeleton.mirror)
         xy = np.stack([box.width - 1 - xy[:, partners, 0], xy[:, partners, 1]], -1)
         z = z[:, partners]
         state = state[:, partners]
@@ -360,7 +361,7 @@ def _metres_per_pixel(sample: ImageSample, matrix: Float[np.ndarray, "2 3"]) -> 
 def _pad(people: Sequence[_People], spans: Sequence[float]) -> PeopleBatch:
     """A batch with as many people an image as the fullest has, at least one."""
     most = max(1, *(len(xy) for xy, _, _ in people))
-    joints = len(MPI15)
+    joints = people[0][0].shape[1]
     batch = PeopleBatch(
         xy=torch.zeros(len(people), most, joints, 2),
         z=torch.full((len(people), most, joints), torch.nan),

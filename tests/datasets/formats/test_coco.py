@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import coco_files as files
-from coco_files import annotation, document, write_coco, write_images, write_json, write_people
+from coco_files import annotation, document, write_coco, write_crowdpose, write_images, write_json, write_people
 from image_dataset_files import rewritten
 from occlupose.datasets.formats import coco
-from occlupose.datasets.formats.coco import FEW_JOINTS, load, load_ground_truth, make_samples
+from occlupose.datasets.formats.coco import FEW_JOINTS, load, load_ground_truth, make_keypoint_samples, make_samples
 from occlupose.datasets.formats.coco_results import load_boxes
 from occlupose.datasets.images import MISSING, ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
@@ -407,3 +407,40 @@ def test_images_without_a_size_are_refused(tmp_path):
     path = rewritten(one_person(tmp_path, **TORSO), lambda content: content["images"][0].pop("width"))
     with pytest.raises(OccluposeError, match=r"people.json: no width and height of 000001.jpg"):
         make_samples(load(path, tmp_path))
+
+
+# -------------------------------------------------------------------------- samples of own joints
+
+
+@pytest.mark.parametrize("kind", ["coco", "crowdpose"])
+def test_keypoint_samples_have_the_dataset_s_joints(tmp_path, kind):
+    """Everybody with a joint, as annotated."""
+    (write_coco if kind == "coco" else write_crowdpose)(tmp_path)
+    file, images = {
+        "coco": ("annotations/person_keypoints_train2017.json", "train2017"),
+        "crowdpose": ("json/crowdpose_trainval.json", "images"),
+    }[kind]
+    given = load(tmp_path / file, tmp_path / images)
+    found = make_keypoint_samples(given)
+    assert sum(map(len, found)) == len(given.people) and len(found) == len({each.image for each in given.people})
+    for sample in found:
+        people = [each for each in given.people if each.image == sample.image]
+        assert sample.skeleton == given.skeleton and sample.annotated.all() and not sample.has_depth
+        np.testing.assert_array_equal(sample.state, np.stack([each.state for each in people]))
+        known = sample.state > 0
+        np.testing.assert_allclose(sample.xy[known], np.stack([each.xy for each in people])[known], rtol=1e-6)
+        assert np.isnan(sample.xy[~known]).all()
+
+
+def test_keypoint_samples_without_joints_outside_of_the_image(tmp_path):
+    width = files.SIZE[0]
+    path = one_person(tmp_path, **TORSO, left_ankle=(width, 50, 2), right_ankle=(width - 1, 50, 1))
+    (found,) = make_keypoint_samples(load(path, tmp_path))
+    states = dict(zip(COCO17.joints, found.state[0], strict=True))
+    assert (states["left_ankle"], states["right_ankle"], states["left_hip"], states["nose"]) == (0, 1, 2, 0)
+
+
+def test_keypoint_samples_need_the_size_of_the_image(tmp_path):
+    path = rewritten(one_person(tmp_path, **TORSO), lambda content: content["images"][0].pop("width"))
+    with pytest.raises(OccluposeError, match=r"people.json: no width and height of 000001.jpg"):
+        make_keypoint_samples(load(path, tmp_path))

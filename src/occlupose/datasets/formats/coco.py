@@ -173,9 +173,7 @@ def make_samples(annotations: Annotations) -> list[ImageSample]:
 
 
 def _make_sample(image: ImageRef, people: list[PersonAnnotation], skeleton: Skeleton, path: Path) -> ImageSample:
-    size = people[0].size
-    if size is None:
-        raise OccluposeError(f"{path}: no width and height of {image.name}; give annotations that have them")
+    size = _size_of(image, people, path)
     state = np.stack([person.state for person in people])
     xy = np.where(state[..., None] != ABSENT, np.stack([person.xy for person in people]), np.nan)
     joints = convert(xy, skeleton, MPI15)
@@ -187,6 +185,35 @@ def _make_sample(image: ImageRef, people: list[PersonAnnotation], skeleton: Skel
         states[:, neck] = states[:, [pelvis, *shoulders]].min(1)
     annotated = convert_weakest(np.ones(len(skeleton), bool), skeleton, MPI15)
     return make_mpi15_sample(image, size, joints, None, states, annotated=annotated)
+
+
+def make_keypoint_samples(annotations: Annotations) -> list[ImageSample]:
+    """People of COCO, CrowdPose, OCHuman and the like, one sample an image with the dataset's own joints, in 2D.
+
+    Joints outside of their image are absent.
+
+    Raises:
+        OccluposeError: the annotations lack an image's size.
+    """
+    people = defaultdict[ImageRef, list[PersonAnnotation]](list)
+    for person in annotations.people:
+        people[person.image].append(person)
+    samples = []
+    for image, group in people.items():
+        size = _size_of(image, group, annotations.ground_truth.path)
+        xy = np.stack([person.xy for person in group])
+        inside = ((xy >= -0.5) & (xy < np.array(size) - 0.5)).all(-1)
+        state = np.where(inside, np.stack([person.state for person in group]), ABSENT).astype(np.uint8)
+        pixels = np.where((state != ABSENT)[..., None], xy, np.nan).astype(np.float32)
+        samples.append(ImageSample(image=image, size=size, skeleton=annotations.skeleton, xy=pixels, state=state))
+    return samples
+
+
+def _size_of(image: ImageRef, people: list[PersonAnnotation], path: Path) -> tuple[int, int]:
+    size = people[0].size
+    if size is None:
+        raise OccluposeError(f"{path}: no width and height of {image.name}; give annotations that have them")
+    return size
 
 
 def load_ground_truth(annotations: Path, *, strict: bool = False) -> GroundTruth:

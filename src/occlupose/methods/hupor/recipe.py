@@ -7,22 +7,22 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from occlupose.bounds import Count, Fraction, NonNegative, Positive, Seed
+from occlupose.bounds import Fraction, NonNegative, Positive, Seed
 from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.epochs import EpochRecipe
 from occlupose.methods.hupor.labels import LabelSource
 from occlupose.methods.hupor.losses import WEIGHT
 from occlupose.methods.hupor.network import HUPORDesign
 from occlupose.methods.hupor.reasoning import ReasonerRecipe
 from occlupose.networks.mspn import StageSize
-from occlupose.training.loop import Decay, MaxNorm, Optimisation
 
 
 @dataclass(frozen=True)
-class HUPORRecipe(ReasonerRecipe):
+class HUPORRecipe(ReasonerRecipe, EpochRecipe):
     """Configuration of a training run of HUPOR. The defaults are the paper's, or ours where it is silent, except that
-    the paper has occlusion labels by SSF and Adam instead of AdamW; docs/hupor.md lists what else is ours. How the
-    reasoner learns is explained in `ReasonerRecipe`.
+    the paper has occlusion labels by SSF and Adam instead of AdamW; docs/hupor.md lists what else is ours. The fields
+    of the reasoner are explained in `ReasonerRecipe`, those of the optimisation in `EpochRecipe`.
 
     Attributes:
         name: of the weights file.
@@ -35,11 +35,6 @@ class HUPORRecipe(ReasonerRecipe):
         train_detector: False keeps the detector's initial weights and trains the reasoner from the first step.
         visible_weight: of the maps of visible joints in the loss.
         augmentation: of the images.
-        epochs: how often an image is drawn, on average.
-        batch: images in a step.
-        learning_rate, weight_decay, warm_up_steps: of AdamW; the learning rate falls linearly to 0.
-        max_grad_norm: gradients are clipped to this norm.
-        ema_decay: decay of the moving average of the weights at each step; 0 keeps the last weights.
 
     Raises:
         OccluposeError: an impossible value.
@@ -55,11 +50,6 @@ class HUPORRecipe(ReasonerRecipe):
     augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
     epochs: Positive = 20
     batch: Annotated[int, Interval(ge=2)] = 32
-    learning_rate: NonNegative = 2e-4
-    weight_decay: NonNegative = 8e-6
-    warm_up_steps: Count = 2400
-    max_grad_norm: MaxNorm = float("inf")
-    ema_decay: Decay = 0.0
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -70,21 +60,6 @@ class HUPORRecipe(ReasonerRecipe):
             )
         if not self.train_detector and self.design.reasoning == "none":
             raise OccluposeError("train_detector: neither detector nor reasoner would train; give design.reasoning")
-
-    def optimisation(self, images: int) -> Optimisation:
-        """The optimisation for this many images."""
-        steps = max(1, round(self.epochs * images / self.batch))
-        return Optimisation(
-            steps=steps,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            warm_up_steps=min(self.warm_up_steps, steps),
-            max_grad_norm=self.max_grad_norm,
-            ema_decay=self.ema_decay,
-            lr_schedule="linear",
-            save_every=min(500, max(1, steps // 10)),
-            log_every=min(50, max(1, steps // 10)),
-        )
 
     def reasoner_progress(self, progress: float) -> float | None:
         """Progress of the reasoner's training, 0..1, at this progress of the whole training; None before it starts."""

@@ -5,6 +5,40 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
+def heatmap_loss(
+    output: Float[Tensor, "batch joint y x"],
+    target: Float[Tensor, "batch joint y x"],
+    annotated: Bool[Tensor, "batch joint"],
+    foreground_weight: float = 1.0,
+) -> Float[Tensor, ""]:
+    """Mean squared error of heatmaps, 0 for joints that are not annotated.
+
+    Arguments:
+        foreground_weight: weight of cells with a joint, times the height of its Gaussian, relative to empty cells
+            (ours; 1 is published).
+    """
+    squares = (output.float() - target) ** 2
+    squares = squares * (1 + (foreground_weight - 1) * target)
+    return (squares * annotated[:, :, None, None]).mean()
+
+
+def field_loss(
+    output: Float[Tensor, "batch limb*2 y x"],
+    target: Float[Tensor, "batch limb 2 y x"],
+    annotated: Bool[Tensor, "batch limb"],
+    foreground_weight: float = 1.0,
+) -> Float[Tensor, ""]:
+    """Mean squared error of part affinity fields, 0 for limbs that are not annotated.
+
+    Arguments:
+        output: x and y limb by limb.
+        foreground_weight: weight of cells with a limb, relative to empty cells (ours; 1 is published).
+    """
+    squares = (output.float().unflatten(1, target.shape[1:3]) - target) ** 2
+    squares = squares * (1 + (foreground_weight - 1) * (target != 0).any(2, keepdim=True))
+    return (squares * annotated[:, :, None, None, None]).mean()
+
+
 def tag_losses(
     tags: Float[Tensor, "batch joint y x"],
     cells: Int[Tensor, "batch person joint"],

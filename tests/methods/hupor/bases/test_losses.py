@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from occlupose.methods.hupor.bases.losses import tag_losses
+from occlupose.methods.hupor.bases.losses import field_loss, heatmap_loss, tag_losses
 
 
 def laid_out(rows, joints=3):
@@ -87,3 +87,39 @@ def test_far_apart_and_of_one_tag_there_is_no_loss():
 def test_nobody():
     pull, push = tag_losses(*laid_out([[[NAN, NAN, NAN], [NAN, NAN, NAN]]]))
     assert pull.item() == 0 and push.item() == 0
+
+
+# ------------------------------------------------------------------------------------------- maps
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_heatmaps_and_fields_by_their_definition():
+    """Means over all cells and channels; a channel that is not annotated counts as right."""
+    output = random(2, 3, 4, 5)
+    target = random(2, 3, 4, 5, seed=1).clamp(0, 1)
+    annotated = torch.tensor([[True, False, True], [True, True, True]])
+    squares = (output - target).square()
+    squares[0, 1] = 0
+    assert heatmap_loss(output, target, annotated).item() == pytest.approx(squares.mean().item())
+    weighted = squares * (1 + 9 * target)
+    assert heatmap_loss(output, target, annotated, 10.0).item() == pytest.approx(weighted.mean().item())
+
+
+def test_fields_weigh_cells_with_a_limb_in_both_components():
+    target = torch.zeros(1, 2, 2, 3, 3)
+    target[0, 1, 0, 1, 1] = 1.0  # points to the right
+    output = torch.ones(1, 4, 3, 3)
+    known = torch.ones(1, 2, dtype=torch.bool)
+    plain = (36 - 1) / 36
+    assert field_loss(output, target, known).item() == pytest.approx(plain)
+    assert field_loss(output, target, known, 10.0).item() == pytest.approx(plain + 9 / 36)
+    known[0, 1] = False
+    assert field_loss(output, target, known, 10.0).item() == pytest.approx(0.5)
+
+
+def test_channels_are_x_and_y_limb_by_limb():
+    target = random(1, 2, 2, 3, 3)
+    assert field_loss(target.flatten(1, 2), target, torch.ones(1, 2, dtype=torch.bool)) == 0

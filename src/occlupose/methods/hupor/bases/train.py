@@ -1,0 +1,219 @@
+"""The training of DSED behind HigherHRNet (HUPOR, arXiv 2208.00090, supplement 1.3).
+
+The base learns first: heatmaps and fields of visible joints and limbs, and the tags of all labelled joints, as a tag at
+a hidden joint would be undefined otherwise (ours; the paper is silent). Then it is frozen, and the reasoner learns the
+maps of hidden and of all joints from those of visible ones.
+
+People whom the dataset does not annotate are background, where the authors of HigherHRNet mask them (ours).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from occlupose.codecs.multi_person import KERNELS, TargetMaps
+from occlupose.datasets.annotations import Annotations
+from occlupose.datasets.augmentation import BottomUpBatch
+from occlupose.datasets.formats.coco import make_keypoint_samples
+from occlupose.datasets.image_samples import ImageSample
+from occlupose.datasets.images import CACHE_BYTES
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.bases.losses import field_loss, heatmap_loss, tag_losses
+from occlupose.methods.hupor.bases.recipe import BaseRecipe, DSEDRecipe
+from occlupose.methods.hupor.reasoning import draw_reasoner_input, reasoner_terms
+from occlupose.methods.hupor.sampler import BottomUpSampler
+from occlupose.networks import bottom_up
+from occlupose.networks.bottom_up import BottomUpNetwork
+from occlupose.threads import opencv_on_one_thread
+from occlupose.training.distributed import Process
+from occlupose.training.loop import Terms
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, forward
+
+HEATMAP_KERNEL = 1
+"""Kernel of the base's heatmaps: sigma is 2 cells at both resolutions, as published."""
+
+FIELD_KERNEL = len(KERNELS) - 1
+"""Width of the base's fields: the finest that HUPOR has (ours; the paper is silent)."""
+
+BASE = "base"
+REASONER = "reasoner"
+"""Subfolders of a run, and the names of its stages."""
+
+
+class BaseTraining(nn.Module):
+    """The training module of the base: from a batch to the terms of its loss."""
+
+    def __init__(self, network: BottomUpNetwork, recipe: BaseRecipe) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        if network.reasoner is not None:
+            network.reasoner.requires_grad_(False)
+
+    def forward(self, batch: BottomUpBatch) -> Terms:
+        """The terms of the loss: heatmaps at both resolutions, pull and push of the tags, and fields."""
+        assert batch.images is not None
+        recipe = self.recipe
+        maps = self.network.detect(batch.images)
+        codecs = self.network.design.codecs
+        targets = [TargetMaps(codec, batch.people) for codec in codecs]
+        cells, known = codecs[0].joint_cells(batch.people, "all")
+        pull, push = tag_losses(maps.tags.float(), cells, known)
+        heatmaps = [
+            heatmap_loss(output, target.heatmaps("visible", HEATMAP_KERNEL), batch.annotated, recipe.foreground_weight)
+            for output, target in zip(maps.heatmaps, targets, strict=True)
+        ]
+        sources, ends = codecs[0].limbs
+        limbs = batch.annotated[:, sources] & batch.annotated[:, ends]
+        fields = [
+            field_loss(output, target.fields("visible", FIELD_KERNEL), limbs, recipe.foreground_weight)
+            for output, target in zip(maps.fields, targets, strict=False)
+        ]
+        terms = {
+            "heatmaps": torch.stack(heatmaps).sum(),
+            "pull": recipe.tag_weight * pull,
+            "push": recipe.tag_weight * push,
+        }
+        return terms | ({"fields": recipe.field_weight * torch.stack(fields).sum()} if fields else {})
+
+
+class ReasonerTraining(nn.Module):
+    """The training module of the reasoner behind a frozen base.
+
+    Arguments:
+        steps: of the training.
+    """
+
+    step: Tensor
+    """Batches so far; in the checkpoint like the weights."""
+
+    def __init__(self, network: BottomUpNetwork, recipe: DSEDRecipe, steps: int) -> None:
+        super().__init__()
+        assert network.reasoner is not None
+        self.network = network
+        self.recipe = recipe
+        self.steps = steps
+        self.codec = network.design.codecs[0]
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+        network.base.requires_grad_(False)
+        network.reasoner.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> "ReasonerTraining":
+        """Training mode; the base stays in evaluation mode."""
+        super().train(mode)
+        self.network.base.eval()
+        return self
+
+    def forward(self, batch: BottomUpBatch) -> Terms:
+        """The terms of the loss: L_reason."""
+        progress = self.step.item() / self.steps
+        self.step += 1
+        targets = TargetMaps(self.codec, batch.people)
+        images = batch.images
+        network = self.network
+        assert network.reasoner is not None
+
+        def predict(rows: Bool[Tensor, " batch"]) -> Float[Tensor, "some channel y x"]:
+            """The base's maps of these images."""
+            assert images is not None
+            return network.reasoner_input(network.detect(images[rows]))
+
+        visible = draw_reasoner_input(targets, self.recipe, None if images is None else predict)
+        return reasoner_terms(network.reasoner, visible, batch, targets, self.recipe, progress)
+
+
+@dataclass(frozen=True)
+class DSEDTask(TrainingTask):
+    """Training of a base, and of the reasoner behind it."""
+
+    annotations: Annotations
+    samples: Sequence[ImageSample]
+    recipe: DSEDRecipe
+    sampler: Callable[..., BottomUpSampler]
+    """Makes a sampler of batches of this size, `with_images` or without."""
+    described: Mapping[str, object]
+    """Further entries of the card."""
+
+    def about(self) -> str:
+        people = sum(len(sample) for sample in self.samples)
+        truth = self.annotations.ground_truth
+        source = f"{truth.path.name} ({truth.dataset}), {self.annotations.skeleton.name}"
+        return f"{self.name}: trains on {people} people in {len(self.samples)} images of {source}"
+
+    def data(self) -> dict[str, object]:
+        return self.annotations.describe()
+
+    def build(self) -> BottomUpNetwork:
+        return BottomUpNetwork(self.recipe.design)
+
+    def load_initial_weights(self, network: nn.Module, path: Path) -> str:
+        assert isinstance(network, BottomUpNetwork)
+        return bottom_up.load_initial_weights(network, path)
+
+    def stages(self, network: nn.Module) -> Iterator[TrainingStage]:
+        assert isinstance(network, BottomUpNetwork)
+        recipe = self.recipe
+        images = len(self.samples)
+        if recipe.base_training.epochs:
+            base = BaseTraining(network, recipe.base_training)
+            base = base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            draw = self.sampler(recipe.base_training.batch, with_images=True).draw
+            yield TrainingStage(base, draw, forward, recipe.base_training.optimisation(images), BASE)
+        if network.reasoner is not None:
+            plan = recipe.optimisation(images)
+            reasoner = ReasonerTraining(network, recipe, plan.steps)
+            reasoner = reasoner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            draw = self.sampler(recipe.batch, with_images=recipe.predicted_input_fraction > 0).draw
+            yield TrainingStage(reasoner, draw, forward, plan, REASONER)
+
+    def save(self, network: nn.Module, path: Path) -> None:
+        assert isinstance(network, BottomUpNetwork)
+        bottom_up.save(network, path)
+
+    def describe(self, network: nn.Module) -> dict[str, object]:
+        task = f"image to the people in it, {self.annotations.skeleton.name}, pixels"
+        return {"task": task, "data": self.data(), **self.described}
+
+
+def train_dsed(
+    annotations: Annotations,
+    recipe: DSEDRecipe,
+    run: TrainingRun,
+    *,
+    cache_bytes: int = CACHE_BYTES,
+    **described: object,
+) -> Path:
+    """Trains a base on visible joints, and a reasoner behind it; returns the weights file.
+
+    The run's folder has a checkpoint and a log for each of the two, in subfolders. The joints are the dataset's.
+
+    Arguments:
+        annotations: as `formats.coco.load` gives them.
+        cache_bytes: size of the cache of decoded images, in bytes.
+        described: further entries of the card; `licence` of the images.
+
+    Raises:
+        OccluposeError: an untrained base would stay untrained; several processes; as `TrainingRun.fit`.
+    """
+    processes = Process.current().world_size
+    if processes > 1:
+        raise OccluposeError(f"dsed: trains in one process, not in {processes}; start it without torchrun")
+    if not recipe.base_training.epochs and run.init_from is None:
+        raise OccluposeError("base_training.epochs 0: an untrained base would stay untrained; give initial weights")
+    recipe = replace(recipe, design=replace(recipe.design, skeleton=annotations.skeleton.name))
+    samples = make_keypoint_samples(annotations)
+    sampler = partial(
+        BottomUpSampler,
+        samples,
+        recipe.design.letterbox,
+        recipe.augmentation,
+        images=run.images,
+        cache_bytes=cache_bytes,
+    )
+    with opencv_on_one_thread():
+        return run.fit(DSEDTask(annotations, samples, recipe, sampler, described))

@@ -1,0 +1,182 @@
+"""Training a reasoner behind HigherHRNet and scoring it, as a user does it at the command line."""
+
+import csv
+import json
+import re
+import sys
+from dataclasses import replace
+
+import pytest
+
+import coco_files as files
+from commands import assert_refused, names
+from interrupted_runs import kill_after, run_to_the_end
+from keypoint_samples import TINY, write_people
+from occlupose.networks import bottom_up
+from occlupose.poses import Poses
+from occlupose.skeletons import CROWDPOSE14
+from occlupose.training.recipe import to_json
+
+RUN = ["base", "reasoner", "tiny.json", "tiny.safetensors"]
+STAGE = ["last.pt", "log.csv"]
+
+
+def tiny(folder, **changes):
+    """A tiny recipe as a file."""
+    return ["--recipe", files.write_json(folder / "recipe.json", to_json(replace(TINY, **changes)))]
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three images of two people each, with COCO's joints."""
+    folder = tmp_path_factory.mktemp("data")
+    write_people(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("write", "dataset", "joints"),
+    [
+        (files.write_coco, "coco", "coco17"),
+        (files.write_crowdpose, "crowdpose", "crowdpose14"),
+        (files.write_synth, "synth", "coco17"),
+    ],
+    ids=["coco", "crowdpose", "synth"],
+)
+def test_train_and_score(command, tmp_path, write, dataset, joints):
+    """By the command that the training prints, at one scale and at three."""
+    folder = write(tmp_path / "data")
+    run = tmp_path / "run"
+    outcome = command("train", "dsed", "--data", folder, "-o", run, *tiny(tmp_path))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert re.match(rf"tiny: trains on \d+ people in \d images of .*\({dataset}\), {joints}\n", outcome.out)
+    assert names(run) == RUN and names(run / "base") == names(run / "reasoner") == STAGE
+    about = json.loads((run / "tiny.json").read_text())
+    assert about["command"].startswith("occlupose train dsed --data DATA -o FOLDER --recipe RECIPE")
+    assert about["recipe"]["design"]["skeleton"] == joints and str(tmp_path) not in json.dumps(about)
+    assert about["licence"] == ("Apache-2.0" if dataset == "synth" else "that of its images and annotations")
+    scores = tmp_path / "scores.csv"
+    score = outcome.out.splitlines()[-1].partition("score them with occlupose ")[2].split()
+    for more, source in (((), "detector"), (("--scales", "0.5", "1", "2", "--flip"), "detector")):
+        outcome = command(*score, *more, "-o", scores)
+        assert (outcome.code, outcome.err) == (0, "")
+        assert {(row["boxes"], row["box_source"]) for row in rows(scores)} == {("detected", source)}
+        assert f"predictions in boxes of {run / 'tiny.safetensors'} itself" in outcome.out
+
+
+def test_the_three_arms_of_a_comparison(command, data, tmp_path):
+    """A base alone; a reasoner behind it, with and without a teacher, from the weights of the base."""
+    words = ["train", "dsed", "--data", data, *tiny(tmp_path)]
+    bare = command(*words, "-o", tmp_path / "none", "--reasoning", "none")
+    assert bare.code == 0 and names(tmp_path / "none") == ["base", "tiny.json", "tiny.safetensors"]
+    given = tmp_path / "none" / "tiny.safetensors"
+    for arm in ("hourglass", "dsed"):
+        options = ["--reasoning", arm, "--base-epochs", "0", "--epochs", "1", "--init-from", given]
+        done = command(*words, "-o", tmp_path / arm, *options)
+        assert done.code == 0 and names(tmp_path / arm) == ["reasoner", "tiny.json", "tiny.safetensors"]
+        assert bottom_up.load(tmp_path / arm / "tiny.safetensors").design.reasoning == arm
+        about = json.loads((tmp_path / arm / "tiny.json").read_text())
+        assert "--init-from WEIGHTS" in about["command"] and about["begun_with"].endswith("of tiny.safetensors")
+
+
+def test_options_change_the_recipe(command, data, tmp_path):
+    options = ["--base-epochs", "1", "--epochs", "0.7", "--batch", "3", "--seed", "5", "--base", "higherhrnet"]
+    assert command("train", "dsed", "--data", data, "-o", tmp_path / "run", *tiny(tmp_path), *options).code == 0
+    recipe = json.loads((tmp_path / "run" / "tiny.json").read_text())["recipe"]
+    assert (recipe["epochs"], recipe["batch"], recipe["seed"]) == (0.7, 3, 5)
+    assert (recipe["base_training"]["epochs"], recipe["base_training"]["batch"]) == (1, 3)
+
+
+@pytest.mark.parametrize("name", ["published", "small"])
+def test_recipes_are_written_to_start_from(command, tmp_path, name):
+    assert command("train", "recipe", "dsed", name, "-o", tmp_path / "a.json").code == 0
+    recipe = json.loads((tmp_path / "a.json").read_text())
+    assert recipe["distillation_weight"] == 5.0 and recipe["base_training"]["field_weight"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--base-epochs", "0"], ["base_training.epochs 0", "give initial weights"]),
+        (["--base-epochs", "0", "--reasoning", "none"], ["neither base nor reasoner would train"]),
+        (["--base-epochs", "-1"], ["epochs -1", "0 or more"]),
+        (["--init-from", "nowhere.safetensors"], ["nowhere.safetensors", "no such file"]),
+        (["--image-cache-gib", "-1"], ["image cache -1: not possible"]),
+        (["--device", "abacus"], ["device abacus"]),
+    ],
+)
+def test_trainings_that_cannot_be(command, data, tmp_path, options, words):
+    outcome = command("train", "dsed", "--data", data, "-o", tmp_path / "run", *tiny(tmp_path), *options)
+    assert_refused(outcome, *words, out=outcome.out)
+
+
+def test_data_that_is_not_there_is_refused(command, tmp_path):
+    outcome = command("train", "dsed", "--data", tmp_path / "nowhere", "-o", tmp_path / "run", *tiny(tmp_path))
+    assert_refused(outcome, "nowhere", "no such folder")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_overwritten_and_is_resumed_only_as_it_began(command, data, tmp_path):
+    words = ["train", "dsed", "--data", data, "-o", tmp_path / "run"]
+    assert command(*words, *tiny(tmp_path)).code == 0
+    before = (tmp_path / "run" / "tiny.safetensors").read_bytes()
+    refused = command(*words, *tiny(tmp_path))
+    assert_refused(refused, "already holds a training run", out=refused.out)
+    refused = command(*words, "--resume", *tiny(tmp_path, seed=3))
+    assert_refused(refused, "started with other settings or data", out=refused.out)
+    assert command(*words, "--resume", *tiny(tmp_path)).code == 0
+    assert (tmp_path / "run" / "tiny.safetensors").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_is_as_if_nothing_had_happened(data, tmp_path):
+    recipe = tiny(tmp_path, base_training=replace(TINY.base_training, epochs=40))
+    train = [sys.executable, "-m", "occlupose", "train", "dsed", "--data", str(data), *map(str, recipe), "-o"]
+    run_to_the_end([*train, str(tmp_path / "whole")])
+    kill_after(tmp_path / "run" / "base" / "last.pt", [*train, str(tmp_path / "run")])
+    run_to_the_end([*train, str(tmp_path / "run"), "--resume"])
+    of_whole = (tmp_path / "whole" / "tiny.safetensors").read_bytes()
+    assert (tmp_path / "run" / "tiny.safetensors").read_bytes() == of_whole
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """Weights of CrowdPose's joints."""
+    folder = tmp_path_factory.mktemp("crowd")
+    recipe = replace(TINY, design=replace(TINY.design, skeleton=CROWDPOSE14.name))
+    bottom_up.save(bottom_up.BottomUpNetwork(recipe.design), folder / "crowd.safetensors")
+    return folder / "crowd.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--box-source", "ground-truth"], ["finds people by itself"]),
+        (["--detector", "yolox:det.onnx"], ["finds people by itself"]),
+        (["--scales", "0"], ["scales 0", "positive numbers"]),
+        (["--device", "abacus"], ["device abacus"]),
+    ],
+)
+def test_scores_that_cannot_be(command, crowd, tmp_path, options, words):
+    folder = files.write_crowdpose(tmp_path / "data")
+    outcome = command("eval", "crowdpose", "--data", folder, "--frontend", crowd, *options)
+    assert_refused(outcome, *words)
+
+
+def test_other_front_ends_have_no_scales(command, tmp_path):
+    folder = files.write_crowdpose(tmp_path / "data")
+    outcome = command("eval", "crowdpose", "--data", folder, "--scales", "1", "2")
+    assert_refused(outcome, "movenet: has no scales", "train dsed")
+
+
+def test_weights_are_a_front_end_of_run_too(command, data, tmp_path):
+    path = tmp_path / "net.safetensors"
+    bottom_up.save(bottom_up.BottomUpNetwork(TINY.design), path)
+    outcome = command("run", data / "images", "--frontend", path, "--no-video", "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome
+    assert len(Poses.load(tmp_path / "out" / "poses.npz")) == 3
