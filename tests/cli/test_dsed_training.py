@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
 
 import coco_files as files
 from commands import assert_refused, names
@@ -180,3 +181,65 @@ def test_weights_are_a_front_end_of_run_too(command, data, tmp_path):
     outcome = command("run", data / "images", "--frontend", path, "--no-video", "-o", tmp_path / "out")
     assert outcome.code == 0, outcome
     assert len(Poses.load(tmp_path / "out" / "poses.npz")) == 3
+
+
+# --------------------------------------------------------------------------- checkpoints of others
+
+
+def checkpoint(path, joints=14, head=True):
+    """HigherHRNet as MMPose writes it; the originals cannot be had here."""
+    torch.manual_seed(0)
+    network = bottom_up.BASES["higher_hrnet_small"](joints)
+    named = {name: value for name, value in network.state_dict().items() if head or not name.startswith("head.")}
+    theirs = {re.sub(r"^head\.", "keypoint_head.", name): value for name, value in named.items()}
+    torch.save({"meta": {"epoch": 300}, "state_dict": theirs}, path)
+    return path
+
+
+def convert(command, path, *options):
+    words = ["--model", "higher_hrnet_small", "--skeleton", "crowdpose14", *options]
+    return command("convert", "checkpoint", path, "-o", path.with_suffix(".safetensors"), *words)
+
+
+def test_a_converted_checkpoint_finds_people_and_starts_a_training(command, tmp_path):
+    folder = files.write_crowdpose(tmp_path / "data")
+    path = checkpoint(tmp_path / "theirs.pth")
+    outcome = convert(command, path, "--crop", "64", "64")
+    written = path.with_suffix(".safetensors")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"{written}: from a checkpoint of MMPose 0.x, higher_hrnet_small written\n")
+    design = bottom_up.load(written).design
+    assert (design.side, design.fields, design.reasoning, design.skeleton) == (64, False, "none", "crowdpose14")
+    assert command("eval", "crowdpose", "--data", folder, "--frontend", written).code == 0
+    run = tmp_path / "run"
+    words = ["--init-from", written, "--base-epochs", "1", "--epochs", "1"]
+    assert command("train", "dsed", "--data", folder, "-o", run, *tiny(tmp_path), *words).code == 0
+    assert json.loads((run / "tiny.json").read_text())["begun_with"].endswith("of theirs.safetensors")
+    again = command(
+        "convert", "checkpoint", written, "--model", "higher_hrnet_small", "-o", tmp_path / "twice.safetensors"
+    )
+    assert_refused(again, "already a file of occlupose")
+
+
+def test_the_side_is_the_published_one(command, tmp_path):
+    path = checkpoint(tmp_path / "theirs.pth")
+    assert convert(command, path).code == 0
+    assert bottom_up.load(path.with_suffix(".safetensors")).design.side == 192
+    assert bottom_up.SIDES == {"higher_hrnet_w32": 512, "higher_hrnet_w48": 640, "higher_hrnet_small": 192}
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "words"),
+    [
+        ({"joints": 17}, [], ["17 joints", "crowdpose14 has 14", "--skeleton coco17"]),
+        ({"head": False}, [], ["a backbone alone", "give --model hrnet_small"]),
+        ({}, ["--crop", "64", "96"], ["crop 64 x 96", "square"]),
+        ({}, ["--crop", "70", "70"], ["side 70", "multiple of 32"]),
+        ({}, ["--codec", "udp"], ["codec udp", "leave out --codec"]),
+        ({}, ["--model", "higher_hrnet_w32"], ["give --model higher_hrnet_small, which it fits"]),
+    ],
+)
+def test_checkpoints_that_do_not_fit(command, tmp_path, given, options, words):
+    outcome = convert(command, checkpoint(tmp_path / "a.pth", **given), *options)
+    assert_refused(outcome, *words)
+    assert not (tmp_path / "a.safetensors").exists()

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import interpolate
 
 from occlupose.errors import OccluposeError
+from occlupose.networks.bottom_up import BASES
 from occlupose.networks.checkpoints import read, translate
 from occlupose.networks.estimators import build
 
@@ -109,6 +110,22 @@ def mm_head(inputs, joints, deconvolutions):
         inputs = 256
     yield "final_layer.weight", (joints, inputs, 1, 1)
     yield "final_layer.bias", (joints,)
+
+
+def mm_higher_hrnet(width, joints):
+    """Heads of MMPose's and of the authors' HigherHRNet: 1x1 convolutions to heatmaps and tags and to heatmaps, and
+    between them a transposed convolution with four basic blocks. The originals cannot be had here; these names are
+    those that other projects which load them write down.
+    """
+    for number, (outputs, inputs) in enumerate(((2 * joints, width), (joints, width))):
+        yield f"final_layers.{number}.weight", (outputs, inputs, 1, 1)
+        yield f"final_layers.{number}.bias", (outputs,)
+    yield "deconv_layers.0.0.0.weight", (width + 2 * joints, width, 4, 4)
+    yield from norm("deconv_layers.0.0.1", width)
+    for block in range(1, 5):
+        for convolution in (1, 2):
+            yield f"deconv_layers.0.{block}.0.conv{convolution}.weight", (width, width, 3, 3)
+            yield from norm(f"deconv_layers.0.{block}.0.bn{convolution}", width)
 
 
 VIT = {
@@ -512,3 +529,56 @@ def test_reading_gives_what_is_there(small, tmp_path):
     assert {name: tuple(value.shape) for name, value in found.items()} == {
         n: tuple(v.shape) for n, v in small.state_dict().items()
     }
+
+
+# ------------------------------------------------------------------------------------ HigherHRNet
+
+
+@pytest.fixture(scope="module")
+def higher():
+    torch.manual_seed(0)
+    return randomised(BASES["higher_hrnet_w32"](14))
+
+
+@pytest.mark.parametrize(("width", "joints"), [(32, 17), (48, 14)])
+def test_the_names_of_higher_hrnets_are_mmposes(width, joints):
+    with torch.device("meta"):
+        network = BASES[f"higher_hrnet_w{width}"](joints)
+    assert shapes(network, "backbone") == dict(mm_hrnet(width, multiscale=False))
+    assert shapes(network, "head") == dict(mm_higher_hrnet(width, joints))
+    assert not shapes(network, "fields")
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "origin"), [(("backbone.", "keypoint_head."), "MMPose 0.x"), (("", ""), "the authors' code")]
+)
+def test_higher_hrnet(prefixes, origin, higher, tmp_path):
+    """As MMPose writes it, and as its authors do, on one level."""
+    before, head = prefixes
+    names = [
+        *((before + name, f"backbone.{name}") for name, _ in mm_hrnet(32, multiscale=False)),
+        *((head + name, f"head.{name}") for name, _ in mm_higher_hrnet(32, 14)),
+    ]
+    ours = higher.state_dict()
+    theirs = {name: ours[mine] for name, mine in names}
+    assert len(theirs) == len(ours)
+    translated = translate(written(theirs, tmp_path / "a.pth"), "higher_hrnet_w32")
+    assert (translated.whole, translated.joints, translated.origin, translated.notes) == (True, 14, origin, ())
+    other = BASES["higher_hrnet_w32"](14).eval()
+    other.load_state_dict(translated.tensors)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        one = higher(images)
+        two = other(images)
+    assert torch.equal(one.heatmaps[1], two.heatmaps[1]) and torch.equal(one.tags, two.tags)
+
+
+def test_the_model_that_fits_is_named(higher, hrnet, tmp_path):
+    path = written(higher.state_dict(), tmp_path / "a.pth")
+    with pytest.raises(OccluposeError, match=r"a.pth: .*; give --model higher_hrnet_w32, which it fits"):
+        translate(path, "hrnet_w32")
+    with pytest.raises(OccluposeError, match=r"a.pth: .*; give --model higher_hrnet_w32, which it fits"):
+        translate(path, "higher_hrnet_w48")
+    path = written(hrnet.state_dict(), tmp_path / "b.pth")
+    with pytest.raises(OccluposeError, match=r"b.pth: .*; give --model hrnet_w32, which it fits"):
+        translate(path, "higher_hrnet_w32")

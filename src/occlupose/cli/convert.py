@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from occlupose.skeletons import Skeleton
 
 
 def convert_smpl(
@@ -65,26 +68,31 @@ def convert_checkpoint(
 
     Args:
         input: .pth, .pt or .safetensors file. No code in it is run.
-        model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32.
+        model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32; for whole
+            images higher_hrnet_w32 or _w48.
         output: .safetensors file to write.
         skeleton: Joints of the network: coco17, crowdpose14 or another known skeleton.
         crop: Size of the network's input, pixels.
         codec: Decoding of the heatmaps: msra (HRNet and Simple Baselines as first published) or udp (UDP, DARK and
-            ViTPose). The file does not say which.
+            ViTPose). The file does not say which. HigherHRNet has its own.
     """
     from dataclasses import replace
 
     from occlupose.codecs.crops import Grid
     from occlupose.errors import OccluposeError
     from occlupose.methods.ljof.recipe import published
+    from occlupose.networks import bottom_up
     from occlupose.networks.checkpoints import translate
     from occlupose.networks.estimators import FORMAT, save
     from occlupose.networks.weights import header
-    from occlupose.skeletons import SKELETONS, by_name
+    from occlupose.skeletons import by_name
 
-    if header(input).get("format") == FORMAT:
+    if header(input).get("format") in (FORMAT, bottom_up.FORMAT):
         raise OccluposeError(f"{input}: is already a file of occlupose; use it as it is")
     _check_output(output, [input], [output])
+    if model in bottom_up.BASES:
+        _convert_base(input, model, output, skeleton, crop, codec)
+        return
     recipe = published(model)
     if crop is not None:
         recipe = replace(recipe, crop=replace(recipe.crop, width=crop[0], height=crop[1]))
@@ -93,12 +101,8 @@ def convert_checkpoint(
         recipe = replace(recipe, codec=codec, crop=replace(recipe.crop, grid=grid))
     design = recipe.design(by_name(skeleton))
     found = translate(input, model, crop=(recipe.crop.width, recipe.crop.height))
-    if found.whole and found.joints != len(design.skeleton):
-        fitting = [f"--skeleton {each.name}" for each in SKELETONS if len(each) == found.joints]
-        cure = " or ".join(fitting) or f"a checkpoint of {len(design.skeleton)} joints"
-        raise OccluposeError(
-            f"{input}: its head has {found.joints} joints, {skeleton} has {len(design.skeleton)}; give {cure}"
-        )
+    if found.whole:
+        _check_joints(input, found.joints, design.skeleton)
     save(found.tensors, design, output)
     for note in found.notes:
         print(note)
@@ -110,6 +114,47 @@ def convert_checkpoint(
             f"its heatmaps are decoded by {recipe.codec}, as published; if that is wrong, joints are off by a pixel or"
             " two: give --codec"
         )
+
+
+def _convert_base(
+    input: Path, model: str, output: Path, skeleton: str, crop: tuple[int, int] | None, codec: str
+) -> None:
+    """Converts HigherHRNet, to find people in whole images, or as initial weights of train dsed."""
+    from occlupose.errors import OccluposeError
+    from occlupose.networks.bottom_up import SIDES, BottomUpDesign, BottomUpNetwork, save
+    from occlupose.networks.checkpoints import translate
+
+    if codec != "published":
+        raise OccluposeError(f"codec {codec}: {model} has its own; leave out --codec")
+    width, height = crop or (SIDES[model], SIDES[model])
+    if width != height:
+        raise OccluposeError(f"crop {width} x {height}: {model} must have a square one")
+    design = BottomUpDesign(model, skeleton, width, fields=False, reasoning="none")
+    found = translate(input, model)
+    if not found.whole:
+        wrong = "a backbone alone, which knows no joints"
+        raise OccluposeError(
+            f"{input}: {wrong}; give --model hrnet_{model.rpartition('_')[2]}, and train dsed its result"
+        )
+    _check_joints(input, found.joints, design.joints)
+    network = BottomUpNetwork(design)
+    network.base.load_state_dict(found.tensors)
+    save(network, output)
+    for note in found.notes:
+        print(note)
+    print(f"{output}: from a checkpoint of {found.origin}, {model} written")
+    print("its grid is HigherHRNet's as published; joints of checkpoints of UDP are off by up to a pixel of its input")
+
+
+def _check_joints(input: Path, joints: int, skeleton: "Skeleton") -> None:
+    """Refuses a checkpoint with another number of joints."""
+    from occlupose.errors import OccluposeError
+    from occlupose.skeletons import SKELETONS
+
+    if joints != len(skeleton):
+        fitting = [f"--skeleton {each.name}" for each in SKELETONS if len(each) == joints]
+        cure = " or ".join(fitting) or f"a checkpoint of {len(skeleton)} joints"
+        raise OccluposeError(f"{input}: its head has {joints} joints, {skeleton.name} has {len(skeleton)}; give {cure}")
 
 
 def convert_tfjs(

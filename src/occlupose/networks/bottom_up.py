@@ -37,6 +37,9 @@ BASES: dict[str, Callable[..., HigherHRNet]] = {
 }
 """All bases."""
 
+SIDES = {"higher_hrnet_w32": 512, "higher_hrnet_w48": 640, "higher_hrnet_small": 192}
+"""Side of each base's input, px: Cheng table 1; ours for the small one."""
+
 FORMAT = "occlupose bottom-up 1"
 
 COMMAND = "occlupose train dsed"
@@ -52,8 +55,8 @@ class BottomUpDesign(Bounded):
     Attributes:
         base: one of `BASES`.
         skeleton: name of the joints.
-        side: of the square inputs in training and of the shorter side of images to predict in, px; 512 for W32 and 640
-            for W48 as published.
+        side: of the square inputs in training and of the shorter side of images to predict in, px; SIDES has the
+            published ones.
         fields: whether the base has a branch for part affinity fields, which a reasoner needs.
         fine_fields: whether it has one at half of the resolution as well (ours).
         reasoning: dsed; hourglass, the same without a teacher; none.

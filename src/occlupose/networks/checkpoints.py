@@ -1,8 +1,9 @@
-"""Checkpoints of other projects as weights of our estimators.
+"""Checkpoints of other projects as weights of our estimators and of our bottom-up networks.
 
-Supported are files of MMPose 0.x and 1.x, of the authors of Simple Baselines, HRNet and ViTPose, and, for the backbone
-alone, of MMPretrain, torchvision, timm and MAE. Our networks use the names that these share, so few tensors are
-renamed. The result lists ignored tensors; tensors that do not fit are an error.
+Supported are files of MMPose 0.x and 1.x, of the authors of Simple Baselines, HRNet, HigherHRNet and ViTPose, and, for
+the backbone alone, of MMPretrain, torchvision, timm and MAE. Our networks use the names that these share, so few
+tensors are renamed. The result lists ignored tensors; tensors that do not fit are an error. HigherHRNet's names are
+known from other projects that load its files; no original file was at hand.
 """
 
 import pickle
@@ -22,6 +23,7 @@ from torch.nn.functional import interpolate
 from torch.serialization import safe_globals
 
 from occlupose.errors import OccluposeError
+from occlupose.networks.bottom_up import BASES
 from occlupose.networks.estimators import ESTIMATORS, build
 from occlupose.networks.vitpose import ViTPose
 from occlupose.networks.weights import full_precision
@@ -38,10 +40,10 @@ _STAND_INS: list[Any] = [(meaning, ".".join(name)) for name, meaning in NUMPY.it
 
 @dataclass(frozen=True)
 class Translated:
-    """Weights for one of our estimators.
+    """Weights for one of our networks.
 
     Attributes:
-        tensors: by name: the estimator's whole state dict, or its `backbone.` part; float32.
+        tensors: by name: the network's whole state dict, or its `backbone.` part; float32.
         whole: whether the head is included.
         joints: number of heatmaps of the head; 0 without one.
         origin: project whose names the file uses.
@@ -105,7 +107,7 @@ _CURE = "give a .pth, .pt or .safetensors file of MMPose, ViTPose, timm or MAE"
 
 
 def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> Translated:
-    """Converts a checkpoint of another project to weights of one of our estimators.
+    """Converts a checkpoint of another project to weights of one of our estimators or bases of bottom-up networks.
 
     Position embeddings of a transformer are interpolated (bicubic) if the grid of the file differs from the crop's. The
     embedding of a class token is added to all others, as in ViTPose for its own and MAE's checkpoints; for MMPretrain's
@@ -113,7 +115,7 @@ def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> 
 
     Arguments:
         path: .pth, .pt or .safetensors.
-        model: its name in ESTIMATORS.
+        model: its name in ESTIMATORS or BASES.
         crop: width and height of the input, px; for ViTPose.
 
     Raises:
@@ -122,13 +124,12 @@ def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> 
     """
     found = read(path)
     entries, origin, ignored = _match_names(found, path)
-    last_layers = ("head.final_layer.weight", "head.coarse.weight")
+    last_layers = ("head.final_layer.weight", "head.coarse.weight", "head.final_layers.1.weight")
     last = next((theirs for ours, theirs in entries.items() if ours in last_layers), None)
     maps = found[last].shape[0] if last and found[last].ndim else 0
     if misfit := _misfit(entries, found, model, maps, crop):
-        fitting = [
-            f"--model {name}" for name in ESTIMATORS if name != model and not _misfit(entries, found, name, maps, crop)
-        ]
+        others = [name for name in (*ESTIMATORS, *BASES) if name != model]
+        fitting = [f"--model {name}" for name in others if not _misfit(entries, found, name, maps, crop)]
         kind = " with the classic head" if model.startswith("vitpose") else ""
         cure = f"give {' or '.join(fitting)}, which it fits" if fitting else f"give a checkpoint of {model}{kind}"
         raise OccluposeError(f"{path}: {misfit}; {cure}")
@@ -219,7 +220,7 @@ def _match_names(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], 
         raise OccluposeError(f"{path}: {next(iter(found))} and the other names are of no known network; {_CURE}")
     heads = {}
     ignored = []
-    bare_head = r"((?:deconv_layers\.|final_layer\.(?:weight|bias)).*)"
+    bare_head = r"((?:deconv_layers\.|final_layers\.|final_layer\.(?:weight|bias)).*)"
     head = r"(?:keypoint_head|head)\.(.*)" if prefixed else bare_head
     for name in found:
         part = re.match(head, name)
@@ -257,9 +258,9 @@ def _match_names(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], 
 def _expected(
     model: str, joints: int, crop: tuple[int, int]
 ) -> tuple[dict[str, tuple[int, ...]], tuple[int, int] | None]:
-    """Shapes of an estimator's state dict (without joints, of its backbone's), and the grid of patches of a ViTPose."""
+    """Shapes of a network's state dict (without joints, of its backbone's), and the grid of patches of a ViTPose."""
     with torch.device("meta"):
-        network = build(model, joints or 1, crop=crop)
+        network = BASES[model](joints or 1) if model in BASES else build(model, joints or 1, crop=crop)
     shapes = {
         name: tuple(value.shape)
         for name, value in network.state_dict().items()

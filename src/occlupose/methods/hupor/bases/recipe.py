@@ -89,6 +89,7 @@ SMALL = replace(
         milestones=(),
         max_grad_norm=1.0,
         ema_decay=0.998,
+        tag_weight=0.02,
         foreground_weight=10.0,
     ),
     augmentation=BottomUpAugmentation(rotation=10, scale=(0.8, 1.3), shift=65),
