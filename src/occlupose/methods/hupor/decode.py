@@ -8,13 +8,12 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from occlupose.codecs.heatmaps import check_numbers, values_at
+from occlupose.codecs.limb_fields import Peaks, find_peaks
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.methods.hupor.depth import relative_depths, root_depths
 from occlupose.methods.hupor.grouping import (
-    Peaks,
     assign_peaks,
     find_limb_candidates,
-    find_peaks,
     peak_positions,
     sample_limb_depths,
 )

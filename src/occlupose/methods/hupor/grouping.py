@@ -1,23 +1,30 @@
-"""From maps to people (HUPOR, arXiv 2208.00090, with the grouping of SMAP, Zhen et al. 2020): finds peaks of the
-heatmaps and assigns them to people.
+"""From maps to people (HUPOR, arXiv 2208.00090, with the grouping of SMAP, Zhen et al. 2020): assigns the peaks of the
+heatmaps to people.
 
 Each pelvis is a person. Limb by limb, from the nearest person to the farthest, each person takes the joint that the
 field leads to and that is a possible limb length away at that depth. Nearer people come first because they are occluded
 least. Nearly the whole field must agree with a limb, which rejects limbs where others of their kind cross: the field
 there is the mean of both.
 
-Coordinates are cells of the maps. Two details differ from the publication (ours): peaks are refined by the maximum of
-the parabola through the logarithms, which is exact for Gaussians, instead of a centroid; and a peak may be two cells
-wide, for joints halfway between cells.
+Coordinates are cells of the maps.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int
 
-from occlupose.codecs.heatmaps import subcell_offset
+from occlupose.codecs.limb_fields import (
+    MIN_AGREEMENT,
+    Peaks,
+    agreement_of,
+    enough_agree,
+    lengths_of,
+    sample_counts,
+    score_limbs,
+    vectors_at,
+)
 from occlupose.codecs.multi_person import MultiPersonMaps
 
 BONES = {
@@ -38,130 +45,8 @@ BONES = {
 }
 """Typical lengths of limbs, cm (SMAP)."""
 
-MIN_PEAK = 0.067
-"""Minimum height of a peak: a third of the published 0.2, which is of the sum of three levels."""
-
-MAX_PEAKS = 127
-"""Maximum number of peaks of a joint; the highest are kept."""
-
-MIN_AGREEMENT = 0.05
-"""A sample of a field agrees with a limb if their dot product is larger."""
-
-MIN_AGREEING = 0.95
-"""Fraction of the samples of a limb that must agree with it."""
-
-SAMPLE_RANGE = (5, 25)
-"""Minimum and maximum number of samples of a field along a limb."""
-
 MAX_STRETCH = 1.2
 """Limbs longer than typical by more than this factor lose score."""
-
-MAX_OFFSET = 0.49999
-"""Maximum offset of a peak from the centre of its cell, so that the position determines the cell."""
-
-
-@dataclass(frozen=True, eq=False)
-class Peaks:
-    """Candidates of a joint: positions in cells and heights of the heatmap, 0..1."""
-
-    xy: Float[np.ndarray, "peak 2"]
-    score: Float[np.ndarray, " peak"]
-
-
-def find_peaks(heatmaps: Float[np.ndarray, "joint y x"], minimum: float = MIN_PEAK) -> list[Peaks]:
-    """Local maxima of each joint's heatmap among eight neighbours, the highest first; the first, row by row, of equal
-    neighbours.
-    """
-    joints, rows, columns = heatmaps.shape
-    padded = np.full((joints, rows + 2, columns + 2), -np.inf, heatmaps.dtype)
-    padded[:, 1:-1, 1:-1] = heatmaps
-    flat = padded.reshape(-1)
-    width = columns + 2
-    cells = np.flatnonzero(flat > minimum)
-    for step in (1, width, width - 1, width + 1):
-        score = flat.take(cells)
-        cells = cells[(score > flat.take(cells - step)) & (score >= flat.take(cells + step))]
-    score = flat.take(cells)
-    joint = cells // (width * (rows + 2))
-    y, x = np.divmod(cells % (width * (rows + 2)), width)
-    dx = subcell_offset(flat.take(cells - 1), score, flat.take(cells + 1))
-    dy = subcell_offset(flat.take(cells - width), score, flat.take(cells + width))
-    xy = np.stack([x - 1, y - 1], -1) + np.stack([dx, dy], -1).clip(-MAX_OFFSET, MAX_OFFSET)
-    order = np.lexsort((-score, joint))
-    parts = np.split(order, np.searchsorted(joint, np.arange(1, joints)))
-    return [Peaks(xy[index[:MAX_PEAKS]], score[index[:MAX_PEAKS]]) for index in parts]
-
-
-def score_limbs(
-    fields: Float[np.ndarray, "limb component y x"],
-    limb: Int[np.ndarray, " candidate"],
-    start: Float[np.ndarray, "candidate 2"],
-    end: Float[np.ndarray, "candidate 2"],
-) -> Float[np.ndarray, " candidate"]:
-    """Scores of candidate limbs, at most 1; -1 where the field does not lead from start to end, or 0.1 where these are
-    adjacent.
-
-    The score is the mean agreement of the samples that agree with the limb, if nearly all do.
-
-    Arguments:
-        limb: index of the field.
-    """
-    vector = (end - start).astype(np.float32)
-    length = _lengths(vector)
-    scores = np.where(length < np.sqrt(fields.shape[-2] * fields.shape[-1]) / 150, 0.1, -1.0)
-    if not len(vector):
-        return scores
-    start = start.astype(np.float32)
-    unit = vector / np.maximum(length, 1e-6)[:, None]
-    count = _sample_counts(vector)
-
-    def agreement_at(rows: Int[np.ndarray, " n"], step: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Agreement of the field with these candidates at these samples."""
-        fraction = (step / (count.take(rows) - 1)).astype(np.float32)
-        cells = start.take(rows, 0) + fraction[:, None] * vector.take(rows, 0)
-        return _agreement(_vectors_at(fields, limb.take(rows), cells), unit.take(rows, 0))
-
-    middle = agreement_at(np.arange(len(vector)), count // 2) <= MIN_AGREEMENT
-    likely = np.flatnonzero(_enough(middle, count))
-    if not len(likely):
-        return scores
-    counts = count.take(likely)
-    first = np.cumsum(counts) - counts
-    agreement = agreement_at(np.repeat(likely, counts), np.arange(counts.sum()) - np.repeat(first, counts))
-    disagrees = agreement <= MIN_AGREEMENT
-    failed = np.add.reduceat(disagrees.astype(int), first)
-    mean = np.add.reduceat(np.where(disagrees, 0, agreement), first) / np.maximum(counts - failed, 1)
-    scores[likely] = np.where(_enough(failed, counts), mean, scores.take(likely))
-    return scores
-
-
-def _enough(
-    failed: Shaped[np.ndarray, " candidate"], count: Int[np.ndarray, " candidate"]
-) -> Bool[np.ndarray, " candidate"]:
-    """Whether enough samples agree when this many of them do not."""
-    return count - failed > MIN_AGREEING * count
-
-
-def _sample_counts(vector: Float[np.ndarray, "candidate 2"]) -> Int[np.ndarray, " candidate"]:
-    """Number of samples along each candidate."""
-    return np.rint(np.sqrt(5 * np.abs(vector).max(-1))).clip(*SAMPLE_RANGE).astype(int)
-
-
-def _vectors_at(
-    fields: Float[np.ndarray, "limb component y x"], limb: Int[np.ndarray, " n"], cells: Float[np.ndarray, "n 2"]
-) -> Float[np.ndarray, "n 2"]:
-    """The x and y of fields in the cells nearest to these positions."""
-    components, height, width = fields.shape[1:]
-    x = np.minimum(np.maximum(cells[:, 0] + 0.5, 0).astype(int), width - 1)
-    y = np.minimum(np.maximum(cells[:, 1] + 0.5, 0).astype(int), height - 1)
-    index = (components * height * limb + y) * width + x
-    flat = np.ascontiguousarray(fields).reshape(-1)
-    return np.stack([flat.take(index), flat.take(index + height * width)], -1)
-
-
-def _agreement(vectors: Float[np.ndarray, "n 2"], unit: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
-    """Dot products of field vectors with limb directions."""
-    return vectors[:, 0] * unit[:, 0] + vectors[:, 1] * unit[:, 1]
 
 
 def limb_order(codec: MultiPersonMaps) -> list[tuple[int, int, int, bool]]:
@@ -214,14 +99,14 @@ def find_limb_candidates(
     start_xy = start_peaks.take(start_index, 0)
     end_xy = end_peaks.take(end_index, 0)
     vector = end_xy - start_xy
-    length = _lengths(vector)
+    length = lengths_of(vector)
     unit = vector * (signs.take(step) / np.maximum(length, 1e-6))[:, None]
-    at_start = _vectors_at(fields, np.repeat(limbs, counts[:, 0]), start_peaks).take(start_index, 0)
-    at_end = _vectors_at(fields, np.repeat(limbs, counts[:, 1]), end_peaks).take(end_index, 0)
-    start_failed = _agreement(at_start, unit) <= MIN_AGREEMENT
-    end_failed = _agreement(at_end, unit) <= MIN_AGREEMENT
+    at_start = vectors_at(fields, np.repeat(limbs, counts[:, 0]), start_peaks).take(start_index, 0)
+    at_end = vectors_at(fields, np.repeat(limbs, counts[:, 1]), end_peaks).take(end_index, 0)
+    start_failed = agreement_of(at_start, unit) <= MIN_AGREEMENT
+    end_failed = agreement_of(at_end, unit) <= MIN_AGREEMENT
     failed = np.add(start_failed, end_failed, dtype=int)
-    likely = np.flatnonzero(_enough(failed, _sample_counts(vector)))
+    likely = np.flatnonzero(enough_agree(failed, sample_counts(vector)))
     scores = np.where(length < np.sqrt(np.prod(codec.shape)) / 150, 0.1, -1.0)
     reverse = signs.take(step.take(likely))[:, None] < 0
     start_xy = start_xy.take(likely, 0)
@@ -254,10 +139,6 @@ def _all_pairs(
     start = np.repeat(row, width)
     end = np.arange(len(start)) - np.repeat(np.cumsum(width) - width - np.repeat(before[:, 1], counts[:, 0]), width)
     return start, end, step
-
-
-def _lengths(vector: Float[np.ndarray, "candidate 2"]) -> Float[np.ndarray, " candidate"]:
-    return np.sqrt(vector[:, 0] * vector[:, 0] + vector[:, 1] * vector[:, 1])  # np.hypot is ten times as slow
 
 
 def assign_peaks(
