@@ -10,15 +10,31 @@ from coco_files import annotation, write_json
 from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.datasets.formats import coco
 from occlupose.media import write_image
-from occlupose.methods.hupor.bases.recipe import BaseRecipe, DSEDRecipe
+from occlupose.methods.hupor.bases.recipe import (
+    HigherHRNetDSEDRecipe,
+    HigherHRNetRecipe,
+    PifPafDSEDRecipe,
+    PifPafRecipe,
+)
 from occlupose.skeletons import COCO17
 
 SIZE = (64, 64)
 STILL = BottomUpAugmentation(rotation=0, flip_probability=0, scale=(1, 1), shift=0)
-TINY = DSEDRecipe(
+TINY = HigherHRNetDSEDRecipe(
     name="tiny",
     design=DESIGN,
-    base_training=BaseRecipe(epochs=2, batch=2),
+    higherhrnet=HigherHRNetRecipe(epochs=2, batch=2),
+    augmentation=STILL,
+    epochs=2,
+    batch=2,
+    warm_up_steps=1,
+)
+
+
+PIFPAF = PifPafDSEDRecipe(
+    name="tiny",
+    design=replace(DESIGN, base="pifpaf_small"),
+    pifpaf=PifPafRecipe(epochs=2, batch=2, warm_up_steps=1),
     augmentation=STILL,
     epochs=2,
     batch=2,

@@ -12,7 +12,7 @@ import torch
 import coco_files as files
 from commands import assert_refused, names
 from interrupted_runs import kill_after, run_to_the_end
-from keypoint_samples import TINY, write_people
+from keypoint_samples import PIFPAF, TINY, write_people
 from occlupose.networks import bottom_up
 from occlupose.poses import Poses
 from occlupose.skeletons import CROWDPOSE14
@@ -85,25 +85,51 @@ def test_the_three_arms_of_a_comparison(command, data, tmp_path):
         assert "--init-from WEIGHTS" in about["command"] and about["begun_with"].endswith("of tiny.safetensors")
 
 
+def test_behind_pifpaf(command, data, tmp_path):
+    recipe = ["--recipe", files.write_json(tmp_path / "recipe.json", to_json(PIFPAF))]
+    words = ["train", "dsed", "--data", data, "-o", tmp_path / "run", *recipe]
+    outcome = command(*words, "--base", "pifpaf", "--batch", "3")
+    assert (outcome.code, outcome.err) == (0, "")
+    card = tmp_path / "run" / "tiny.json"
+    about = json.loads(card.read_text())["recipe"]
+    assert (about["pifpaf"]["batch"], about["batch"], about["hidden_weight"]) == (3, 3, 0.5)
+    weights = tmp_path / "run" / "tiny.safetensors"
+    assert command("eval", "coco", "--data", data, "--frontend", weights).code == 0
+    refused = command("eval", "coco", "--data", data, "--frontend", weights, "--flip")
+    assert_refused(refused, "PifPaf has no flip")
+    refused = command(*words, "--base", "higherhrnet")
+    assert_refused(refused, "base higherhrnet: the recipe is for pifpaf")
+    again = command("train", "dsed", "--data", data, "-o", tmp_path / "again", "--recipe", card)  # a card is a recipe
+    assert again.code == 0 and (tmp_path / "again" / "tiny.safetensors").read_bytes() == weights.read_bytes()
+
+
+@pytest.mark.parametrize("base", ["higherhrnet", "pifpaf"])
+def test_names_of_recipes_are_of_the_base(command, data, tmp_path, base):
+    """Refused for want of initial weights, before anything is trained."""
+    words = ["train", "dsed", "--data", data, "-o", tmp_path / "run", "--recipe", "small"]
+    outcome = command(*words, "--base", base, "--base-epochs", "0")
+    assert_refused(outcome, f"{base}.epochs 0: an untrained base", out=outcome.out)
+
+
 def test_options_change_the_recipe(command, data, tmp_path):
     options = ["--base-epochs", "1", "--epochs", "0.7", "--batch", "3", "--seed", "5", "--base", "higherhrnet"]
     assert command("train", "dsed", "--data", data, "-o", tmp_path / "run", *tiny(tmp_path), *options).code == 0
     recipe = json.loads((tmp_path / "run" / "tiny.json").read_text())["recipe"]
     assert (recipe["epochs"], recipe["batch"], recipe["seed"]) == (0.7, 3, 5)
-    assert (recipe["base_training"]["epochs"], recipe["base_training"]["batch"]) == (1, 3)
+    assert (recipe["higherhrnet"]["epochs"], recipe["higherhrnet"]["batch"]) == (1, 3)
 
 
 @pytest.mark.parametrize("name", ["published", "small"])
 def test_recipes_are_written_to_start_from(command, tmp_path, name):
     assert command("train", "recipe", "dsed", name, "-o", tmp_path / "a.json").code == 0
     recipe = json.loads((tmp_path / "a.json").read_text())
-    assert recipe["distillation_weight"] == 5.0 and recipe["base_training"]["field_weight"] == 0.5
+    assert recipe["distillation_weight"] == 5.0 and recipe["higherhrnet"]["field_weight"] == 0.5
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--base-epochs", "0"], ["base_training.epochs 0", "give initial weights"]),
+        (["--base-epochs", "0"], ["higherhrnet.epochs 0", "give initial weights"]),
         (["--base-epochs", "0", "--reasoning", "none"], ["neither base nor reasoner would train"]),
         (["--base-epochs", "-1"], ["epochs -1", "0 or more"]),
         (["--init-from", "nowhere.safetensors"], ["nowhere.safetensors", "no such file"]),
@@ -136,7 +162,7 @@ def test_a_run_is_not_overwritten_and_is_resumed_only_as_it_began(command, data,
 
 @pytest.mark.slow
 def test_killed_and_resumed_is_as_if_nothing_had_happened(data, tmp_path):
-    recipe = tiny(tmp_path, base_training=replace(TINY.base_training, epochs=40))
+    recipe = tiny(tmp_path, higherhrnet=replace(TINY.higherhrnet, epochs=40))
     train = [sys.executable, "-m", "occlupose", "train", "dsed", "--data", str(data), *map(str, recipe), "-o"]
     run_to_the_end([*train, str(tmp_path / "whole")])
     kill_after(tmp_path / "run" / "base" / "last.pt", [*train, str(tmp_path / "run")])
@@ -225,7 +251,7 @@ def test_the_side_is_the_published_one(command, tmp_path):
     path = checkpoint(tmp_path / "theirs.pth")
     assert convert(command, path).code == 0
     assert bottom_up.load(path.with_suffix(".safetensors")).design.side == 192
-    assert bottom_up.SIDES == {"higher_hrnet_w32": 512, "higher_hrnet_w48": 640, "higher_hrnet_small": 192}
+    assert (bottom_up.SIDES["higher_hrnet_w32"], bottom_up.SIDES["higher_hrnet_w48"]) == (512, 640)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +263,7 @@ def test_the_side_is_the_published_one(command, tmp_path):
         ({}, ["--crop", "70", "70"], ["side 70", "multiple of 32"]),
         ({}, ["--codec", "udp"], ["codec udp", "leave out --codec"]),
         ({}, ["--model", "higher_hrnet_w32"], ["give --model higher_hrnet_small, which it fits"]),
+        ({}, ["--model", "pifpaf_small"], ["model pifpaf_small: not known"]),
     ],
 )
 def test_checkpoints_that_do_not_fit(command, tmp_path, given, options, words):

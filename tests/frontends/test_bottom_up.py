@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from bottom_up_networks import build
+from composite_fields import batch_of, perfect_fields
 from occlupose.codecs.multi_person import PeopleBatch, maps_in_2d
 from occlupose.errors import OccluposeError
 from occlupose.frontends import bottom_up, build_frontend, check_options, is_bottom_up_file, load_crop_network
-from occlupose.frontends.bottom_up import BottomUpFrontend, ImageMaps, input_of, place_people
+from occlupose.frontends.bottom_up import BottomUpFrontend, ImageMaps, connect, input_of, place_people
 from occlupose.media import Frame
 from occlupose.networks.bottom_up import save
 from occlupose.networks.higher_hrnet import HigherHRNetMaps
@@ -267,6 +270,51 @@ def test_hidden_joints_of_a_perfect_base_and_a_perfect_reasoner(file, monkeypatc
     who = nearest(found, xy)
     assert np.linalg.norm(found.xy[who] - xy, axis=-1).max() <= 1.5
     np.testing.assert_array_equal(found.state[who], state)
+
+
+# ----------------------------------------------------------------------------------------- PifPaf
+
+
+@pytest.fixture(scope="module")
+def pifpaf(tmp_path_factory):
+    path = tmp_path_factory.mktemp("net") / "pifpaf.safetensors"
+    save(build(base="pifpaf_small"), path)
+    return path
+
+
+@pytest.mark.parametrize("joint", range(17))
+def test_hidden_joints_of_a_perfect_pifpaf_and_a_perfect_reasoner(pifpaf, monkeypatch, joint):
+    """Each in turn: from composite fields of visible joints and limbs, and maps of hidden ones."""
+    frontend = BottomUpFrontend(pifpaf)
+    side = 256
+    design = replace(frontend.network.design, side=side)
+    maps, fields = design.codecs
+    random = np.random.default_rng(joint)
+    halves = [random_people(random, 1, 17, (32, 16)) + np.array([left, 0]) for left in (0, 16)]  # side by side
+    xy = 8 * np.concatenate(halves) + 3.5
+    state = np.full((2, 17), VISIBLE)
+    state[1, joint] = OCCLUDED
+    people = batch_of(xy, state)
+    monkeypatch.setattr(frontend.network, "detect", lambda images: perfect_fields(people, fields))
+    hidden = [maps.heatmaps(people, "hidden", 4), maps.fields(people, "hidden", 4).flatten(1, 2)]
+    frontend.network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
+    output = frontend.network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+    found = connect(output, maps, STILL)
+    who = nearest(found, xy)
+    assert len(found) == 2 and np.linalg.norm(found.xy[who] - xy, axis=-1).max() <= 3
+    np.testing.assert_array_equal(found.state[who], state)
+
+
+def test_pifpaf_finds_people_in_frames(pifpaf):
+    frontend = build_frontend(pifpaf)
+    people = frontend(Frame(0, 0.0, picture(150, 100)))
+    assert people.skeleton == COCO17 and np.isfinite(people.xy).all()
+
+
+@pytest.mark.parametrize("options", [{"flip": True}, {"scales": (0.5, 1.0)}])
+def test_pifpaf_has_no_flip_and_no_scales(pifpaf, options):
+    with pytest.raises(OccluposeError, match=r"pifpaf.safetensors: PifPaf has no flip and no scales; leave them out"):
+        BottomUpFrontend(pifpaf, **options)
 
 
 # ----------------------------------------------------------------------------------------- options

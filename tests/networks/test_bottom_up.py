@@ -6,9 +6,18 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 import estimator_networks
 from bottom_up_networks import DESIGN, SIZE, build, images
+from occlupose.codecs.composite_fields import accumulate, directions
 from occlupose.errors import OccluposeError
 from occlupose.networks import estimators
-from occlupose.networks.bottom_up import BASES, BottomUpDesign, BottomUpNetwork, load, load_initial_weights, save
+from occlupose.networks.bottom_up import (
+    BASES,
+    BottomUpDesign,
+    BottomUpNetwork,
+    ConnectedMaps,
+    load,
+    load_initial_weights,
+    save,
+)
 from occlupose.networks.dsed import DSED, Reasoner
 from occlupose.networks.mspn import StageSize
 from occlupose.networks.weights import header
@@ -75,6 +84,7 @@ def test_without_a_reasoner_nothing_is_hidden_and_the_rest_is_the_same():
         {"skeleton": "crowdpose14", "reasoning": "hourglass", "fine_fields": True, "detach": True},
         {"reasoning": "none", "fields": False},
         {"reasoner_stages": 2},
+        {"base": "pifpaf_small", "skeleton": "crowdpose14"},
     ],
 )
 def test_a_file_has_the_networks_without_teachers(tmp_path, changes):
@@ -121,6 +131,40 @@ def test_other_files_are_refused(tmp_path):
     estimators.save(estimator_networks.network(design).state_dict(), design, tmp_path / "other.safetensors")
     with pytest.raises(OccluposeError, match=r"not the weights of a bottom-up network.*occlupose train dsed"):
         load(tmp_path / "other.safetensors")
+
+
+# ----------------------------------------------------------------------------------------- PifPaf
+
+
+def test_behind_pifpaf_maps_are_at_a_quarter():
+    network = build(base="pifpaf_small")
+    maps = network(images(2, 96, 64))
+    assert isinstance(maps, ConnectedMaps)
+    assert maps.visible.shape == maps.hidden.shape == (2, 17, 16, 24) and maps.fields.shape == (2, 19, 2, 16, 24)
+    assert maps.limbs.confidence.shape == (2, 19, 8, 12)
+
+
+def test_the_reasoner_s_maps_are_added_to_those_of_the_composite_fields():
+    """55 channels: 17 of joints and 19 times x and y."""
+    network = build(base="pifpaf_small")
+    given = images()
+    fields = network.detect(given)
+    channels = network.reasoner_input(fields)
+    assert channels.shape == (2, 55, 16, 16)
+    torch.testing.assert_close(channels[:, :17], accumulate(fields.joints, 2))
+    ways = interpolate(directions(fields.limbs).flatten(1, 2), scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(channels[:, 17:], ways)
+    hidden = network.hidden_maps(channels)
+    output = network(given)
+    torch.testing.assert_close(output.hidden, hidden[:, :17])
+    torch.testing.assert_close(output.fields.flatten(1, 2), channels[:, 17:] + hidden[:, 17:])
+    assert torch.equal(output.visible, channels[:, :17])
+
+
+@pytest.mark.parametrize("changes", [{"fields": False, "reasoning": "none"}, {"fine_fields": True}])
+def test_pifpaf_has_fields_of_its_own(changes):
+    with pytest.raises(OccluposeError, match="pifpaf_small has its own; leave them as they are"):
+        replace(DESIGN, base="pifpaf_small", **changes)
 
 
 # -------------------------------------------------------------------------------- initial weights
@@ -194,10 +238,21 @@ def test_weights_of_another_base_are_refused(tmp_path):
 
 
 def test_all_bases_are_built_for_any_joints():
-    for base in BASES.values():
+    for name, base in BASES.items():
         with torch.device("meta"):
             network = base(len(COCO17), 3)
-        assert network.head.joints == 17 and network.fields[0].out_channels == 6
+        if name.startswith("pifpaf"):
+            assert (network.joints.count, network.limbs.count) == (17, 3)
+        else:
+            assert network.head.joints == 17 and network.fields[0].out_channels == 6
+
+
+def test_pifpaf_of_other_joints_gives_its_backbone(tmp_path):
+    save(build(base="pifpaf_small", skeleton="crowdpose14"), tmp_path / "a.safetensors")
+    _, changed, _ = initialised(tmp_path / "a.safetensors", base="pifpaf_small")
+    assert "base.backbone.conv1.weight" in changed and all(name.startswith("base.backbone.") for name in changed)
+    with pytest.raises(OccluposeError, match="not of higher_hrnet_small"):
+        initialised(tmp_path / "a.safetensors")
 
 
 def test_headers_say_what_they_are(tmp_path):

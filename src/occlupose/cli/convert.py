@@ -90,7 +90,7 @@ def convert_checkpoint(
     if header(input).get("format") in (FORMAT, bottom_up.FORMAT):
         raise OccluposeError(f"{input}: is already a file of occlupose; use it as it is")
     _check_output(output, [input], [output])
-    if model in bottom_up.BASES:
+    if model in bottom_up.BASES and not model.startswith("pifpaf"):  # PifPaf's own files have other parts
         _convert_base(input, model, output, skeleton, crop, codec)
         return
     recipe = published(model)

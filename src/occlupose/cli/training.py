@@ -62,7 +62,7 @@ def write_recipe(
             refine.
         output: .json file to write.
         name: For oanet paper, shipped; for ljof an estimator, such as hrnet_w48; for movenet shipped, without-papers;
-            for hupor, dsed and ssf published, small.
+            for hupor, dsed and ssf published, small; for dsed also pifpaf-published, pifpaf-small.
     """
     from occlupose.training import recipe
 
@@ -479,7 +479,10 @@ def train_dsed(
     data: Annotated[Path, arg(metavar="FOLDER")],
     output: Output,
     recipe: NamedRecipe,
-    base: Literal["higherhrnet"] = "higherhrnet",
+    base: Annotated[
+        Literal["higherhrnet", "pifpaf"] | None,
+        arg(metavar="higherhrnet|pifpaf", help_behavior_hint="(default: that of the recipe file, or higherhrnet)"),
+    ] = None,
     annotations: Annotated[
         Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")
     ] = None,
@@ -508,7 +511,7 @@ def train_dsed(
         output: Folder for weights and card, and in base and reasoner for checkpoint and log.
         recipe: published, small, or a JSON file: occlupose train recipe dsed small writes one to start from, and the
             card of weights is one.
-        base: The network: HigherHRNet.
+        base: The network: HigherHRNet or PifPaf.
         annotations: Annotations to use instead of those of the training split.
         reasoning: What predicts hidden joints: DSED; an hourglass, the same without a teacher; nothing.
         base_epochs: How often each image is drawn for the base, on average; 0 keeps the initial weights.
@@ -528,11 +531,18 @@ def train_dsed(
     from occlupose.datasets import discovery
     from occlupose.datasets.formats import coco
     from occlupose.methods.hupor.bases import train
+    from occlupose.methods.hupor.bases.recipe import find_recipe
+    from occlupose.training.recipe import changed
 
     cache_bytes = _cache_bytes(image_cache_gib)
-    of_both = {"batch": batch, "base_training.batch": batch, "seed": seed}
-    changes = {"base_training.epochs": base_epochs, "epochs": epochs, "design.reasoning": reasoning} | of_both
-    chosen = _recipe("dsed", recipe, changes)
+    chosen = _recipe("dsed", find_recipe(recipe, base))
+    if base is not None and chosen.family != base:
+        raise OccluposeError(
+            f"base {base}: the recipe is for {chosen.family}; leave out --base, or give another recipe"
+        )
+    of_base = {f"{chosen.family}.epochs": base_epochs, f"{chosen.family}.batch": batch}
+    of_reasoner = {"design.reasoning": reasoning, "epochs": epochs, "batch": batch}
+    chosen = changed(chosen, of_base | of_reasoner | {"seed": seed})
     places = {data: "DATA", annotations: "ANNOTATIONS"}
     run = _run(output, recipe, places, init_from=init_from, strict=strict, resume=resume, device=device)
     files = discovery.find_dataset(data, "train", annotations)

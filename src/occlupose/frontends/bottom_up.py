@@ -14,12 +14,15 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from occlupose.codecs.associative_embedding import group_people
+from occlupose.codecs.composite_fields import AssociationField
+from occlupose.codecs.composite_people import MIN_VOTE, LimbVotes, connect_people
 from occlupose.codecs.heatmaps import check_numbers, values_at
 from occlupose.codecs.letterbox import Letterbox
+from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.media import Frame
-from occlupose.networks.bottom_up import SIDE_STEP, BottomUpMaps, load
+from occlupose.networks.bottom_up import SIDE_STEP, ConnectedMaps, TaggedMaps, load
 from occlupose.networks.precision import bf16_is_native
 from occlupose.networks.weights import to_device
 from occlupose.occlusion.confidence import MIN_CONFIDENCE
@@ -69,7 +72,8 @@ class BottomUpFrontend:
         min_joint_confidence: least score of a visible joint.
 
     Raises:
-        OccluposeError: no such file, or not weights of this network; an impossible scale; no such device.
+        OccluposeError: no such file, or not weights of this network; an impossible scale, or any for PifPaf, which is
+            not flipped either; no such device.
     """
 
     min_joint_confidence = MIN_CONFIDENCE
@@ -80,6 +84,8 @@ class BottomUpFrontend:
         if not scales or not all(np.isfinite(scale) and scale > 0 for scale in scales):
             raise OccluposeError(f"scales {', '.join(map(str, scales))}: must be one or more positive numbers")
         network = to_device(load(file), device)
+        if network.design.family == "pifpaf" and (flip or tuple(scales) != (1.0,)):
+            raise OccluposeError(f"{file}: PifPaf has no flip and no scales; leave them out")
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.name = str(file)
         self.skeleton: Skeleton = network.design.joints
@@ -100,7 +106,18 @@ class BottomUpFrontend:
         Raises:
             OccluposeError: the networks' output is not a number.
         """
+        if self.network.design.family == "pifpaf":
+            return self._connect(frame.pyramid)
         return place_people(self.predict_maps(frame.pyramid), self.skeleton)
+
+    @torch.inference_mode()
+    def _connect(self, image: Pyramid) -> Detections:
+        """The people in an image, by PifPaf."""
+        box = input_of(image.size, self.network.design.side)
+        matrix = box.matrix(*image.size)
+        maps = self._run(torch.from_numpy(box.warp(image, matrix))[None].to(self._device))
+        assert isinstance(maps, ConnectedMaps)
+        return connect(maps, self.network.design.codecs[0], matrix)
 
     def predict_maps(self, image: Pyramid) -> ImageMaps:
         """The networks' maps of an image: the mean over scales, and over the image and its mirror image."""
@@ -118,7 +135,7 @@ class BottomUpFrontend:
     @torch.inference_mode()
     def _predict_scale(
         self, image: Pyramid, box: Letterbox, matrix: Float[np.ndarray, "2 3"], scale: float
-    ) -> BottomUpMaps:
+    ) -> TaggedMaps:
         """The maps at one scale, without batch, with a last axis of tags, in the size of the input of scale 1."""
         width = _round_to(box.width * scale, SIDE_STEP)
         height = _round_to(box.height * scale, SIDE_STEP)
@@ -128,25 +145,28 @@ class BottomUpFrontend:
         whole[:, 2] += resize[:, 2]
         images = torch.from_numpy(Letterbox(width, height).warp(image, whole))[None].to(self._device)
         maps = self._run(images)
+        assert isinstance(maps, TaggedMaps)
         if self._flip:
-            maps = self._with_mirrored(maps, self._run(images.flip(2)))
+            mirrored = self._run(images.flip(2))
+            assert isinstance(mirrored, TaggedMaps)
+            maps = self._with_mirrored(maps, mirrored)
         size = (box.height, box.width)
-        return BottomUpMaps(
+        return TaggedMaps(
             _resize(maps.visible, size)[0],
             _resize(maps.hidden, size)[0],
             _resize(maps.tags.flatten(0, 1)[None], size)[0].unflatten(0, maps.tags.shape[:2]).movedim(0, -1),
         )
 
-    def _run(self, images: UInt8[Tensor, "1 height width 3"]) -> BottomUpMaps:
+    def _run(self, images: UInt8[Tensor, "1 height width 3"]) -> TaggedMaps | ConnectedMaps:
         kind = images.device.type
         with torch.autocast(kind, torch.bfloat16, enabled=bf16_is_native(kind)):
-            maps: BottomUpMaps = self.network(images)
+            maps: TaggedMaps | ConnectedMaps = self.network(images)
         return maps
 
-    def _with_mirrored(self, maps: BottomUpMaps, mirrored: BottomUpMaps) -> BottomUpMaps:
+    def _with_mirrored(self, maps: TaggedMaps, mirrored: TaggedMaps) -> TaggedMaps:
         """Mean heatmaps of an image and its mirror image, and the tags of both, as a batch of two."""
         partners = list(self.skeleton.mirror)
-        return BottomUpMaps(
+        return TaggedMaps(
             (maps.visible + mirrored.visible[:, partners].flip(-1)) / 2,
             (maps.hidden + mirrored.hidden[:, partners].flip(-1)) / 2,
             torch.cat([maps.tags, mirrored.tags[:, partners].flip(-1)]),
@@ -179,18 +199,75 @@ def place_people(maps: ImageMaps, skeleton: Skeleton) -> Detections:
     """
     check_numbers(visible=maps.visible, hidden=maps.hidden)
     people = group_people(maps.visible + maps.hidden, maps.tags, skeleton)
-    known = np.isfinite(people.xy).all(-1)
+    return _place(people.xy, people.score, values_at(maps.visible, people.xy), maps.matrix, skeleton)
+
+
+def connect(maps: ConnectedMaps, codec: MultiPersonMaps, matrix: Float[np.ndarray, "2 3"]) -> Detections:
+    """The people in an image, in its pixels, from PifPaf's fields and the reasoner's maps, by PifPaf's decoder; states
+    as `place_people`.
+
+    Arguments:
+        maps: of one image.
+        codec: of the maps.
+        matrix: from the image to the input.
+
+    Raises:
+        OccluposeError: maps with NaN or infinite values.
+    """
+    visible = maps.visible[0].cpu().numpy()
+    hidden = maps.hidden[0].cpu().numpy()
+    check_numbers(visible=visible, hidden=hidden)
+    people = connect_people(
+        visible + hidden,
+        maps.fields[0].cpu().numpy(),
+        _votes(maps.limbs, maps.visible.shape[-1] / maps.limbs.confidence.shape[-1]),
+        list(zip(*codec.limbs, strict=True)),
+    )
+    return _place(codec.to_pixels(people.xy), people.score, values_at(visible, people.xy), matrix, codec.skeleton)
+
+
+def _votes(limbs: AssociationField, ratio: float) -> list[LimbVotes]:
+    """The confident cells of each limb of the first image, in cells that are `ratio` times as many along an axis."""
+    confidence = limbs.confidence[0].float().sigmoid().cpu().numpy()
+    offset = limbs.offset[0].float().cpu().numpy()
+    assert limbs.spread is not None
+    spread = ratio * limbs.spread[0].float().exp().cpu().numpy()
+    votes = []
+    for heights, offsets, spreads in zip(confidence, offset, spread, strict=True):
+        y, x = np.nonzero(heights > MIN_VOTE)
+        cells = np.stack([x, y], -1)
+        ends = ratio * (offsets[..., y, x].transpose(2, 0, 1) + cells[:, None] + 0.5) - 0.5
+        votes.append(LimbVotes(heights[y, x], ends, spreads[:, y, x].T))
+    return votes
+
+
+def _place(
+    xy: Float[np.ndarray, "person joint 2"],
+    height: Float[np.ndarray, "person joint"],
+    visible: Float[np.ndarray, "person joint"],
+    matrix: Float[np.ndarray, "2 3"],
+    skeleton: Skeleton,
+) -> Detections:
+    """People in pixels of the input, as detections in the image.
+
+    Arguments:
+        xy: NaN where a joint is absent.
+        height: of the maps of all joints there.
+        visible: of the maps of visible joints there.
+        matrix: from the image to the input.
+    """
+    known = np.isfinite(xy).all(-1)
     enough = known.sum(-1) >= MIN_JOINTS
     known = known[enough]
-    xy = people.xy[enough]
-    height = people.score[enough]
-    visible = np.where(known, values_at(maps.visible, xy), 0)
+    xy = xy[enough]
+    height = height[enough]
+    visible = np.where(known, visible[enough], 0)
     state = np.where(2 * visible >= height, VISIBLE, OCCLUDED)
     middle = np.where(known[..., None], xy, 0).sum(1) / known.sum(-1)[:, None]
     xy = np.where(known[..., None], xy, middle[:, None])
     return Detections(
         skeleton=skeleton,
-        xy=((xy - maps.matrix[:, 2]) @ np.linalg.inv(maps.matrix[:, :2]).T).astype(np.float32),
+        xy=((xy - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T).astype(np.float32),
         score=visible.clip(0, 1).astype(np.float32),
         state=np.where(known, state, ABSENT).astype(np.uint8),
         box_score=height.mean(-1).clip(0, 1).astype(np.float32),

@@ -1,11 +1,18 @@
 """Bottom-up keypoint networks in 2D: a base that finds the visible joints of everybody in an image, and maybe a
-reasoner behind it that predicts hidden joints from the base's maps (HUPOR, arXiv 2208.00090, supplement 1.3). Their
-designs and weights files.
+reasoner behind it that predicts hidden joints from the base's maps (HUPOR, arXiv 2208.00090, supplement 1.2 and 1.3).
+Their designs and weights files.
+
+Behind PifPaf the paper leaves open what the reasoner gets and how its output reaches the decoder. Ours: it gets maps of
+joints accumulated from the intensity fields, and part affinity fields made of the association fields, both at a quarter
+of the image's resolution; its output is added to these, and the decoder takes seeds and connections from the sums where
+the composite fields have none.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float, UInt8
@@ -13,32 +20,46 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from occlupose.bounds import Bounded, Count
+from occlupose.codecs.composite_fields import AssociationField, accumulate, directions
 from occlupose.codecs.letterbox import Letterbox
-from occlupose.codecs.multi_person import MultiPersonMaps, limb_tree, maps_in_2d
+from occlupose.codecs.multi_person import MultiPersonMaps, maps_in_2d
 from occlupose.errors import OccluposeError
 from occlupose.networks import estimators, weights
 from occlupose.networks.dsed import DSED, Reasoning, build_reasoner, mean_of_finest, size_from_text, size_to_text
 from occlupose.networks.estimators import normalise_images
 from occlupose.networks.higher_hrnet import (
     STRIDES,
-    HigherHRNet,
     HigherHRNetMaps,
     higher_hrnet_small,
     higher_hrnet_w32,
     higher_hrnet_w48,
 )
 from occlupose.networks.mspn import StageSize
+from occlupose.networks.pifpaf import STRIDE as PIFPAF_STRIDE
+from occlupose.networks.pifpaf import PifPafFields, pifpaf_r50, pifpaf_small
 from occlupose.skeletons import Skeleton, by_name
 
-BASES: dict[str, Callable[..., HigherHRNet]] = {
+BASES: dict[str, Callable[..., nn.Module]] = {
     "higher_hrnet_w32": higher_hrnet_w32,
     "higher_hrnet_w48": higher_hrnet_w48,
     "higher_hrnet_small": higher_hrnet_small,
+    "pifpaf_r50": pifpaf_r50,
+    "pifpaf_small": pifpaf_small,
 }
 """All bases."""
 
-SIDES = {"higher_hrnet_w32": 512, "higher_hrnet_w48": 640, "higher_hrnet_small": 192}
-"""Side of each base's input, px: Cheng table 1; ours for the small one."""
+Family = Literal["higherhrnet", "pifpaf"]
+
+SIDES = {
+    "higher_hrnet_w32": 512,
+    "higher_hrnet_w48": 640,
+    "higher_hrnet_small": 192,
+    "pifpaf_r50": 384,
+    "pifpaf_small": 192,
+}
+"""Side of each base's input, px: Cheng table 1 for HigherHRNet; ours for the others (PifPaf's is 401, which is no
+multiple of 32).
+"""
 
 FORMAT = "occlupose bottom-up 1"
 
@@ -58,7 +79,7 @@ class BottomUpDesign(Bounded):
         side: of the square inputs in training and of the shorter side of images to predict in, px; SIDES has the
             published ones.
         fields: whether the base has a branch for part affinity fields, which a reasoner needs.
-        fine_fields: whether it has one at half of the resolution as well (ours).
+        fine_fields: whether it has one at half of the resolution as well (ours). Both are HigherHRNet's.
         reasoning: dsed; hourglass, the same without a teacher; none.
         reasoner_stages, reasoner_size: of the reasoner; None is the published size.
         detach: stop the gradient of the distillation at the teacher.
@@ -85,7 +106,14 @@ class BottomUpDesign(Bounded):
             raise OccluposeError(f"side {self.side}: must be a multiple of {SIDE_STEP}")
         if self.reasoning != "none" and not self.fields:
             raise OccluposeError(f"fields: {self.reasoning} needs them; give design.fields true, or reasoning none")
+        if self.family == "pifpaf" and (self.fine_fields or not self.fields):
+            raise OccluposeError(f"fields, fine_fields: {self.base} has its own; leave them as they are")
         by_name(self.skeleton)
+
+    @property
+    def family(self) -> Family:
+        """The kind of network that the base is."""
+        return "pifpaf" if self.base.startswith("pifpaf") else "higherhrnet"
 
     @property
     def joints(self) -> Skeleton:
@@ -97,13 +125,19 @@ class BottomUpDesign(Bounded):
         """How images are fitted into the input in training."""
         return Letterbox(self.side, self.side)
 
-    @property
+    @cached_property
     def codecs(self) -> tuple[MultiPersonMaps, MultiPersonMaps]:
-        """The codecs of the coarse and of the fine maps in training."""
-        coarse, fine = STRIDES
-        return maps_in_2d(self.joints, self.side, self.side, coarse), maps_in_2d(
-            self.joints, self.side, self.side, fine
-        )
+        """The codecs of the maps in training: of the reasoner's, and of the base's other ones: HigherHRNet's at half of
+        the resolution, PifPaf's at an eighth.
+
+        Behind HigherHRNet the fields are those of a tree of limbs, behind PifPaf those of all limbs, as PifPaf has
+        them.
+        """
+        side = self.side
+        if self.family == "pifpaf":
+            coarse = MultiPersonMaps(side, side, STRIDES[0], self.joints, depth=False)
+            return coarse, MultiPersonMaps(side, side, PIFPAF_STRIDE, self.joints, depth=False)
+        return maps_in_2d(self.joints, side, side, STRIDES[0]), maps_in_2d(self.joints, side, side, STRIDES[1])
 
     def to_header(self) -> dict[str, str]:
         """The header of a weights file."""
@@ -131,8 +165,8 @@ class BottomUpDesign(Bounded):
 
 
 @dataclass
-class BottomUpMaps:
-    """What the networks predict for a batch of images, in the resolution of the input.
+class TaggedMaps:
+    """What HigherHRNet and a reasoner predict for a batch of images, in the resolution of the input.
 
     Attributes:
         visible, hidden: heatmaps of visible joints, from the base, and of hidden joints, from the reasoner.
@@ -142,6 +176,22 @@ class BottomUpMaps:
     visible: Float[Tensor, "batch joint y x"]
     hidden: Float[Tensor, "batch joint y x"]
     tags: Float[Tensor, "batch joint y x"]
+
+
+@dataclass
+class ConnectedMaps:
+    """What PifPaf and a reasoner predict for a batch of images, at a quarter of the resolution.
+
+    Attributes:
+        visible, hidden: maps of visible joints, from the base, and of hidden joints, from the reasoner.
+        fields: part affinity fields of visible and hidden limbs together.
+        limbs: the association fields of visible limbs, at an eighth of the resolution.
+    """
+
+    visible: Float[Tensor, "batch joint y x"]
+    hidden: Float[Tensor, "batch joint y x"]
+    fields: Float[Tensor, "batch limb 2 y x"]
+    limbs: AssociationField
 
 
 class BottomUpNetwork(nn.Module):
@@ -156,8 +206,8 @@ class BottomUpNetwork(nn.Module):
         super().__init__()
         self.design = design
         self.joints = len(design.joints)
-        limbs = len(limb_tree(design.joints)) if design.fields else 0
-        self.base = BASES[design.base](self.joints, limbs, fine_fields=design.fine_fields)
+        limbs = len(design.codecs[0].limbs[0]) if design.fields else 0
+        self.base = _build_base(design, self.joints, limbs)
         self.reasoner = build_reasoner(
             design.reasoning,
             self.joints + 2 * limbs,
@@ -166,17 +216,20 @@ class BottomUpNetwork(nn.Module):
             detach=design.detach,
         )
 
-    def detect(self, images: UInt8[Tensor, "batch height width 3"]) -> HigherHRNetMaps:
+    def detect(self, images: UInt8[Tensor, "batch height width 3"]) -> HigherHRNetMaps | PifPafFields:
         """The base's maps of RGB images."""
-        maps: HigherHRNetMaps = self.base(normalise_images(images))
+        maps: HigherHRNetMaps | PifPafFields = self.base(normalise_images(images))
         return maps
 
     @staticmethod
-    def reasoner_input(maps: HigherHRNetMaps) -> Float[Tensor, "batch channel y x"]:
-        """Heatmaps and fields of visible joints for the reasoner: the mean of both resolutions at a quarter of the
-        image's.
+    def reasoner_input(maps: HigherHRNetMaps | PifPafFields) -> Float[Tensor, "batch channel y x"]:
+        """Heatmaps and fields of visible joints for the reasoner, at a quarter of the image's resolution: of
+        HigherHRNet the mean of both of its resolutions; of PifPaf maps and fields made of its composite fields.
         """
-        return torch.cat([_mean_at_a_quarter(maps.heatmaps), _mean_at_a_quarter(maps.fields)], 1)
+        if isinstance(maps, HigherHRNetMaps):
+            return torch.cat([_mean_at_a_quarter(maps.heatmaps), _mean_at_a_quarter(maps.fields)], 1)
+        joints = accumulate(maps.joints, PIFPAF_STRIDE // STRIDES[0])
+        return torch.cat([joints, _resize(directions(maps.limbs).flatten(1, 2), joints.shape[-2:])], 1)
 
     def hidden_maps(self, visible: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y x"]:
         """Heatmaps and fields of hidden joints, predicted by the reasoner; zeros without one.
@@ -186,19 +239,29 @@ class BottomUpNetwork(nn.Module):
         """
         return torch.zeros_like(visible) if self.reasoner is None else mean_of_finest(self.reasoner(visible)[-1])
 
-    def forward(self, images: UInt8[Tensor, "batch height width 3"]) -> BottomUpMaps:
-        """Heatmaps and tags of RGB images whose sides are multiples of SIDE_STEP.
+    def forward(self, images: UInt8[Tensor, "batch height width 3"]) -> TaggedMaps | ConnectedMaps:
+        """What both predict for RGB images whose sides are multiples of SIDE_STEP.
 
-        Heatmaps of visible joints are the mean of both resolutions (Cheng section 3.4). The reasoner's are at a
-        quarter, and are brought to the same size, so that the sum of both describes whole bodies (ours).
+        HigherHRNet's heatmaps of visible joints are the mean of both resolutions (Cheng section 3.4). The reasoner's
+        are at a quarter, and are brought to the same size, so that the sum of both describes whole bodies (ours).
         """
         maps = self.detect(images)
+        if isinstance(maps, PifPafFields):
+            channels = self.reasoner_input(maps)
+            hidden = self.hidden_maps(channels)
+            fields = (channels + hidden)[:, self.joints :].unflatten(1, (-1, 2))
+            return ConnectedMaps(channels[:, : self.joints], hidden[:, : self.joints], fields, maps.limbs)
         size = images.shape[1:3]
         visible = torch.stack([_resize(each, size) for each in maps.heatmaps]).mean(0)
         hidden = torch.zeros_like(visible)
         if self.reasoner is not None:
             hidden = _resize(self.hidden_maps(self.reasoner_input(maps))[:, : self.joints], size)
-        return BottomUpMaps(visible, hidden, _resize(maps.tags, size))
+        return TaggedMaps(visible, hidden, _resize(maps.tags, size))
+
+
+def _build_base(design: BottomUpDesign, joints: int, limbs: int) -> nn.Module:
+    options = {"fine_fields": design.fine_fields} if design.family == "higherhrnet" else {}
+    return BASES[design.base](joints, limbs, **options)
 
 
 def _mean_at_a_quarter(maps: tuple[Tensor, ...]) -> Float[Tensor, "batch channel y x"]:
@@ -273,12 +336,11 @@ def _without_teachers(network: BottomUpNetwork) -> dict[str, Tensor]:
 
 
 def _of_joints(design: BottomUpDesign) -> set[str]:
-    """Names of the base's tensors whose shape depends on the number of joints, and of its fields."""
+    """Names of the base's tensors whose shape depends on the number of joints or limbs."""
     with torch.device("meta"):
-        one = BASES[design.base](1).state_dict()
-        other = BASES[design.base](2).state_dict()
-    heads = {f"base.{name}" for name, value in one.items() if value.shape != other[name].shape}
-    return heads | {f"base.fields.{number}.{part}" for number in range(2) for part in ("weight", "bias")}
+        one = _build_base(design, 1, 1).state_dict()
+        other = _build_base(design, 2, 2).state_dict()
+    return {f"base.{name}" for name, value in one.items() if value.shape != other[name].shape}
 
 
 def _build(header: dict[str, str]) -> BottomUpNetwork:

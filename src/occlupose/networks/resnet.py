@@ -81,6 +81,7 @@ class ResNet(nn.Module):
         inputs: channels of the image.
         classes: number of outputs of the last layer; 0 for none.
         block: BasicBlock or Bottleneck.
+        pool: whether there is a pooling layer before the stages; without it features have twice the resolution.
     """
 
     def __init__(
@@ -91,12 +92,13 @@ class ResNet(nn.Module):
         inputs: int = 3,
         classes: int = 0,
         block: type[BasicBlock] | type[Bottleneck] = BasicBlock,
+        pool: bool = True,
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
         channels = [width, *((width << stage) * block.expansion for stage in range(len(blocks)))]
         for stage, ((before, after), count) in enumerate(zip(pairwise(channels), blocks, strict=True)):
             first = block(before, after, 2 if stage else 1)
@@ -109,7 +111,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
     def maps(self, image: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch features y x"]:
-        """Features of the last stage: of four stages, one cell for 32 pixels of the image."""
+        """Features of the last stage: of four stages, one cell for 32 pixels of the image, or 16 without pooling."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         for stage in range(self.stages):
             x = getattr(self, f"layer{stage + 1}")(x)

@@ -1,9 +1,14 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from occlupose.methods.hupor.bases.losses import field_loss, heatmap_loss, tag_losses
+from composite_fields import SPREAD, batch_of, perfect_fields
+from occlupose.codecs.composite_fields import encode_joints, encode_limbs
+from occlupose.codecs.multi_person import MultiPersonMaps
+from occlupose.methods.hupor.bases.losses import composite_loss, field_loss, heatmap_loss, tag_losses
+from occlupose.skeletons import COCO17
 
 
 def laid_out(rows, joints=3):
@@ -123,3 +128,60 @@ def test_fields_weigh_cells_with_a_limb_in_both_components():
 def test_channels_are_x_and_y_limb_by_limb():
     target = random(1, 2, 2, 3, 3)
     assert field_loss(target.flatten(1, 2), target, torch.ones(1, 2, dtype=torch.bool)) == 0
+
+
+# ------------------------------------------------------------------------------- composite fields
+
+
+CODEC = MultiPersonMaps(64, 64, 8, COCO17, depth=False)
+
+
+def composite():
+    """Targets of a person, the perfect output, and all joints and limbs annotated."""
+    random = np.random.default_rng(0)
+    people = batch_of(random.uniform(10, 54, (1, 17, 2)), random.integers(1, 3, (1, 17)))
+    annotated = torch.ones(1, 17, dtype=torch.bool), torch.ones(1, 19, dtype=torch.bool)
+    targets = encode_joints(people, CODEC, "all"), encode_limbs(people, CODEC, "all")
+    return targets, perfect_fields(people, CODEC, "all"), annotated
+
+
+def test_perfect_fields_lose_what_their_spread_says():
+    """log 2b for an offset without error; nothing else."""
+    targets, output, annotated = composite()
+    for target, field, known in zip(targets, (output.joints, output.limbs), annotated, strict=True):
+        loss = composite_loss(field, target, known)
+        ends = 1 if target.offset.ndim == 5 else 2
+        assert loss.confidence.item() == pytest.approx(0, abs=0.01)
+        assert loss.offset.item() == pytest.approx(ends * (math.log(2) + SPREAD), abs=0.01)
+        assert loss.scale.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_each_part_by_its_equation():
+    """One cell of a joint is wrong: by a factor of e in scale, by 3 and 4 cells in offset, with a spread of 1."""
+    (target, _), output, (known, _) = composite()
+    before = composite_loss(output.joints, target, known)
+    joint, y, x = (target.confidence[0] > 0).nonzero()[0].tolist()
+    output.joints.scale[0, joint, y, x] += 1
+    output.joints.offset[0, joint, :, y, x] += torch.tensor([3.0, -4.0])
+    output.joints.spread[0, joint, y, x] = 0
+    output.joints.confidence[0, joint, y, x] = 0
+    after = composite_loss(output.joints, target, known)
+    cells = int((target.confidence > 0).sum())
+    assert (after.scale - before.scale).item() * cells == pytest.approx(1, rel=1e-3)
+    assert (after.offset - before.offset).item() * cells == pytest.approx(5 + 0 - SPREAD, rel=1e-2)
+    assert (after.confidence - before.confidence).item() * cells == pytest.approx(math.log(2), rel=1e-3)
+
+
+def test_joints_that_are_not_annotated_lose_nothing():
+    (target, _), output, (known, _) = composite()
+    output.joints.offset += 1
+    known[:] = False
+    loss = composite_loss(output.joints, target, known)
+    assert loss.confidence == loss.offset == loss.scale == 0
+
+
+def test_a_perfect_offset_has_a_gradient_that_is_a_number():
+    (target, _), output, (known, _) = composite()
+    output.joints.offset.requires_grad_()
+    composite_loss(output.joints, target, known).offset.backward()
+    assert output.joints.offset.grad.isfinite().all()

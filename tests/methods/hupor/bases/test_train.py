@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from keypoint_samples import TINY, load_people, recipe_with
+from composite_fields import SPREAD, perfect_fields
+from keypoint_samples import PIFPAF, TINY, load_people, recipe_with
 from occlupose.codecs.multi_person import TargetMaps
 from occlupose.datasets.augmentation import make_bottomup_batch
 from occlupose.datasets.formats.coco import make_keypoint_samples
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.bases.train import BaseTraining, ReasonerTraining, train_dsed
+from occlupose.methods.hupor.bases.train import HigherHRNetTraining, ReasonerTraining, base_training, train_dsed
 from occlupose.methods.hupor.network import stack_channels
 from occlupose.methods.hupor.reasoning import target_maps
 from occlupose.methods.hupor.sampler import BottomUpSampler
@@ -76,7 +77,7 @@ def test_a_perfect_base_has_no_loss(people, monkeypatch):
     """Heatmaps and fields of visible joints alone; tags of hidden joints too."""
     whole = network()
     given = make_batch(people)
-    training = BaseTraining(whole, TINY.base_training)
+    training = HigherHRNetTraining(whole, TINY.higherhrnet)
     perfect = perfect_maps(given, whole.design.codecs, [50.0, -50.0])
     monkeypatch.setattr(whole, "detect", lambda images: perfect)
     terms = training(given)
@@ -93,8 +94,8 @@ def test_a_perfect_base_has_no_loss(people, monkeypatch):
 def test_each_mistake_counts_with_its_weight(people, monkeypatch):
     whole = network()
     given = make_batch(people)
-    recipe = replace(TINY.base_training, field_weight=0.5, tag_weight=0.0)
-    training = BaseTraining(whole, recipe)
+    recipe = replace(TINY.higherhrnet, field_weight=0.5, tag_weight=0.0)
+    training = HigherHRNetTraining(whole, recipe)
     perfect = perfect_maps(given, whole.design.codecs, [5.0, -5.0])
     monkeypatch.setattr(whole, "detect", lambda images: perfect)
     perfect.heatmaps[0][0, 3] += 0.1
@@ -108,7 +109,7 @@ def test_each_mistake_counts_with_its_weight(people, monkeypatch):
 
 def test_the_base_learns_and_the_reasoner_does_not(people):
     whole = network()
-    training = BaseTraining(whole, TINY.base_training)
+    training = HigherHRNetTraining(whole, TINY.higherhrnet)
     sum(training(make_batch(people)).values()).backward()
     names = moved(whole)
     assert all(name.startswith("base.") for name in names)
@@ -116,11 +117,54 @@ def test_the_base_learns_and_the_reasoner_does_not(people):
 
 
 def test_a_base_without_fields_has_no_term_for_them(people):
-    terms = BaseTraining(network(fields=False, reasoning="none"), TINY.base_training)(make_batch(people))
+    terms = HigherHRNetTraining(network(fields=False, reasoning="none"), TINY.higherhrnet)(make_batch(people))
     assert terms.keys() == {"heatmaps", "pull", "push"}
 
 
+def pifpaf():
+    torch.manual_seed(0)
+    return BottomUpNetwork(PIFPAF.design)
+
+
+def test_perfect_composite_fields_have_the_loss_of_their_spread_alone(people, monkeypatch):
+    """Of visible joints and limbs; a missing hidden one costs nothing."""
+    whole = pifpaf()
+    given = make_batch(people)
+    perfect = perfect_fields(given.people, whole.design.codecs[1])
+    monkeypatch.setattr(whole, "detect", lambda images: perfect)
+    terms = base_training(whole, PIFPAF.pifpaf)(given)
+    assert terms.keys() == {"confidence", "offset", "scale"}
+    assert terms["confidence"].item() == pytest.approx(0, abs=0.01) and terms["scale"].item() == pytest.approx(
+        0, abs=1e-5
+    )
+    assert terms["offset"].item() == pytest.approx(3 * (np.log(2) + SPREAD), abs=0.02)
+    doubled = base_training(whole, replace(PIFPAF.pifpaf, offset_weight=2.0))(given)
+    assert doubled["offset"].item() == pytest.approx(2 * terms["offset"].item())
+
+
+def test_pifpaf_learns_and_the_reasoner_does_not(people):
+    whole = pifpaf()
+    sum(base_training(whole, PIFPAF.pifpaf)(make_batch(people)).values()).backward()
+    names = moved(whole)
+    assert {"base.joints.conv.weight", "base.limbs.conv.weight", "base.backbone.conv1.weight"} <= names
+    assert all(name.startswith("base.") for name in names)
+
+
 # ---------------------------------------------------------------------------------- the reasoner
+
+
+def test_the_reasoner_behind_pifpaf_learns_from_all_limbs(people, tmp_path):
+    """17 heatmaps and 19 fields."""
+    whole = pifpaf()
+    assert whole.reasoner.channels == 17 + 2 * 19
+    training = ReasonerTraining(whole, replace(PIFPAF, predicted_input_fraction=1.0), 8).train()
+    training.step += 4
+    terms = training(make_batch(people))
+    sum(terms.values()).backward()
+    assert {name.split(".")[0] for name in moved(whole)} == {"reasoner"}
+    loaded = bottom_up.load(trained(people, tmp_path / "run", PIFPAF))
+    assert loaded.design.family == "pifpaf" and loaded.design.skeleton == "coco17"
+    assert [*rows(tmp_path / "run" / "base")[0]] == ["step", "confidence", "offset", "scale", "seconds"]
 
 
 def test_the_reasoner_learns_and_the_frozen_base_does_not(people):
@@ -188,7 +232,7 @@ def test_a_run_trains_both_and_writes_weights_and_card(people, tmp_path):
     assert loaded.design == replace(TINY.design, skeleton="coco17")
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["task"] == "image to the people in it, coco17, pixels" and card["data"]["people"] == 6
-    assert card["recipe"]["base_training"]["field_weight"] == 0.5 and card["recipe"]["distillation_weight"] == 5.0
+    assert card["recipe"]["higherhrnet"]["field_weight"] == 0.5 and card["recipe"]["distillation_weight"] == 5.0
     assert [*rows(tmp_path / "run" / "base")[0]] == ["step", "heatmaps", "pull", "push", "fields", "seconds"]
     assert [*rows(tmp_path / "run" / "reasoner")[0]] == ["step", "hidden", "all", "distillation", "seconds"]
     assert len(rows(tmp_path / "run" / "base")) == 3
@@ -202,7 +246,7 @@ def test_the_joints_are_those_of_the_data(tmp_path, skeleton):
 
 
 def test_a_reasoner_alone_keeps_the_base_of_the_initial_weights(people, base, tmp_path):
-    recipe = replace(TINY, base_training=replace(TINY.base_training, epochs=0))
+    recipe = replace(TINY, higherhrnet=replace(TINY.higherhrnet, epochs=0))
     path = trained(people, tmp_path / "run", recipe, init_from=base)
     given = bottom_up.load(base).state_dict()
     after = bottom_up.load(path).state_dict()
@@ -260,7 +304,7 @@ def test_it_fits_a_few_images(tmp_path):
     people = load_people(tmp_path, images=2, people=1, hidden=0.2)
     recipe = replace(
         TINY,
-        base_training=replace(TINY.base_training, epochs=60, batch=2, foreground_weight=10.0, milestones=()),
+        higherhrnet=replace(TINY.higherhrnet, epochs=60, batch=2, foreground_weight=10.0, milestones=()),
         epochs=60,
         learning_rate=4e-3,
         foreground_weight=10.0,
@@ -286,7 +330,7 @@ def test_unreadable_images_are_named(people, tmp_path):
     bad.write_bytes(b"no image")
     said = []
     recipe = recipe_with(reasoning="none")
-    recipe = replace(recipe, base_training=replace(TINY.base_training, epochs=8))
+    recipe = replace(recipe, higherhrnet=replace(TINY.higherhrnet, epochs=8))
     trained(own, tmp_path / "run", recipe, say=said.append)
     assert any("skipped: 1" in line for line in said)
 

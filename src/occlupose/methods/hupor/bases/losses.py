@@ -1,8 +1,16 @@
 """Losses of the base networks that DSED is placed behind."""
 
+import math
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from occlupose.codecs.composite_fields import AssociationField, IntensityField
+
+LOG_2 = math.log(2)
 
 
 def heatmap_loss(
@@ -67,3 +75,39 @@ def tag_losses(
     pull = spread.sum(-1) / people
     push = (near * pairs).sum((1, 2)) / people**2
     return pull.mean(), push.mean()
+
+
+@dataclass
+class CompositeLoss:
+    """Parts of the loss of a composite field."""
+
+    confidence: Float[Tensor, ""]
+    offset: Float[Tensor, ""]
+    scale: Float[Tensor, ""]
+
+
+def composite_loss(
+    output: IntensityField | AssociationField,
+    target: IntensityField | AssociationField,
+    annotated: Bool[Tensor, "batch channel"],
+) -> CompositeLoss:
+    """PifPaf's losses of a composite field (Kreiss et al. 2019, section 3.4), for the channels that are annotated.
+
+    Of the confidence the binary cross entropy over all cells; of the offsets that of a Laplace distribution, d / b +
+    log(2 b), with the distance d and the predicted spread b; of the scales the absolute difference of their logarithms
+    (ours; the paper is silent). Offsets and scales are those of cells with a joint or limb. All are sums, divided by
+    the number of these cells (ours).
+    """
+    known = annotated[:, :, None, None]
+    foreground = (target.confidence > 0) & known
+    cells = foreground.sum().clamp_min(1)
+    entropy = binary_cross_entropy_with_logits(output.confidence.float(), target.confidence, reduction="none")
+    assert output.spread is not None
+    ends = target.offset.shape[2:-3]  # none of a joint, two of a limb
+    mask = foreground if not ends else foreground[:, :, None]
+    # the gradient of a distance of 0 is not a number
+    distance = ((output.offset.float() - target.offset).square().sum(-3) + 1e-6).sqrt()
+    spread = output.spread.float().clamp(-5, 5)
+    laplace = distance * torch.exp(-spread) + spread + LOG_2
+    scales = (output.scale.float() - target.scale.clamp_min(1e-3).log()).abs()
+    return CompositeLoss((entropy * known).sum() / cells, (laplace * mask).sum() / cells, (scales * mask).sum() / cells)

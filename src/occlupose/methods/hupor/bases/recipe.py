@@ -1,21 +1,23 @@
-"""The recipes of DSED behind HigherHRNet (HUPOR, arXiv 2208.00090, supplement 1.3): first the base on visible joints,
-then, with the base frozen, a reasoner of one stack.
+"""The recipes of DSED behind PifPaf and behind HigherHRNet (HUPOR, arXiv 2208.00090, supplement 1.2 and 1.3): first the
+base on visible joints, then, with the base frozen, a reasoner of one stack.
 """
 
-from dataclasses import dataclass, field, replace
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
 
 from occlupose.bounds import Count, NonNegative, Positive, PositiveFraction, Seed
 from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.epochs import EpochRecipe
 from occlupose.methods.hupor.reasoning import ReasonerRecipe
-from occlupose.networks.bottom_up import BottomUpDesign
+from occlupose.networks.bottom_up import SIDES, BottomUpDesign, Family
 from occlupose.networks.mspn import StageSize
-from occlupose.training.loop import Milestone
+from occlupose.training.loop import MaxNorm, Milestone
 
 
 @dataclass(frozen=True)
-class BaseRecipe(EpochRecipe):
+class HigherHRNetRecipe(EpochRecipe):
     """How HigherHRNet learns. The defaults are its authors' (Cheng et al. 2020, section 4.1, and their configuration);
     the batch size is ours. Zero epochs keep the initial weights. The fields of the optimisation are explained in
     `EpochRecipe`.
@@ -41,7 +43,29 @@ class BaseRecipe(EpochRecipe):
 
 
 @dataclass(frozen=True)
-class DSEDRecipe(ReasonerRecipe, EpochRecipe):
+class PifPafRecipe(EpochRecipe):
+    """How PifPaf learns. Optimisation and weights are ours, as the authors train with other tools; zero epochs keep the
+    initial weights. The fields of the optimisation are explained in `EpochRecipe`.
+
+    Attributes:
+        confidence_weight, offset_weight, scale_weight: of these parts of the composite fields' loss.
+
+    Raises:
+        OccluposeError: an impossible value.
+    """
+
+    epochs: NonNegative = 75
+    learning_rate: NonNegative = 1e-3
+    weight_decay: NonNegative = 0.0
+    warm_up_steps: Count = 500
+    max_grad_norm: MaxNorm = 1.0
+    confidence_weight: NonNegative = 1.0
+    offset_weight: NonNegative = 1.0
+    scale_weight: NonNegative = 1.0
+
+
+@dataclass(frozen=True)
+class DSEDRecipe(ReasonerRecipe, EpochRecipe, ABC):
     """Configuration of a training run of base and reasoner. The defaults are the paper's, or ours where it is silent;
     what it takes over from HUPOR's own training is as there, except AdamW instead of Adam. The fields of the reasoner
     are explained in `ReasonerRecipe`, those of its optimisation in `EpochRecipe`.
@@ -49,19 +73,16 @@ class DSEDRecipe(ReasonerRecipe, EpochRecipe):
     Attributes:
         name: of the weights file.
         design: of the networks; its joints are those of the dataset.
-        base_training: of the base.
         augmentation: of the images, in both trainings.
 
     Raises:
         OccluposeError: an impossible value.
     """
 
-    distillation_weight: NonNegative = 5.0
     distillation_warm_up: PositiveFraction = 0.5
     epochs: Positive = 10
-    name: str = "dsed.higherhrnet"
+    name: str = "dsed"
     design: BottomUpDesign = field(default_factory=BottomUpDesign)
-    base_training: BaseRecipe = field(default_factory=BaseRecipe)
     augmentation: BottomUpAugmentation = field(
         default_factory=lambda: BottomUpAugmentation(rotation=30, scale=(0.75, 1.5), shift=65)
     )
@@ -71,36 +92,105 @@ class DSEDRecipe(ReasonerRecipe, EpochRecipe):
         super().__post_init__()
         if not self.base_training.epochs and self.design.reasoning == "none":
             raise OccluposeError(
-                "base_training.epochs: neither base nor reasoner would train; give some, or design.reasoning"
+                f"{self.family}.epochs: neither base nor reasoner would train; give some, or design.reasoning"
             )
+        if self.design.family != self.family:
+            raise OccluposeError(f"design.base {self.design.base}: not {self.family}; begin with a recipe of that base")
+
+    @property
+    @abstractmethod
+    def family(self) -> Family:
+        """The kind of base that the recipe is for; also the name of the field with the base's training."""
+
+    @property
+    def base_training(self) -> EpochRecipe:
+        """Training of the base."""
+        training: EpochRecipe = getattr(self, self.family)
+        return training
 
 
-PUBLISHED = DSEDRecipe()
+@dataclass(frozen=True)
+class HigherHRNetDSEDRecipe(DSEDRecipe):
+    """DSED behind HigherHRNet (supplement 1.3): lambda 0.1, omega from 0 to 5 over the first half.
 
-SMALL = replace(
-    PUBLISHED,
-    name="dsed.small",
-    design=BottomUpDesign("higher_hrnet_small", side=192, reasoner_size=StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64)),
-    base_training=BaseRecipe(
-        epochs=12,
-        batch=8,
-        learning_rate=2e-3,
-        warm_up_steps=100,
-        milestones=(),
-        max_grad_norm=1.0,
-        ema_decay=0.998,
-        tag_weight=0.02,
-        foreground_weight=10.0,
-    ),
-    augmentation=BottomUpAugmentation(rotation=10, scale=(0.8, 1.3), shift=65),
-    predicted_input_fraction=0.5,
-    foreground_weight=10.0,
-    epochs=8,
-    batch=8,
-    learning_rate=4e-3,
-    warm_up_steps=100,
-    ema_decay=0.998,
-)
+    Attributes:
+        higherhrnet: training of the base.
+    """
+
+    distillation_weight: NonNegative = 5.0
+    name: str = "dsed.higherhrnet"
+    higherhrnet: HigherHRNetRecipe = field(default_factory=HigherHRNetRecipe)
+
+    @property
+    def family(self) -> Family:
+        return "higherhrnet"
+
+
+@dataclass(frozen=True)
+class PifPafDSEDRecipe(DSEDRecipe):
+    """DSED behind PifPaf (supplement 1.2): lambda 0.5, omega from 0 to 2 over the first half.
+
+    Attributes:
+        pifpaf: training of the base.
+    """
+
+    hidden_weight: NonNegative = 0.5
+    all_weight: NonNegative = 0.5
+    distillation_weight: NonNegative = 2.0
+    name: str = "dsed.pifpaf"
+    design: BottomUpDesign = field(default_factory=lambda: BottomUpDesign("pifpaf_r50", side=SIDES["pifpaf_r50"]))
+    pifpaf: PifPafRecipe = field(default_factory=PifPafRecipe)
+
+    @property
+    def family(self) -> Family:
+        return "pifpaf"
+
+
+SMALL_SIZE = StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64)
+SMALL_BASE: dict[str, Any] = {
+    "epochs": 12,
+    "batch": 8,
+    "learning_rate": 2e-3,
+    "warm_up_steps": 100,
+    "milestones": (),
+    "max_grad_norm": 1.0,
+    "ema_decay": 0.998,
+}
+SMALL: dict[str, Any] = {
+    "augmentation": BottomUpAugmentation(rotation=10, scale=(0.8, 1.3), shift=65),
+    "predicted_input_fraction": 0.5,
+    "foreground_weight": 10.0,
+    "epochs": 8,
+    "batch": 8,
+    "learning_rate": 4e-3,
+    "warm_up_steps": 100,
+    "ema_decay": 0.998,
+}
 """For two cores: narrower, shallower, smaller images. Ours."""
 
-RECIPES = {"published": PUBLISHED, "small": SMALL}
+RECIPES: dict[str, DSEDRecipe] = {
+    "published": HigherHRNetDSEDRecipe(),
+    "small": HigherHRNetDSEDRecipe(
+        name="dsed.small",
+        design=BottomUpDesign("higher_hrnet_small", side=SIDES["higher_hrnet_small"], reasoner_size=SMALL_SIZE),
+        higherhrnet=HigherHRNetRecipe(tag_weight=0.02, foreground_weight=10.0, **SMALL_BASE),
+        **SMALL,
+    ),
+    "pifpaf-published": PifPafDSEDRecipe(),
+    "pifpaf-small": PifPafDSEDRecipe(
+        name="dsed.pifpaf.small",
+        design=BottomUpDesign("pifpaf_small", side=SIDES["pifpaf_small"], reasoner_size=SMALL_SIZE),
+        pifpaf=PifPafRecipe(**SMALL_BASE),
+        **SMALL,
+    ),
+}
+
+
+def find_recipe(name: str, base: Family | None) -> str:
+    """The name in RECIPES of a base's recipe; files and unknown names stay as they are.
+
+    Arguments:
+        name: published, small, or another.
+    """
+    of_base = f"{base}-{name}"
+    return of_base if of_base in RECIPES else name

@@ -1,10 +1,10 @@
-"""The training of DSED behind HigherHRNet (HUPOR, arXiv 2208.00090, supplement 1.3).
+"""The training of DSED behind PifPaf and behind HigherHRNet (HUPOR, arXiv 2208.00090, supplement 1.2 and 1.3).
 
-The base learns first: heatmaps and fields of visible joints and limbs, and the tags of all labelled joints, as a tag at
-a hidden joint would be undefined otherwise (ours; the paper is silent). Then it is frozen, and the reasoner learns the
-maps of hidden and of all joints from those of visible ones.
+The base learns first, heatmaps and fields of visible joints and limbs. HigherHRNet also learns the tags of all labelled
+joints, as a tag at a hidden joint would be undefined otherwise (ours; the paper is silent). Then the base is frozen,
+and the reasoner learns the maps of hidden and of all joints from those of visible ones.
 
-People whom the dataset does not annotate are background, where the authors of HigherHRNet mask them (ours).
+People whom the dataset does not annotate are background, where the authors of the bases mask them (ours).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from occlupose.codecs.composite_fields import encode_joints, encode_limbs
 from occlupose.codecs.multi_person import KERNELS, TargetMaps
 from occlupose.datasets.annotations import Annotations
 from occlupose.datasets.augmentation import BottomUpBatch
@@ -23,12 +24,15 @@ from occlupose.datasets.formats.coco import make_keypoint_samples
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import CACHE_BYTES
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.bases.losses import field_loss, heatmap_loss, tag_losses
-from occlupose.methods.hupor.bases.recipe import BaseRecipe, DSEDRecipe
+from occlupose.methods.hupor.bases.losses import composite_loss, field_loss, heatmap_loss, tag_losses
+from occlupose.methods.hupor.bases.recipe import DSEDRecipe, HigherHRNetRecipe, PifPafRecipe
+from occlupose.methods.hupor.epochs import EpochRecipe
 from occlupose.methods.hupor.reasoning import draw_reasoner_input, reasoner_terms
 from occlupose.methods.hupor.sampler import BottomUpSampler
 from occlupose.networks import bottom_up
 from occlupose.networks.bottom_up import BottomUpNetwork
+from occlupose.networks.higher_hrnet import HigherHRNetMaps
+from occlupose.networks.pifpaf import PifPafFields
 from occlupose.threads import opencv_on_one_thread
 from occlupose.training.distributed import Process
 from occlupose.training.loop import Terms
@@ -45,21 +49,20 @@ REASONER = "reasoner"
 """Subfolders of a run, and the names of its stages."""
 
 
-class BaseTraining(nn.Module):
-    """The training module of the base: from a batch to the terms of its loss."""
+class HigherHRNetTraining(nn.Module):
+    """The training module of HigherHRNet: from a batch to the terms of its loss."""
 
-    def __init__(self, network: BottomUpNetwork, recipe: BaseRecipe) -> None:
+    def __init__(self, network: BottomUpNetwork, recipe: HigherHRNetRecipe) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
-        if network.reasoner is not None:
-            network.reasoner.requires_grad_(False)
 
     def forward(self, batch: BottomUpBatch) -> Terms:
         """The terms of the loss: heatmaps at both resolutions, pull and push of the tags, and fields."""
         assert batch.images is not None
         recipe = self.recipe
         maps = self.network.detect(batch.images)
+        assert isinstance(maps, HigherHRNetMaps)
         codecs = self.network.design.codecs
         targets = [TargetMaps(codec, batch.people) for codec in codecs]
         cells, known = codecs[0].joint_cells(batch.people, "all")
@@ -80,6 +83,37 @@ class BaseTraining(nn.Module):
             "push": recipe.tag_weight * push,
         }
         return terms | ({"fields": recipe.field_weight * torch.stack(fields).sum()} if fields else {})
+
+
+class PifPafTraining(nn.Module):
+    """The training module of PifPaf: from a batch to the terms of its loss."""
+
+    def __init__(self, network: BottomUpNetwork, recipe: PifPafRecipe) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+
+    def forward(self, batch: BottomUpBatch) -> Terms:
+        """The terms of the loss: confidences, offsets and scales of intensity and association fields."""
+        assert batch.images is not None
+        recipe = self.recipe
+        output = self.network.detect(batch.images)
+        assert isinstance(output, PifPafFields)
+        codec = self.network.design.codecs[1]
+        sources, ends = codec.limbs
+        parts = [
+            composite_loss(output.joints, encode_joints(batch.people, codec, "visible"), batch.annotated),
+            composite_loss(
+                output.limbs,
+                encode_limbs(batch.people, codec, "visible"),
+                batch.annotated[:, sources] & batch.annotated[:, ends],
+            ),
+        ]
+        return {
+            "confidence": recipe.confidence_weight * torch.stack([part.confidence for part in parts]).sum(),
+            "offset": recipe.offset_weight * torch.stack([part.offset for part in parts]).sum(),
+            "scale": recipe.scale_weight * torch.stack([part.scale for part in parts]).sum(),
+        }
 
 
 class ReasonerTraining(nn.Module):
@@ -127,6 +161,14 @@ class ReasonerTraining(nn.Module):
         return reasoner_terms(network.reasoner, visible, batch, targets, self.recipe, progress)
 
 
+def base_training(network: BottomUpNetwork, recipe: EpochRecipe) -> nn.Module:
+    """The training module of a base."""
+    if isinstance(recipe, PifPafRecipe):
+        return PifPafTraining(network, recipe)
+    assert isinstance(recipe, HigherHRNetRecipe)
+    return HigherHRNetTraining(network, recipe)
+
+
 @dataclass(frozen=True)
 class DSEDTask(TrainingTask):
     """Training of a base, and of the reasoner behind it."""
@@ -159,8 +201,10 @@ class DSEDTask(TrainingTask):
         assert isinstance(network, BottomUpNetwork)
         recipe = self.recipe
         images = len(self.samples)
+        if network.reasoner is not None:
+            network.reasoner.requires_grad_(False)
         if recipe.base_training.epochs:
-            base = BaseTraining(network, recipe.base_training)
+            base = base_training(network, recipe.base_training)
             base = base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             draw = self.sampler(recipe.base_training.batch, with_images=True).draw
             yield TrainingStage(base, draw, forward, recipe.base_training.optimisation(images), BASE)
@@ -204,7 +248,7 @@ def train_dsed(
     if processes > 1:
         raise OccluposeError(f"dsed: trains in one process, not in {processes}; start it without torchrun")
     if not recipe.base_training.epochs and run.init_from is None:
-        raise OccluposeError("base_training.epochs 0: an untrained base would stay untrained; give initial weights")
+        raise OccluposeError(f"{recipe.family}.epochs 0: an untrained base would stay untrained; give initial weights")
     recipe = replace(recipe, design=replace(recipe.design, skeleton=annotations.skeleton.name))
     samples = make_keypoint_samples(annotations)
     sampler = partial(
