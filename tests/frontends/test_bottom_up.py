@@ -10,7 +10,7 @@ from composite_fields import batch_of, perfect_fields
 from occlupose.codecs.multi_person import PeopleBatch, maps_in_2d
 from occlupose.errors import OccluposeError
 from occlupose.frontends import bottom_up, build_frontend, check_options, is_bottom_up_file, load_crop_network
-from occlupose.frontends.bottom_up import BottomUpFrontend, ImageMaps, connect, input_of, place_people
+from occlupose.frontends.bottom_up import BottomUpFrontend, ImageMaps, input_of, place_connected, place_tagged
 from occlupose.media import Frame
 from occlupose.networks.bottom_up import save
 from occlupose.networks.higher_hrnet import HigherHRNetMaps
@@ -62,7 +62,7 @@ def test_every_joint_hidden_in_turn_is_recovered(skeleton):
         for joint in range(len(skeleton)):
             state = np.full((4, len(skeleton)), VISIBLE)
             state[person, joint] = OCCLUDED
-            found = place_people(maps_of(people, state, tags), skeleton)
+            found = place_tagged(maps_of(people, state, tags), skeleton)
             assert len(found) == 4
             who = nearest(found, people)
             assert sorted(who) == [0, 1, 2, 3]
@@ -80,7 +80,7 @@ def test_without_a_reasoner_hidden_joints_are_absent():
     state = random.choice([ABSENT, OCCLUDED, VISIBLE], (3, 17), p=[0.1, 0.3, 0.6])
     maps = maps_of(people, state, random_tags(random, 3))
     bare = ImageMaps(maps.visible, np.zeros_like(maps.hidden), maps.tags, STILL)
-    found = place_people(bare, COCO17)
+    found = place_tagged(bare, COCO17)
     for person, row in enumerate(nearest(found, people)):
         seen = state[person] == VISIBLE
         np.testing.assert_array_equal(found.state[row] == VISIBLE, seen)
@@ -94,7 +94,7 @@ def test_a_person_of_hidden_joints_alone():
     random = np.random.default_rng(2)
     people = random_people(random, 1, 17)
     state = np.full((1, 17), OCCLUDED)
-    found = place_people(maps_of(people, state, [1.5]), COCO17)
+    found = place_tagged(maps_of(people, state, [1.5]), COCO17)
     assert len(found) == 1 and (found.state == OCCLUDED).all() and not found.score.any()
 
 
@@ -103,7 +103,7 @@ def test_places_in_the_image():
     random = np.random.default_rng(3)
     people = random_people(random, 2, 17)
     matrix = np.array([[0.5, 0, -3.0], [0, 0.5, 7.0]])
-    found = place_people(maps_of(people, np.full((2, 17), VISIBLE), [2.0, -2.0], matrix), COCO17)
+    found = place_tagged(maps_of(people, np.full((2, 17), VISIBLE), [2.0, -2.0], matrix), COCO17)
     expected = (people - [-3, 7]) / 0.5
     assert np.abs(found.xy[nearest(found, expected)] - expected).max() <= 0.52
 
@@ -111,9 +111,9 @@ def test_places_in_the_image():
 def test_nobody_and_people_of_one_joint():
     dark = np.zeros((17, *SHAPE))
     tags = np.zeros((17, *SHAPE, 1))
-    assert len(place_people(ImageMaps(dark, dark, tags, STILL), COCO17)) == 0
+    assert len(place_tagged(ImageMaps(dark, dark, tags, STILL), COCO17)) == 0
     dark[3, 20, 20] = 1
-    assert len(place_people(ImageMaps(dark, np.zeros_like(dark), tags, STILL), COCO17)) == 0
+    assert len(place_tagged(ImageMaps(dark, np.zeros_like(dark), tags, STILL), COCO17)) == 0
 
 
 @pytest.mark.parametrize("name", ["visible", "hidden", "tags"])
@@ -121,7 +121,7 @@ def test_maps_that_are_not_numbers_are_refused_in_one_line(name):
     given = {"visible": np.zeros((17, 8, 8)), "hidden": np.zeros((17, 8, 8)), "tags": np.zeros((17, 8, 8, 1))}
     given[name][4] = np.nan
     with pytest.raises(OccluposeError, match=f"^{name}: some of these maps are not numbers; [^\n]*$"):
-        place_people(ImageMaps(**given, matrix=STILL), COCO17)
+        place_tagged(ImageMaps(**given, matrix=STILL), COCO17)
 
 
 # ------------------------------------------------------------------------------- from images to maps
@@ -265,7 +265,7 @@ def test_hidden_joints_of_a_perfect_base_and_a_perfect_reasoner(file, monkeypatc
     frontend.network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
     maps = frontend.network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
     tag = maps.tags[0, ..., None].numpy()
-    found = place_people(ImageMaps(maps.visible[0].numpy(), maps.hidden[0].numpy(), tag, STILL), COCO17)
+    found = place_tagged(ImageMaps(maps.visible[0].numpy(), maps.hidden[0].numpy(), tag, STILL), COCO17)
     assert len(found) == 3
     who = nearest(found, xy)
     assert np.linalg.norm(found.xy[who] - xy, axis=-1).max() <= 1.5
@@ -299,7 +299,7 @@ def test_hidden_joints_of_a_perfect_pifpaf_and_a_perfect_reasoner(pifpaf, monkey
     hidden = [maps.heatmaps(people, "hidden", 4), maps.fields(people, "hidden", 4).flatten(1, 2)]
     frontend.network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
     output = frontend.network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
-    found = connect(output, maps, STILL)
+    found = place_connected(output, maps, STILL)
     who = nearest(found, xy)
     assert len(found) == 2 and np.linalg.norm(found.xy[who] - xy, axis=-1).max() <= 3
     np.testing.assert_array_equal(found.state[who], state)

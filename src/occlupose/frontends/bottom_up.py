@@ -108,7 +108,7 @@ class BottomUpFrontend:
         """
         if self.network.design.family == "pifpaf":
             return self._connect(frame.pyramid)
-        return place_people(self.predict_maps(frame.pyramid), self.skeleton)
+        return place_tagged(self.predict_maps(frame.pyramid), self.skeleton)
 
     @torch.inference_mode()
     def _connect(self, image: Pyramid) -> Detections:
@@ -117,7 +117,7 @@ class BottomUpFrontend:
         matrix = box.matrix(*image.size)
         maps = self._run(torch.from_numpy(box.warp(image, matrix))[None].to(self._device))
         assert isinstance(maps, ConnectedMaps)
-        return connect(maps, self.network.design.codecs[0], matrix)
+        return place_connected(maps, self.network.design.codecs[0], matrix)
 
     def predict_maps(self, image: Pyramid) -> ImageMaps:
         """The networks' maps of an image: the mean over scales, and over the image and its mirror image."""
@@ -187,7 +187,7 @@ def input_of(size: tuple[int, int], side: int) -> Letterbox:
     return Letterbox(fitted(size[0]), fitted(size[1]))
 
 
-def place_people(maps: ImageMaps, skeleton: Skeleton) -> Detections:
+def place_tagged(maps: ImageMaps, skeleton: Skeleton) -> Detections:
     """The people in an image, in its pixels, from its maps: peaks of the heatmaps of all joints, the sum of visible and
     hidden, are grouped by tags.
 
@@ -202,9 +202,9 @@ def place_people(maps: ImageMaps, skeleton: Skeleton) -> Detections:
     return _place(people.xy, people.score, values_at(maps.visible, people.xy), maps.matrix, skeleton)
 
 
-def connect(maps: ConnectedMaps, codec: MultiPersonMaps, matrix: Float[np.ndarray, "2 3"]) -> Detections:
+def place_connected(maps: ConnectedMaps, codec: MultiPersonMaps, matrix: Float[np.ndarray, "2 3"]) -> Detections:
     """The people in an image, in its pixels, from PifPaf's fields and the reasoner's maps, by PifPaf's decoder; states
-    as `place_people`.
+    as `place_tagged`.
 
     Arguments:
         maps: of one image.

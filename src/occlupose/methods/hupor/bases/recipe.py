@@ -44,8 +44,8 @@ class HigherHRNetRecipe(EpochRecipe):
 
 @dataclass(frozen=True)
 class PifPafRecipe(EpochRecipe):
-    """How PifPaf learns. Optimisation and weights are ours, as the authors train with other tools; zero epochs keep the
-    initial weights. The fields of the optimisation are explained in `EpochRecipe`.
+    """How PifPaf learns. The defaults are ours. Zero epochs keep the initial weights. The fields of the optimisation
+    are explained in `EpochRecipe`.
 
     Attributes:
         confidence_weight, offset_weight, scale_weight: of these parts of the composite fields' loss.
