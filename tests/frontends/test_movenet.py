@@ -117,7 +117,7 @@ def test_covered_legs_are_hidden(loaded):
     assert people.xy[0, legs, 1].min() > before.xy[0, hips, 1].max()
     knees = legs[:2]
     size = body[3] - body[1]
-    assert np.linalg.norm(people.xy[0, knees] - before.xy[0, knees], axis=-1).max() < 0.1 * size
+    assert np.linalg.norm(people.xy[0, knees] - before.xy[0, knees], axis=-1).max() < 0.2 * size
 
 
 def test_frames_whose_size_changes(either):

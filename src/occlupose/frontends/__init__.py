@@ -149,11 +149,13 @@ def is_network_file(name: str) -> bool:
 
 def is_bottom_up_file(name: str) -> bool:
     """Whether a front end is a bottom-up network in a file of ours, which finds people in whole images by itself."""
+    file = Path(name)
+    if file.suffix.lower() != ".safetensors":
+        return False
     from occlupose.networks import bottom_up
     from occlupose.networks.weights import header
 
-    file = Path(name)
-    return file.suffix.lower() == ".safetensors" and header(file).get("format") == bottom_up.FORMAT
+    return header(file).get("format") == bottom_up.FORMAT
 
 
 def check_options(

@@ -13,11 +13,11 @@ from occlupose.frontends import build_frontend
 from occlupose.frontends.movenet import MoveNetOcclusion
 from occlupose.methods.movenet import train as training
 from occlupose.methods.movenet.recipe import RECIPES
-from occlupose.methods.movenet.samples import CropSampler
+from occlupose.methods.movenet.samples import UNKNOWN, CropSampler
 from occlupose.methods.movenet.train import MoveNetTask, MoveNetTraining, parameter_groups, thunder, train_movenet
 from occlupose.networks import occlusion_movenet, pretrained, weights
 from occlupose.networks.weights import header
-from occlupose.skeletons import COCO21
+from occlupose.skeletons import COCO17, COCO21
 from occlupose.training.loop import Optimisation
 from occlupose.training.recipe import write
 from occlupose.training.run import TrainingRun
@@ -64,17 +64,19 @@ def test_the_structure_loss_grows_in_a_step(data):
 def test_without_the_papers_there_is_no_structure_loss(data):
     recipe = RECIPES["without-papers"]
     assert recipe.structure is None and not recipe.dark and recipe.samples.occluders.blocks is None
-    assert set(fresh(recipe)(draw(data))) == {"heat", "offset", "place"}
+    assert set(fresh(recipe)(draw(data))) == {"heat", "offset", "place", "visible"}
 
 
-def test_thunder_without_covers_agrees_with_itself(data):
-    """It is its own teacher: only the labels, which are those of nobody here, would be learnt."""
+def test_thunder_without_occluders_agrees_with_itself(data):
+    """It is its own teacher: only the labels would be learnt, and here no state is known of anybody."""
     module = fresh(RECIPES["without-papers"])
     batch = draw(data)
     batch.is_photograph[:] = True
     batch.images = batch.photographs = torch.randint(256, batch.images.shape, dtype=torch.uint8)
     batch.covered[:] = 0
+    batch.state[:] = UNKNOWN
     batch.weight[:] = 0
+    batch.weight[:, COCO17.joints.index("nose")] = 0.5  # there is somebody
     batch.synthetic[:] = False
     batch.others[:] = torch.nan
     assert module(batch)["heat"].item() == pytest.approx(0, abs=1e-2)
