@@ -324,6 +324,9 @@ def train_movenet(
     batch: Number = None,
     learning_rate: Rate = None,
     seed: Number = None,
+    init_from: Annotated[
+        Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: those of MoveNet Thunder)")
+    ] = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
@@ -348,6 +351,7 @@ def train_movenet(
         batch: Crops in a step.
         learning_rate: Learning rate.
         seed: Seed of all random numbers.
+        init_from: Initial weights, as train movenet writes them.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
         device: Torch device: cpu, cuda, ...
     """
@@ -356,7 +360,9 @@ def train_movenet(
 
     optimisation = {"optimisation.steps": steps, "optimisation.learning_rate": learning_rate}
     chosen = _recipe("movenet", recipe, {"batch": batch, "seed": seed} | optimisation)
-    run = _run(output, recipe, {photographs: "PHOTOGRAPHS", data: "DATA"}, resume=resume, device=device)
+    run = _run(
+        output, recipe, {photographs: "PHOTOGRAPHS", data: "DATA"}, init_from=init_from, resume=resume, device=device
+    )
     prepared = prepare(photographs, data or output / "data", chosen.scenes)
     weights = train_movenet(prepared, chosen, run, credit=credit)
     print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")

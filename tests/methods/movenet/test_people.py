@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from occlupose.errors import OccluposeError
-from occlupose.methods.movenet.people import SyntheticScene, write_scenes
+from occlupose.methods.movenet.people import HIPS_UP, SyntheticScene, as_annotated, write_scenes
 from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import BODY26, COCO17
 from occlupose.synth.generate import generate_scenes
@@ -35,13 +35,23 @@ def test_scenes_are_those_of_synth_with_feet(tmp_path):
     for path, sample in zip(paths, generate_scenes(source, range(2), workers=0), strict=True):
         scene = SyntheticScene.load(path)
         body = BODY26.index(*COCO17.joints)
-        np.testing.assert_allclose(scene.xy[:, :17], sample.record.xy[:, body], atol=1e-3)
+        np.testing.assert_allclose(scene.xy[:, :17], as_annotated(sample.record.xy[:, body]), atol=1e-3)
         np.testing.assert_array_equal(scene.state[:, :17], sample.record.state[:, body])
         np.testing.assert_array_equal(scene.surface, sample.surface)
         ankles = scene.xy[:, [15, 16, 15, 16]]
         size = np.ptp(scene.xy[:, :17], axis=1).max(-1)
         near = np.linalg.norm(scene.xy[:, 17:] - ankles, axis=-1) < 0.25 * size[:, None]
         assert near[np.isin(scene.state[:, 17:], (ABSENT, VISIBLE))].all()
+
+
+def test_hips_are_annotated_higher():
+    xy = np.zeros((1, 17, 2))
+    xy[0, COCO17.index("left_shoulder", "right_shoulder")] = [[12.0, 0], [8, 0]]
+    xy[0, COCO17.index("left_hip", "right_hip")] = [[11.0, 100], [9, 100]]
+    moved = as_annotated(xy)[0]
+    np.testing.assert_allclose(moved[COCO17.index("left_hip", "right_hip")], [[11, 100 - 100 * HIPS_UP], [9, 95]])
+    others = np.delete(np.arange(17), COCO17.index("left_hip", "right_hip"))
+    np.testing.assert_array_equal(moved[others], xy[0, others])
 
 
 def test_scenes_that_are_there_are_kept(tmp_path):

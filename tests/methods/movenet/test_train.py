@@ -146,6 +146,16 @@ def test_a_run_with_other_labels_is_not_resumed(data, trained, tmp_path):
         train_movenet(other, TINY, TrainingRun(trained.parent, progress=False, resume=True))
 
 
+def test_training_can_start_from_weights(data, trained, tmp_path):
+    still = replace(TINY, optimisation=replace(TINY.optimisation, steps=1, learning_rate=0.0))
+    path = train_movenet(data, still, TrainingRun(tmp_path, progress=False, init_from=trained))
+    before = load_file(trained)
+    kept = [name for name in before if not name.startswith(("visible_", "spread"))]
+    after = load_file(path)
+    assert all(torch.equal(before[name], after[name]) for name in kept)
+    assert json.loads(path.with_suffix(".json").read_text())["begun_with"] == trained.name
+
+
 def test_without_people_for_the_calibration_nothing_is_trained(tmp_path):
     """Not found out after hours."""
     data = write_data(tmp_path / "data", photographs=2)

@@ -139,6 +139,10 @@ class MoveNetTask(TrainingTask):
         network.start_from(thunder())
         return network
 
+    def load_initial_weights(self, network: nn.Module, path: Path) -> str:
+        network.load_state_dict(pretrained.build(NETWORK, path).state_dict())
+        return path.name
+
     def stages(self, network: nn.Module) -> list[TrainingStage]:
         assert isinstance(network, OcclusionMoveNet)
         sampler = CropSampler(self.people, self.recipe.samples, self.recipe.batch)
