@@ -6,7 +6,7 @@ from it for hidden joints, and other runs of `occlupose train movenet`.
 PHOTOGRAPHS and DATA as for `occlupose train movenet`. Measured on people who are neither trained on nor used for the
 calibration: in photographs, with the teacher's joints, behind blocks, objects and cut-outs of synthetic people, and cut
 off (`methods.movenet.samples`), and synthetic people with exact labels, in scenes of another seed. The teacher of the
-photographs is Thunder, which sees more there: several views without covers.
+photographs is Thunder, which sees more there: several views without occluders.
 
 Errors are in sides of the box around the person's known joints. A joint that the network takes for hidden is where the
 network infers it. `auc`: of visible against occluded joints, by the network's confidence (Thunder) or probability. The

@@ -369,7 +369,7 @@ def real_photographs() -> str:
     """AP of every system on people who are found and in true boxes, in percent, of all joints and of hidden ones."""
     parts = _by_part("photographs")
     lines = []
-    for system, boxes in dict.fromkeys((system, part.split(", ")[0]) for system, part in parts):
+    for system, boxes in [(system, part.split(", ")[0]) for system, part in parts if part.endswith(", all joints")]:
         everything = parts[system, f"{boxes}, all joints"]
         hidden = parts[system, f"{boxes}, hidden joints"]
         predictions = f"{everything['predictions']:.0f}"

@@ -1,5 +1,7 @@
 """The exception for everything that a user can cause and fix."""
 
+from typing import Any
+
 
 class OccluposeError(Exception):
     """A file, option or value from the user that cannot be used.
@@ -18,6 +20,19 @@ def unreadable(file: object, error: Exception, hint: str) -> OccluposeError:
         hint: what to give instead.
     """
     return OccluposeError(f"{file}: cannot be read ({reason(error)}); {hint}")
+
+
+def wrong_schema(file: object, error: Any, hint: str) -> OccluposeError:
+    """The error for a document that does not have a schema.
+
+    Arguments:
+        file: its path or name.
+        error: pydantic's ValidationError; the first of its errors counts.
+        hint: what to give instead.
+    """
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "the file"
+    return OccluposeError(f"{file}: {where}: {first['msg'].lower()}; {hint}")
 
 
 def reason(error: Exception) -> str:

@@ -333,8 +333,8 @@ def train_movenet(
     """Train MoveNet Thunder further on your own photographs and on synthetic people to tell which joints are hidden and
     to infer where they are, as the shipped network does.
 
-    No joints need to be annotated: MoveNet and BlazePose label the photographs, which are then covered. Needs
-    ai-edge-litert and moderngl (pip install '.[blazepose,render]' in a clone of the repository).
+    No joints need to be annotated: MoveNet and BlazePose label the photographs, and random occluders are put in
+    front. Needs ai-edge-litert and moderngl (pip install '.[blazepose,render]' in a clone of the repository).
 
         occlupose train movenet --photographs photographs -o runs/movenet
         occlupose train movenet --photographs photographs -o runs/movenet --device cuda --resume
@@ -343,7 +343,7 @@ def train_movenet(
         photographs: Folder of photographs NAME.jpg with the boxes of people in NAME.txt, in YOLO's format. Of images
             stretched to squares, the proportions are guessed.
         output: Folder for checkpoint, log, weights and card.
-        recipe: shipped; without-papers, the same without dark heatmaps, covers and structure loss; or a JSON file:
+        recipe: shipped; without-papers, the same without dark heatmaps, occluders and structure loss; or a JSON file:
             occlupose train recipe movenet writes one to start from, and the card of weights is one.
         data: Folder for the labels of the photographs and the synthetic scenes, made once, so that runs may share them.
         credit: Where the photographs are from, and their licence, for the card.

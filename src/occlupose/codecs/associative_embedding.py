@@ -20,6 +20,7 @@ from scipy.ndimage import maximum_filter
 from scipy.optimize import linear_sum_assignment
 
 from occlupose.codecs.heatmaps import check_numbers
+from occlupose.codecs.limb_fields import PeopleInMaps
 from occlupose.skeletons import Skeleton
 
 ORDER = (
@@ -61,17 +62,9 @@ class TaggedPeaks:
 
 
 @dataclass(frozen=True, eq=False)
-class GroupedPeople:
-    """People in maps, in the order in which they were found.
+class GroupedPeople(PeopleInMaps):
+    """People with the mean tag of their joints."""
 
-    Attributes:
-        xy: cells; NaN where a joint is absent.
-        score: height of the heatmap at the joint; 0 where it is absent.
-        tag: mean of the person's joints.
-    """
-
-    xy: Float[np.ndarray, "person joint 2"]
-    score: Float[np.ndarray, "person joint"]
     tag: Float[np.ndarray, "person tag"]
 
 

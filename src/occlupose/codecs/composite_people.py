@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occlupose.codecs.heatmaps import check_numbers, values_at
-from occlupose.codecs.limb_fields import Peaks, find_peaks, score_limbs
+from occlupose.codecs.limb_fields import Peaks, PeopleInMaps, find_peaks, score_limbs
 
 MIN_SEED = 0.2
 """Minimum height of a seed, as published."""
@@ -55,25 +55,12 @@ class LimbVotes:
     spread: Float[np.ndarray, "vote 2"]
 
 
-@dataclass(frozen=True, eq=False)
-class ConnectedPeople:
-    """People in maps, in the order in which they were found.
-
-    Attributes:
-        xy: cells; NaN where a joint is absent.
-        score: height of the map at the joint; 0 where it is absent.
-    """
-
-    xy: Float[np.ndarray, "person joint 2"]
-    score: Float[np.ndarray, "person joint"]
-
-
 def connect_people(
     heatmaps: Float[np.ndarray, "joint y x"],
     fields: Float[np.ndarray, "limb 2 y x"],
     votes: Sequence[LimbVotes],
     limbs: Sequence[tuple[int, int]],
-) -> ConnectedPeople:
+) -> PeopleInMaps:
     """The people in an image.
 
     Arguments:
@@ -98,7 +85,7 @@ def connect_people(
             people.append(image.grow(joint, place))
     xy = np.stack(people) if people else np.zeros((0, len(heatmaps), 2))
     known = np.isfinite(xy).all(-1)
-    return ConnectedPeople(xy, np.where(known, values_at(heatmaps, xy), 0))
+    return PeopleInMaps(xy, np.where(known, values_at(heatmaps, xy), 0))
 
 
 class _Image:

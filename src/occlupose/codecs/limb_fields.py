@@ -138,3 +138,16 @@ def agreement_of(vectors: Float[np.ndarray, "n 2"], unit: Float[np.ndarray, "n 2
 def lengths_of(vector: Float[np.ndarray, "candidate 2"]) -> Float[np.ndarray, " candidate"]:
     """Length of each vector."""
     return np.sqrt(vector[:, 0] * vector[:, 0] + vector[:, 1] * vector[:, 1])  # np.hypot is ten times as slow
+
+
+@dataclass(frozen=True, eq=False)
+class PeopleInMaps:
+    """People in maps, in the order in which they were found.
+
+    Attributes:
+        xy: cells; NaN where a joint is absent.
+        score: height of the map at the joint; 0 where it is absent.
+    """
+
+    xy: Float[np.ndarray, "person joint 2"]
+    score: Float[np.ndarray, "person joint"]

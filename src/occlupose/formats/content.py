@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from occlupose.errors import OccluposeError, unreadable
+from occlupose.errors import OccluposeError, unreadable, wrong_schema
 from occlupose.formats.hdf5 import open_hdf5
 from occlupose.formats.recording import number_frames
 
@@ -106,9 +106,7 @@ def checked(path: Path, schema: TypeAdapter[T], document: Any, hint: str) -> T:
     try:
         return schema.validate_python(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise OccluposeError(f"{path}: {where}: {first['msg'].lower()}; {hint}") from error
+        raise wrong_schema(path, error, hint) from error
 
 
 def _decode(content: bytes) -> str:

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlupose.methods.movenet.occluders import Occluder, OccluderSettings, compose, draw_occluders, occluded_joints
+from occlupose.methods.movenet.recipe import NO_OCCLUDERS
 from occlupose.occlusion.blocks import LimbBlocks
 from occlupose.skeletons import COCO21
 from photographed_people import keypoints, make_scene
 
 BOX = np.array([40.0, 10.0, 100.0, 110.0])
-NONE = OccluderSettings(blocks=None, objects=0.0, cutouts=0.0, lower_body=0.0, truncation=0.0)
 
 
 def square(x, y, side):
@@ -89,7 +89,7 @@ def test_joints_behind_any_cover():
 
 
 def test_without_covers_there_are_none():
-    assert drawn(NONE) == []
+    assert drawn(NO_OCCLUDERS) == []
 
 
 @pytest.mark.parametrize("relative_to, sides", [("box", (12.0, 20.0)), ("crop", (25.0, 25.0))])

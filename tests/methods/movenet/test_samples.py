@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from occlupose.methods.movenet.occluders import OccluderSettings
+from occlupose.methods.movenet.recipe import NO_OCCLUDERS
 from occlupose.methods.movenet.samples import (
     UNKNOWN,
     CropAugmentation,
@@ -18,7 +19,6 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO21
 from photographed_people import write_photographs, write_scene
 
-NO_OCCLUDERS = OccluderSettings(blocks=None, objects=0.0, cutouts=0.0, lower_body=0.0, truncation=0.0)
 AS_IT_IS = CropAugmentation(around_visible=0, scale=0, shift=0, rotation_probability=0, colour=0, blur=0)
 PLAIN = SampleSettings(photographs=1.0, background=0.0, occluders=NO_OCCLUDERS, augmentation=AS_IT_IS)
 SYNTHETIC = replace(PLAIN, photographs=0.0, backdrop=0.0)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from occlupose.errors import OccluposeError, unreadable
+from occlupose.errors import unreadable, wrong_schema
 
 T = TypeVar("T")
 
@@ -24,6 +24,4 @@ def read_json(path: Path, schema: TypeAdapter[T], hint: str) -> T:
     except OSError as error:
         raise unreadable(path, error, hint) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise OccluposeError(f"{path}: {where}: {first['msg'].lower()}; {hint}") from error
+        raise wrong_schema(path, error, hint) from error

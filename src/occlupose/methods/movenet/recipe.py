@@ -9,8 +9,8 @@ from occlupose.methods.movenet.occluders import OccluderSettings
 from occlupose.methods.movenet.samples import SampleSettings
 from occlupose.training.loop import Optimisation
 
-NOTHING = OccluderSettings(blocks=None, objects=0.0, cutouts=0.0, lower_body=0.0, truncation=0.0)
-"""No occluders."""
+NO_OCCLUDERS = OccluderSettings(blocks=None, objects=0.0, cutouts=0.0, lower_body=0.0, truncation=0.0)
+"""Nothing in front of anybody."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class MoveNetRecipe(Bounded):
 RECIPES = {
     "shipped": MoveNetRecipe(),
     "without-papers": replace(
-        MoveNetRecipe(), samples=replace(SampleSettings(), occluders=NOTHING), dark=False, structure=None
+        MoveNetRecipe(), samples=replace(SampleSettings(), occluders=NO_OCCLUDERS), dark=False, structure=None
     ),
 }
 """Recipes by name. `without-papers` is the same without blocks, occluders, dark heatmaps and structure loss."""
