@@ -7,19 +7,21 @@ import torch
 from occlupose.methods.movenet.occluders import OccluderSettings
 from occlupose.methods.movenet.recipe import NO_OCCLUDERS
 from occlupose.methods.movenet.samples import (
+    LIMB_ENDS,
     UNKNOWN,
     CropAugmentation,
     CropSampler,
     People,
     SampleSettings,
     draw_samples,
+    motion_kernel,
     stack,
 )
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO21
 from photographed_people import write_photographs, write_scene
 
-AS_IT_IS = CropAugmentation(around_visible=0, scale=0, shift=0, rotation_probability=0, colour=0, blur=0)
+AS_IT_IS = CropAugmentation(around_visible=0, scale=0, shift=0, rotation_probability=0, colour=0, blur=0, motion=0)
 PLAIN = SampleSettings(photographs=1.0, background=0.0, occluders=NO_OCCLUDERS, augmentation=AS_IT_IS)
 SYNTHETIC = replace(PLAIN, photographs=0.0, backdrop=0.0)
 
@@ -108,6 +110,35 @@ def test_an_image_may_end_within_the_person(people):
         x, y = sample.xy[0, gone & inside].long().T
         assert sample.images[0, y, x].max() <= 0 if len(x) else True  # black beyond the edge
         assert sample.photographs[0, y, x].max() <= 0 if len(x) else True
+
+
+def test_motion_blurs_the_whole_crop_or_near_a_hand_or_foot(people):
+    """Positions, states and the crop for the teacher remain as they are."""
+    moving = replace(PLAIN, augmentation=replace(AS_IT_IS, motion=1.0))
+    near = []
+    for seed in range(30):
+        still = draw(people, PLAIN, seed)
+        moved = draw(people, moving, seed)
+        torch.testing.assert_close(moved.xy, still.xy)
+        assert (moved.state == still.state).all() and (moved.photographs == still.photographs).all()
+        y, x = np.nonzero((moved.images != still.images).any(-1)[0].numpy())
+        ends = still.xy[0, LIMB_ENDS].numpy()
+        distance = np.linalg.norm(np.stack([x, y], -1)[:, None] + 0.5 - ends, axis=-1).max(0).min()
+        near.append(distance < 0.6 * 256)
+    assert any(near) and not all(near)
+
+
+@pytest.mark.parametrize(("length", "angle"), [(4, 0.0), (27, 1.0), (16, np.pi / 2)])
+def test_motion_kernel_is_a_line(length, angle):
+    kernel = motion_kernel(length, angle)
+    assert kernel.sum() == pytest.approx(1)
+    rows, columns = np.indices(kernel.shape) - kernel.shape[0] // 2
+    assert (kernel * columns).sum() == pytest.approx(0, abs=0.2)
+    assert (kernel * rows).sum() == pytest.approx(0, abs=0.2)
+    along = columns * np.cos(angle) + rows * np.sin(angle)
+    across = columns * np.sin(angle) - rows * np.cos(angle)
+    assert np.sqrt((kernel * along**2).sum()) == pytest.approx(length / np.sqrt(12), rel=0.25)
+    assert np.sqrt((kernel * across**2).sum()) < 0.7
 
 
 def test_nobody(people):

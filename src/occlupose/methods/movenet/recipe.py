@@ -52,10 +52,20 @@ class MoveNetRecipe(Bounded):
     seed: Seed = 0
 
 
+SHIPPED = MoveNetRecipe()
+
 RECIPES = {
-    "shipped": MoveNetRecipe(),
+    "shipped": SHIPPED,
+    "continued": replace(
+        SHIPPED,
+        structure=StructureTerm(schedule=Step(at=0.0, weight=0.1)),
+        optimisation=replace(SHIPPED.optimisation, steps=2500, learning_rate=7e-4),
+        seed=1,
+    ),
     "without-papers": replace(
-        MoveNetRecipe(), samples=replace(SampleSettings(), occluders=NO_OCCLUDERS), dark=False, structure=None
+        SHIPPED, samples=replace(SampleSettings(), occluders=NO_OCCLUDERS), dark=False, structure=None
     ),
 }
-"""Recipes by name. `without-papers` is the same without blocks, occluders, dark heatmaps and structure loss."""
+"""Recipes by name. `continued` trains the network of `shipped` further (`--init-from`). `without-papers` is `shipped`
+without blocks, occluders, dark heatmaps and structure loss.
+"""

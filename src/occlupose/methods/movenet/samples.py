@@ -46,6 +46,9 @@ SURE = 0.5
 """Mean confidence of a joint in a photograph from which on its peak is the highest; lower ones rise from UNSURE."""
 DOUBTFUL = 0.5
 """Weight of the place of a joint on which the views agree without confidence."""
+LIMB_ENDS = COCO21.index("left_wrist", "right_wrist", "left_ankle", "right_ankle")
+LONGEST_MOTION = 28
+"""Motion of a fast hand during the exposure, px of the crop."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class CropAugmentation(Bounded):
         rotation_probability: of a rotation.
         colour: probability of another brightness, contrast and tint, and of grey.
         blur: probability of fewer pixels or of a coarse JPEG file.
+        motion: probability of motion blur, of the whole crop or around a hand or foot.
 
     Raises:
         OccluposeError: a value is out of range.
@@ -73,6 +77,7 @@ class CropAugmentation(Bounded):
     rotation_probability: Fraction = 0.35
     colour: Fraction = 0.6
     blur: Fraction = 0.2
+    motion: Fraction = 0.25
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,7 @@ class _Person:
 
 
 IDENTITY = np.eye(2, 3)
+PIXELS = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), -1) + 0.5
 NOBODY = np.full((0, len(COCO21), 2), np.nan)
 CACHED = 4096
 """Photographs, and scenes, that are kept decoded."""
@@ -380,8 +386,10 @@ class CropSampler:
         seen = state == VISIBLE
         matrix, mirrored = self._matrix(random, person, seen, limits)
         image, photograph, covered = _draw(person, occluders, matrix, limits)
-        image = _change_colours(random, image, self.settings.augmentation)
         xy = transform_points(matrix, person.xy) + 0.5
+        if random.random() < self.settings.augmentation.motion:
+            image = _blur_motion(random, image, xy[random.choice(LIMB_ENDS)])
+        image = _change_colours(random, image, self.settings.augmentation)
         groups = [person.others, *(occluder.joints_in_image() for occluder in occluders)]
         for number, joints in enumerate(groups):  # each is behind the occluders that are drawn after it
             hidden_joints = [occluded_joints(occluders[number:], own) for own in joints]
@@ -456,6 +464,26 @@ def _draw(
     image *= frame[..., None]
     photograph *= frame[..., None]
     return image, photograph, covered
+
+
+def _blur_motion(random: np.random.Generator, image: RGB, limb_end: Float[np.ndarray, "2"]) -> RGB:
+    """Blur by a straight motion: of the whole crop, as if the camera moved, or around a joint."""
+    blurred = cv2.filter2D(image, -1, motion_kernel(random.integers(4, LONGEST_MOTION), random.uniform(0, np.pi)))
+    if random.random() < 0.3:
+        return blurred
+    distance = np.linalg.norm(PIXELS - limb_end, axis=-1)
+    share = np.exp(-((distance / (random.uniform(0.08, 0.2) * SIDE)) ** 2))[..., None]
+    return (image + share * (blurred.astype(np.float32) - image) + 0.5).astype(np.uint8)
+
+
+def motion_kernel(length: int, angle: float) -> Float[np.ndarray, "side side"]:
+    """A line through the middle, with the sum 1."""
+    reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
+    middle = np.full(2, length // 2 + 1)
+    kernel = np.zeros((2 * middle[0] + 1,) * 2, np.uint8)
+    ends = np.rint(16 * np.stack([middle - reach, middle + reach])).astype(int).tolist()
+    cv2.line(kernel, ends[0], ends[1], 255, 1, cv2.LINE_AA, shift=4)
+    return kernel / kernel.sum(dtype=np.float64)
 
 
 def _change_colours(random: np.random.Generator, image: RGB, settings: CropAugmentation) -> RGB:
