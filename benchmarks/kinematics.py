@@ -1,0 +1,202 @@
+"""Accuracy and speed of rigid skeletons fitted to the joints of motion capture.
+
+    python benchmarks/kinematics.py --mocap MOCAP
+
+Clips of subjects that no weights were trained on, at 60 frames a second. The fit gets the 26 captured joints (BODY26),
+exact or with independent noise of 3 cm along each axis, and their covariance. `error_before_mm` and `error_mm` are the
+mean distances of given and fitted joints from the captured ones, `worst_joint_mm` that of the worst joint;
+`acceleration` is the mean of all joints. Rotations are compared with the capture's own after one constant rotation of
+each segment: `swing_deg` is the mean angle between the directions of a segment, `twist_deg` that about it. The twist of
+upper arm and thigh counts where elbow or knee is bent by more than 30 degrees. `knee_deg` is the error of the angle
+between thigh and shank where the captured leg is straight to within 15 degrees. `lengths_mm` is the largest change of a
+bone over time. Writes results/kinematics.csv and prints it.
+"""
+
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import numpy as np
+import tyro
+from jaxtyping import Float
+from results import write
+from rich.console import Console
+from rich.table import Table
+from scipy.spatial.transform import Rotation
+
+from occlupose.datasets.formats.cmu import forward_kinematics, read_amc, read_asf, read_clip
+from occlupose.kinematics import SkeletonFit, body_tree, fit_skeleton
+from occlupose.skeletons import BODY26
+
+RESULTS = Path(__file__).parent / "results"
+CLIPS = ("02_01", "02_03", "02_05", "08_01", "32_01")
+FRAMES = 400
+STEP = 2
+FPS = 60.0
+NOISE = {"exact": 0.0, "3 cm": 0.03}
+EXACT = 0.002
+"""Standard deviation that is stated for exact joints, metres."""
+
+UNIT = (1, 1, 1, 0, 0, 0)
+BENT = 30.0
+STRAIGHT = 15.0
+SEGMENTS = {
+    "pelvis": "root",
+    "abdomen": "lowerback",
+    "chest": "thorax",
+    "neck": "lowerneck",
+    "head": "head",
+    **{
+        f"{side}_{ours}": f"{side[0]}{theirs}"
+        for side in ("left", "right")
+        for ours, theirs in (
+            *(("clavicle", "clavicle"), ("upper_arm", "humerus"), ("forearm", "radius")),
+            *(("thigh", "femur"), ("shank", "tibia"), ("foot", "foot")),
+        )
+    },
+}
+"""The bone of the capture that each segment follows."""
+
+TWISTED = {"upper_arm": "forearm", "thigh": "shank"}
+"""Segments whose twist shows where the next one is bent."""
+
+COLUMNS = (
+    *("clip", "joints", "error_before_mm", "error_mm", "worst_joint_mm", "acceleration_before", "acceleration"),
+    *("captured_acceleration", "swing_deg", "worst_swing_deg", "twist_deg", "knee_deg", "lengths_mm", "ms_per_frame"),
+)
+
+
+def main(
+    mocap: Path,
+    clips: tuple[str, ...] = CLIPS,
+    frames: int = FRAMES,
+    results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = RESULTS,
+) -> None:
+    """Fit rigid skeletons to motion capture and measure their errors.
+
+    Args:
+        mocap: folder with the CMU motion capture.
+        clips: names of motions.
+        frames: of each motion.
+        results: folder of the table.
+    """
+    rows = []
+    fit_skeleton(np.full((3, 1, len(BODY26), 3), 0.0), BODY26, FPS)  # loads the body model
+    for name in clips:
+        amc = mocap / "cmu" / name.split("_")[0] / f"{name}.amc"
+        captured = read_clip(amc).body26[::STEP][:frames].astype(float)
+        turns = captured_rotations(amc, frames)
+        for label, noise in NOISE.items():
+            random = np.random.default_rng(0)
+            given = captured + noise * random.standard_normal(captured.shape)
+            rows.append((name, label, *measure(given, captured, turns, max(noise, EXACT))))
+    means = [
+        ("mean", label, *np.nanmean([row[2:] for row in rows if row[1] == label], 0).round(2).tolist())
+        for label in NOISE
+    ]
+    write(results / "kinematics.csv", COLUMNS, [*rows, *means])
+    table = Table(*COLUMNS)
+    for row in (*rows, *means):
+        table.add_row(*map(str, row))
+    Console(width=200).print(table)
+
+
+def captured_rotations(amc: Path, frames: int) -> dict[str, Rotation]:
+    """Rotation of each of SEGMENTS in the capture, in its axes."""
+    _, turns = forward_kinematics(read_asf(amc.with_name(f"{amc.stem.split('_')[0]}.asf")), read_amc(amc))
+    return {ours: turns[theirs][: frames * STEP : STEP] for ours, theirs in SEGMENTS.items()}
+
+
+def measure(
+    given: Float[np.ndarray, "time 26 3"],
+    captured: Float[np.ndarray, "time 26 3"],
+    turns: dict[str, Rotation],
+    sigma: float,
+) -> list[float]:
+    """The columns of a clip, after the first two."""
+    covariance = np.broadcast_to(np.array(UNIT) * sigma**2, (len(given), 1, len(BODY26), 6))
+    begin = perf_counter()
+    fit = fit_skeleton(given[:, None], BODY26, FPS, covariance=covariance, up=(0, 1, 0))
+    milliseconds = 1000 * (perf_counter() - begin) / len(given)
+    fitted = fit.joints(BODY26)[:, 0].astype(float)
+    error = 1000 * np.linalg.norm(fitted - captured, axis=-1)
+    before = 1000 * np.linalg.norm(given - captured, axis=-1)
+    swings, twists = rotation_errors(fit, turns)
+    figures = [
+        *(before.mean(), error.mean(), error.mean(0).max()),
+        *(acceleration(joints) for joints in (given, fitted, captured)),
+        *(np.mean(list(swings.values())), max(swings.values()), np.mean(list(twists.values()))),
+        *(knee_error(fitted, captured), 1000 * length_change(fit), milliseconds),
+    ]
+    return [round(float(figure), 2) for figure in figures]
+
+
+def acceleration(joints: Float[np.ndarray, "time 26 3"]) -> float:
+    """Mean over joints and frames, m/s^2."""
+    return float(np.linalg.norm(np.diff(joints, n=2, axis=0), axis=-1).mean() * FPS**2)
+
+
+def length_change(fit: SkeletonFit) -> float:
+    """Largest difference of a bone's length over time, metres."""
+    tree = body_tree()
+    vectors = fit.xyz[:, 0, 1:] - fit.xyz[:, 0, list(tree.start)]
+    return float(np.ptp(np.linalg.norm(vectors.astype(float), axis=-1), axis=0).max())
+
+
+def bend(joints: Float[np.ndarray, "time 26 3"], *names: str) -> Float[np.ndarray, "time"]:
+    """Degrees between the limbs from the first to the second and from the second to the third joint."""
+    start, middle, end = joints[:, BODY26.index(*names)].swapaxes(0, 1)
+    return angle_between(middle - start, end - middle)
+
+
+def angle_between(one: Float[np.ndarray, "time 3"], other: Float[np.ndarray, "time 3"]) -> Float[np.ndarray, "time"]:
+    """Degrees."""
+    return np.degrees(np.arctan2(np.linalg.norm(np.cross(one, other), axis=-1), (one * other).sum(-1)))
+
+
+def knee_error(fitted: Float[np.ndarray, "time 26 3"], captured: Float[np.ndarray, "time 26 3"]) -> float:
+    """Mean error of straight knees, degrees; NaN if no knee is ever straight."""
+    errors = []
+    for side in ("left", "right"):
+        names = [f"{side}_{joint}" for joint in ("hip", "knee", "ankle")]
+        truth = bend(captured, *names)
+        errors.append(np.abs(bend(fitted, *names) - truth)[truth < STRAIGHT])
+    every = np.concatenate(errors)
+    return float(every.mean()) if len(every) else float("nan")
+
+
+def rotation_errors(fit: SkeletonFit, turns: dict[str, Rotation]) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean error of each segment's swing and, where the next segment is bent, of its twist, degrees."""
+    tree = body_tree()
+    rotation = absolute_rotations(fit)
+    swings = {}
+    twists = {}
+    for segment, captured in turns.items():
+        fitted = rotation[segment]
+        constant = (fitted.inv() * captured).mean()
+        error = (fitted * constant) * captured.inv()
+        along = fitted.apply(tree.lengthwise(segment))
+        swings[segment] = float(angle_between(error.apply(along), along).mean())
+        side, _, name = segment.partition("_")
+        if name in TWISTED:
+            vector = error.as_rotvec(degrees=True)
+            about = np.abs((vector * along).sum(-1))
+            next_one = rotation[f"{side}_{TWISTED[name]}"]
+            bent = angle_between(along, next_one.apply(tree.lengthwise(f"{side}_{TWISTED[name]}"))) > BENT
+            if bent.any():
+                twists[segment] = float(about[bent].mean())
+    return swings, twists
+
+
+def absolute_rotations(fit: SkeletonFit) -> dict[str, Rotation]:
+    """Rotation of each segment in the axes of the data."""
+    tree = body_tree()
+    result = {}
+    for index, segment in enumerate(tree.segments):
+        own = Rotation.from_quat(fit.rotation[:, 0, index], scalar_first=True)
+        result[segment] = own if index == 0 else result[tree.segments[tree.parents[index]]] * own
+    return result
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)

@@ -1,0 +1,108 @@
+"""A person's bones: lengths from joints, and the shape of head and feet."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from occlupose.kinematics.body_tree import BodyTree
+from occlupose.kinematics.observations import Observations
+
+DEVIATION = 0.1
+"""Standard deviation of a bone's length relative to a body of this person's size. Ours."""
+
+RIGID_SIGMA = 0.02
+"""Standard deviation of a place on head or foot from an average person's, metres. Ours."""
+
+INDEPENDENT = 10.0
+"""Per second: independent observations of a length, since errors last. Ours."""
+
+FARTHEST = 3.0
+"""Standard deviations from the median beyond which a length is an outlier."""
+
+SHORTEST = 0.01
+"""Metres of a bone."""
+
+
+def measure_bones(tree: BodyTree, observations: Observations, fps: float) -> Float[Tensor, "bone 3"]:
+    """The bones at rest of an average adult, with this person's lengths.
+
+    A squared length is the mean over frames of |end - start|^2 minus what errors add to it, the traces of their
+    covariances: noise makes every distance longer. Bones between which no joint is known, as in the back, are measured
+    together, as if straight. Combined with an average adult of this person's size, by the variances.
+    """
+    rows = {point: row for row, point in enumerate(observations.points.tolist())}
+    scale = torch.full((len(tree.rest),), torch.nan, dtype=torch.float64)
+    variance = torch.full_like(scale, torch.inf)
+    for bone in range(len(tree.rest)):
+        chain = _chain(tree, bone, rows)
+        if chain:
+            squared = _squared_lengths(observations, rows[tree.start[chain[-1]]], rows[bone + 1])
+            straight = float(tree.rest[chain].sum(0).norm())
+            for part in chain if len(squared) else ():
+                scale[part], variance[part] = _mean_length(squared, straight, fps)
+    known = scale.isfinite()
+    if not known.any():
+        return tree.rest.clone()
+    average = tree.rest.norm(dim=-1)
+    size = (scale * average)[known].sum() / average[known].sum()
+    share = 1 / (1 + variance / (DEVIATION * size) ** 2)
+    return tree.rest * torch.where(known, size + share * (scale.nan_to_num() - size), size)[:, None]
+
+
+def _chain(tree: BodyTree, bone: int, rows: dict[int, int]) -> list[int]:
+    """The bones from a known point back to the nearest known one before it; none if there is none."""
+    chain = [bone]
+    while bone + 1 in rows and tree.start[chain[-1]] not in rows and tree.start[chain[-1]] > 0:
+        chain.append(tree.start[chain[-1]] - 1)
+    return chain if bone + 1 in rows and tree.start[chain[-1]] in rows else []
+
+
+def _mean_length(squared: Float[Tensor, "known"], straight: float, fps: float) -> tuple[Tensor, Tensor]:
+    """Mean length without outliers, and its variance, relative to an average adult's."""
+    median = squared.median()
+    spread = 1.48 * (squared - median).abs().median()
+    mean = squared[(squared - median).abs() <= FARTHEST * spread].mean()
+    length = mean.clamp_min(SHORTEST**2).sqrt()
+    count = max(1.0, INDEPENDENT * len(squared) / fps)
+    return length / straight, (spread / (2 * length * straight)) ** 2 / count
+
+
+def _noise(observations: Observations, row: int) -> Float[Tensor, ""]:
+    """Median variance along an axis of a joint."""
+    return _trace(observations.precision[observations.known[:, row], row]).median() / 3
+
+
+def _squared_lengths(observations: Observations, start: int, end: int) -> Float[Tensor, "known"]:
+    """Squared distance of two joints in the frames that have both, without what their errors add."""
+    both = observations.known[:, start] & observations.known[:, end]
+    distance = observations.xyz[both, end] - observations.xyz[both, start]
+    return distance.square().sum(-1) - sum(_trace(observations.precision[both, row]) for row in (start, end))
+
+
+def _trace(precision: Float[Tensor, "time 3 3"]) -> Float[Tensor, "time"]:
+    return precision.inverse().diagonal(dim1=-2, dim2=-1).sum(-1)
+
+
+def shape_rigid_parts(
+    tree: BodyTree,
+    offsets: Float[Tensor, "bone 3"],
+    rotation: Float[Tensor, "time segment 3 3"],
+    observations: Observations,
+) -> Float[Tensor, "bone 3"]:
+    """The same bones, with those of head and feet where this person has them in the axes of the segment.
+
+    Only where two or more bones of a segment are known: one alone turns the segment instead.
+    """
+    rows = {point: row for row, point in enumerate(observations.points.tolist())}
+    shaped = offsets.clone()
+    bones = [bone for bone in tree.rigid.nonzero().flatten().tolist() if bone + 1 in rows and tree.start[bone] in rows]
+    carriers = [int(tree.carrier[bone]) for bone in bones]
+    for bone, carrier in zip(bones, carriers, strict=True):
+        both = observations.known[:, rows[bone + 1]] & observations.known[:, rows[tree.start[bone]]]
+        if carriers.count(carrier) < 2 or not both.any():
+            continue
+        vector = observations.xyz[both, rows[bone + 1]] - observations.xyz[both, rows[tree.start[bone]]]
+        own = (rotation[both, carrier].mT @ vector[..., None]).squeeze(-1).median(0).values
+        variance = _noise(observations, rows[bone + 1]) / both.sum()
+        shaped[bone] += (own - offsets[bone]) / (1 + variance / RIGID_SIGMA**2)
+    return shaped

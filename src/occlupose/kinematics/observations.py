@@ -1,0 +1,220 @@
+"""What is known of a person's joints, as information about points of the tree.
+
+Residuals are Mahalanobis distances of joints in 3D and of keypoints in the image.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.kinematics.body_tree import BodyTree
+from occlupose.skeletons import Skeleton
+
+SIGMA = 0.01
+"""Standard deviation of a joint whose covariance is not given, metres. Ours."""
+
+PIXELS = 3.0
+"""Standard deviation of a keypoint whose spread is not given. Ours."""
+
+FLOOR = 1e-4
+"""Least standard deviation of a joint, metres, and 1/1000 of that of a keypoint, px."""
+
+OUTLIER = 3.0
+"""Standard deviations from which on a residual counts linearly (Huber)."""
+
+FARTHEST = 1e4
+"""Largest coordinate, metres and 1/100 of it in pixels, that can be meant."""
+
+MIN_DEPTH = 0.1
+"""Metres before the camera from which on a point has a place in the image."""
+
+SYMMETRIC = (0, 3, 4, 3, 1, 5, 4, 5, 2)
+"""Where the elements of a 3 x 3 covariance, row by row, stand in xx, yy, zz, xy, xz, yz."""
+
+
+@dataclass(frozen=True, eq=False)
+class Information:
+    """Curvature of the cost of residuals, and minus its slope, by the places of points and root.
+
+    Attributes:
+        curvature, slope: by the place of each point relative to the root.
+        absolute_curvature, absolute_slope: the part of both that also holds by the root's place. Joints that were
+            measured relative to the root have none.
+        root_curvature, root_slope: of the root's own residual.
+    """
+
+    curvature: Float[Tensor, "time point 3 3"]
+    slope: Float[Tensor, "time point 3"]
+    absolute_curvature: Float[Tensor, "time point 3 3"]
+    absolute_slope: Float[Tensor, "time point 3"]
+    root_curvature: Float[Tensor, "time 3 3"]
+    root_slope: Float[Tensor, "time 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """The joints of one person over time that the tree has.
+
+    Attributes:
+        points: indices in the tree.
+        xyz: metres; 0 where unknown.
+        precision: inverse covariances; 0 where unknown.
+        root: where the root was measured, metres; 0 where unknown.
+        root_precision: inverse covariance of the root, if those of the joints are relative to it; None if they are
+            those of the joints' own places.
+        xy: keypoints, px; 0 where unknown.
+        xy_precision: inverse variance along an axis; 0 where unknown.
+        camera: of the keypoints.
+    """
+
+    points: Int[Tensor, "point"]
+    xyz: Float[Tensor, "time point 3"]
+    precision: Float[Tensor, "time point 3 3"]
+    root: Float[Tensor, "time 3"]
+    root_precision: Float[Tensor, "time 3 3"] | None
+    xy: Float[Tensor, "time point 2"]
+    xy_precision: Float[Tensor, "time point"]
+    camera: Camera | None
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+    @property
+    def known(self) -> Bool[Tensor, "time point"]:
+        """Which joints are known in 3D."""
+        return self.precision.diagonal(dim1=-2, dim2=-1).sum(-1) > 0
+
+    def select(self, frames: slice | Int[Tensor, "frame"]) -> "Observations":
+        """Some of the frames."""
+        names = ("xyz", "precision", "root", "xy", "xy_precision")
+        root_precision = None if self.root_precision is None else self.root_precision[frames]
+        return replace(self, **{name: getattr(self, name)[frames] for name in names}, root_precision=root_precision)
+
+    def information(self, relative: Float[Tensor, "time point 3"], root: Float[Tensor, "time 3"]) -> Information:
+        """At these places of the points, relative to the root and metres; outliers count less."""
+        places = relative + root[:, None]
+        absolute_curvature, absolute_slope = self._in_the_image(places)
+        measured = self.xyz - (places if self.root_precision is None else relative + self.root[:, None])
+        weighted = (self.precision @ measured[..., None]).squeeze(-1)
+        trust = _huber((weighted * measured).sum(-1))
+        curvature = trust[..., None, None] * self.precision
+        slope = trust[..., None] * weighted
+        root_curvature = torch.zeros(len(root), 3, 3, dtype=root.dtype)
+        root_slope = torch.zeros_like(root)
+        if self.root_precision is None:
+            absolute_curvature = absolute_curvature + curvature
+            absolute_slope = absolute_slope + slope
+            return Information(
+                absolute_curvature, absolute_slope, absolute_curvature, absolute_slope, root_curvature, root_slope
+            )
+        return Information(
+            curvature=absolute_curvature + curvature,
+            slope=absolute_slope + slope,
+            absolute_curvature=absolute_curvature,
+            absolute_slope=absolute_slope,
+            root_curvature=self.root_precision,
+            root_slope=(self.root_precision @ (self.root - root)[..., None]).squeeze(-1),
+        )
+
+    def _in_the_image(
+        self, places: Float[Tensor, "time point 3"]
+    ) -> tuple[Float[Tensor, "time point 3 3"], Float[Tensor, "time point 3"]]:
+        if self.camera is None:
+            return torch.zeros(*places.shape, 3, dtype=places.dtype), torch.zeros_like(places)
+        focal = torch.tensor([self.camera.fx, self.camera.fy], dtype=places.dtype)
+        centre = torch.tensor([self.camera.cx, self.camera.cy], dtype=places.dtype)
+        depth = places[..., 2:].clamp_min(MIN_DEPTH)
+        ray = places[..., :2] / depth
+        residual = self.xy - (ray * focal + centre)
+        precision = torch.where(places[..., 2] > MIN_DEPTH, self.xy_precision, 0.0)
+        precision = precision * _huber(precision * residual.square().sum(-1))
+        jacobian = torch.zeros(*places.shape[:-1], 2, 3, dtype=places.dtype)
+        jacobian[..., 0, 0] = focal[0]
+        jacobian[..., 1, 1] = focal[1]
+        jacobian[..., 2] = -ray * focal
+        jacobian = jacobian / depth[..., None]
+        weighted = precision[..., None, None] * jacobian
+        return weighted.mT @ jacobian, (weighted.mT @ residual[..., None]).squeeze(-1)
+
+
+def _huber(squared: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Weights of residuals from their squared Mahalanobis distances."""
+    return OUTLIER / squared.clamp_min(OUTLIER**2).sqrt()
+
+
+def observe(
+    tree: BodyTree,
+    xyz: Float[np.ndarray, "time joint 3"],
+    skeleton: Skeleton,
+    *,
+    covariance: Float[np.ndarray, "time joint 6"] | None = None,
+    root_covariance: Float[np.ndarray, "time 6"] | None = None,
+    xy: Float[np.ndarray, "time joint 2"] | None = None,
+    spread: Float[np.ndarray, "time joint"] | None = None,
+    camera: Camera | None = None,
+) -> Observations:
+    """What is known of one person. Joints that the tree does not have are left out; arguments as of `fit_skeleton`.
+
+    Raises:
+        OccluposeError: no joint of the skeleton is one of the tree's; numbers that cannot be meant.
+    """
+    names = {theirs: ours for ours, theirs in skeleton.aliases}
+    shared = [joint for joint, name in enumerate(skeleton.joints) if names.get(name, name) in tree.points]
+    if not shared:
+        raise OccluposeError(f"{skeleton.name}: no joint that can be fitted; known are {', '.join(tree.points)}")
+    own = [skeleton.joints[joint] for joint in shared]
+    points = torch.tensor([tree.points.index(names.get(name, name)) for name in own])
+    places = _tensor("xyz", xyz[:, shared], FARTHEST)
+    known = places.isfinite().all(-1)
+    sigma = SIGMA if covariance is None else None
+    precision = _inverse("covariance", None if covariance is None else covariance[:, shared], known, sigma)
+    root = places[:, own.index(tree.points[0])] if tree.points[0] in own else torch.full_like(places[:, 0], torch.nan)
+    root_precision = None
+    if root_covariance is not None:
+        root_precision = _inverse("root_covariance", root_covariance, root.isfinite().all(-1), None)
+        precision = torch.where(root.isfinite().all(-1)[:, None, None, None], precision, 0.0)
+    keypoints = torch.full((*places.shape[:2], 2), torch.nan, dtype=torch.float64)
+    deviation = torch.full(places.shape[:2], PIXELS, dtype=torch.float64)
+    if xy is not None and camera is not None:
+        keypoints = _tensor("xy", xy[:, shared], 100 * FARTHEST)
+    if spread is not None:
+        deviation = _tensor("spread", spread[:, shared], 100 * FARTHEST).nan_to_num(PIXELS)
+    seen = keypoints.isfinite().all(-1)
+    return Observations(
+        points=points,
+        xyz=places.nan_to_num(0.0),
+        precision=precision,
+        root=root.nan_to_num(0.0),
+        root_precision=root_precision,
+        xy=keypoints.nan_to_num(0.0),
+        xy_precision=torch.where(seen, deviation.clamp_min(1000 * FLOOR) ** -2, 0.0),
+        camera=camera if bool(seen.any()) else None,
+    )
+
+
+def _tensor(name: str, values: Float[np.ndarray, "..."], largest: float) -> Float[Tensor, "..."]:
+    if (np.abs(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf)) > largest).any():
+        raise OccluposeError(f"{name}: has numbers beyond {largest:g}; give metres, pixels, and NaN where unknown")
+    return torch.from_numpy(np.asarray(values, np.float64))
+
+
+def _inverse(
+    name: str, covariance: Float[np.ndarray, "*any 6"] | None, known: Bool[Tensor, "*any"], sigma: float | None
+) -> Float[Tensor, "*any 3 3"]:
+    """Inverse covariances; 0 where the place is unknown, and where the covariance is."""
+    if covariance is None:
+        matrix = (sigma or SIGMA) ** 2 * torch.eye(3, dtype=torch.float64).expand(*known.shape, 3, 3)
+    else:
+        matrix = _tensor(name, covariance, FARTHEST**2)[..., list(SYMMETRIC)].unflatten(-1, (3, 3))
+    known = known & matrix.isfinite().flatten(-2).all(-1)
+    matrix = torch.where(known[..., None, None], matrix, torch.eye(3, dtype=torch.float64))
+    variance, axes = torch.linalg.eigh(matrix)
+    if bool((variance < -1e-6 * variance.abs().amax(-1, keepdim=True)).any()):
+        raise OccluposeError(f"{name}: not a covariance; xx, yy, zz, xy, xz, yz must be positive semidefinite, m^2")
+    inverse = axes @ torch.diag_embed(variance.clamp_min(FLOOR**2) ** -1) @ axes.mT
+    return torch.where(known[..., None, None], inverse, 0.0)
