@@ -2,16 +2,18 @@
 
     python benchmarks/kinematics.py --mocap MOCAP
 
-Clips of subjects that no weights were trained on, at 60 frames a second. The fit gets the 26 captured joints (BODY26),
-exact or with independent noise of 3 cm along each axis, and their covariance. `error_before_mm` and `error_mm` are the
+Clips of subjects that no weights were trained on, at 60 frames a second. The fit gets the 26 captured joints with head,
+hands and feet (body26), or the 17 of h36m17, exact or with independent noise of 3 cm along each axis, and their
+covariance. `error_before_mm` and `error_mm` are the
 mean distances of given and fitted joints from the captured ones, `worst_joint_mm` that of the worst joint;
 `acceleration` is the mean of all joints. Rotations are compared with the capture's own after one constant rotation of
 each segment: `swing_deg` is the mean angle between the directions of a segment, `twist_deg` that about it. The twist of
 upper arm and thigh counts where elbow or knee is bent by more than 30 degrees. `knee_deg` is the error of the angle
 between thigh and shank where the captured leg is straight to within 15 degrees. `lengths_mm` is the largest change of a
-bone over time. Writes results/kinematics.csv and prints it.
+bone over time. `inside` is the share of fitted coordinates within two stated standard deviations of the captured ones. Writes results/kinematics.csv and prints it.
 """
 
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -26,13 +28,14 @@ from scipy.spatial.transform import Rotation
 
 from occlupose.datasets.formats.cmu import forward_kinematics, read_amc, read_asf, read_clip
 from occlupose.kinematics import SkeletonFit, body_tree, fit_skeleton
-from occlupose.skeletons import BODY26
+from occlupose.skeletons import BODY26, H36M17, Skeleton, convert
 
 RESULTS = Path(__file__).parent / "results"
 CLIPS = ("02_01", "02_03", "02_05", "08_01", "32_01")
 FRAMES = 400
 STEP = 2
 FPS = 60.0
+SKELETONS = (BODY26, H36M17)
 NOISE = {"exact": 0.0, "3 cm": 0.03}
 EXACT = 0.002
 """Standard deviation that is stated for exact joints, metres."""
@@ -61,8 +64,26 @@ TWISTED = {"upper_arm": "forearm", "thigh": "shank"}
 """Segments whose twist shows where the next one is bent."""
 
 COLUMNS = (
-    *("clip", "joints", "error_before_mm", "error_mm", "worst_joint_mm", "acceleration_before", "acceleration"),
-    *("captured_acceleration", "swing_deg", "worst_swing_deg", "twist_deg", "knee_deg", "lengths_mm", "ms_per_frame"),
+    *(
+        "clip",
+        "joints",
+        "noise",
+        "error_before_mm",
+        "error_mm",
+        "worst_joint_mm",
+        "acceleration_before",
+        "acceleration",
+    ),
+    *(
+        "captured_acceleration",
+        "swing_deg",
+        "worst_swing_deg",
+        "twist_deg",
+        "knee_deg",
+        "lengths_mm",
+        "inside",
+        "ms_per_frame",
+    ),
 )
 
 
@@ -84,21 +105,25 @@ def main(
     fit_skeleton(np.full((3, 1, len(BODY26), 3), 0.0), BODY26, FPS)  # loads the body model
     for name in clips:
         amc = mocap / "cmu" / name.split("_")[0] / f"{name}.amc"
-        captured = read_clip(amc).body26[::STEP][:frames].astype(float)
+        body26 = read_clip(amc).body26[::STEP][:frames].astype(float)
         turns = captured_rotations(amc, frames)
-        for label, noise in NOISE.items():
-            random = np.random.default_rng(0)
-            given = captured + noise * random.standard_normal(captured.shape)
-            rows.append((name, label, *measure(given, captured, turns, max(noise, EXACT))))
-    means = [
-        ("mean", label, *np.nanmean([row[2:] for row in rows if row[1] == label], 0).round(2).tolist())
-        for label in NOISE
-    ]
+        for skeleton, noise in product(SKELETONS, NOISE):
+            captured = convert(body26, BODY26, skeleton)
+            given = captured + NOISE[noise] * np.random.default_rng(0).standard_normal(captured.shape)
+            figures = measure(given, captured, skeleton, turns, max(NOISE[noise], EXACT))
+            rows.append((name, skeleton.name, noise, *figures))
+    kinds = dict.fromkeys(row[1:3] for row in rows)
+    means = [("mean", *kind, *mean([row[3:] for row in rows if row[1:3] == kind])) for kind in kinds]
     write(results / "kinematics.csv", COLUMNS, [*rows, *means])
     table = Table(*COLUMNS)
     for row in (*rows, *means):
         table.add_row(*map(str, row))
     Console(width=200).print(table)
+
+
+def mean(rows: list[tuple[float, ...]]) -> list[float]:
+    """Of each column, without NaN."""
+    return np.nanmean(rows, 0).round(2).tolist()
 
 
 def captured_rotations(amc: Path, frames: int) -> dict[str, Rotation]:
@@ -108,17 +133,18 @@ def captured_rotations(amc: Path, frames: int) -> dict[str, Rotation]:
 
 
 def measure(
-    given: Float[np.ndarray, "time 26 3"],
-    captured: Float[np.ndarray, "time 26 3"],
+    given: Float[np.ndarray, "time joint 3"],
+    captured: Float[np.ndarray, "time joint 3"],
+    skeleton: Skeleton,
     turns: dict[str, Rotation],
     sigma: float,
 ) -> list[float]:
-    """The columns of a clip, after the first two."""
-    covariance = np.broadcast_to(np.array(UNIT) * sigma**2, (len(given), 1, len(BODY26), 6))
+    """The columns of a clip, after the first three."""
+    covariance = np.broadcast_to(np.array(UNIT) * sigma**2, (len(given), 1, len(skeleton), 6))
     begin = perf_counter()
-    fit = fit_skeleton(given[:, None], BODY26, FPS, covariance=covariance, up=(0, 1, 0))
+    fit = fit_skeleton(given[:, None], skeleton, FPS, covariance=covariance, up=(0, 1, 0))
     milliseconds = 1000 * (perf_counter() - begin) / len(given)
-    fitted = fit.joints(BODY26)[:, 0].astype(float)
+    fitted = fit.joints(skeleton)[:, 0].astype(float)
     error = 1000 * np.linalg.norm(fitted - captured, axis=-1)
     before = 1000 * np.linalg.norm(given - captured, axis=-1)
     swings, twists = rotation_errors(fit, turns)
@@ -126,12 +152,13 @@ def measure(
         *(before.mean(), error.mean(), error.mean(0).max()),
         *(acceleration(joints) for joints in (given, fitted, captured)),
         *(np.mean(list(swings.values())), max(swings.values()), np.mean(list(twists.values()))),
-        *(knee_error(fitted, captured), 1000 * length_change(fit), milliseconds),
+        *(knee_error(fitted, captured, skeleton), 1000 * length_change(fit)),
+        *(coverage(fit, captured, skeleton), milliseconds),
     ]
     return [round(float(figure), 2) for figure in figures]
 
 
-def acceleration(joints: Float[np.ndarray, "time 26 3"]) -> float:
+def acceleration(joints: Float[np.ndarray, "time joint 3"]) -> float:
     """Mean over joints and frames, m/s^2."""
     return float(np.linalg.norm(np.diff(joints, n=2, axis=0), axis=-1).mean() * FPS**2)
 
@@ -143,9 +170,19 @@ def length_change(fit: SkeletonFit) -> float:
     return float(np.ptp(np.linalg.norm(vectors.astype(float), axis=-1), axis=0).max())
 
 
-def bend(joints: Float[np.ndarray, "time 26 3"], *names: str) -> Float[np.ndarray, "time"]:
+def coverage(fit: SkeletonFit, captured: Float[np.ndarray, "time joint 3"], skeleton: Skeleton) -> float:
+    """Share of coordinates relative to the pelvis within two standard deviations of the captured ones."""
+    fitted = fit.joints(skeleton)[:, 0]
+    sigma = np.sqrt(convert(fit.covariance[..., :3], fit.skeleton, skeleton)[:, 0])
+    root = skeleton.index("pelvis")
+    error = np.abs((fitted - fitted[:, root]) - (captured - captured[:, root]))
+    others = [joint for joint in range(len(skeleton)) if joint not in root]
+    return float((error[:, others] <= 2 * sigma[:, others]).mean())
+
+
+def bend(joints: Float[np.ndarray, "time joint 3"], skeleton: Skeleton, *names: str) -> Float[np.ndarray, "time"]:
     """Degrees between the limbs from the first to the second and from the second to the third joint."""
-    start, middle, end = joints[:, BODY26.index(*names)].swapaxes(0, 1)
+    start, middle, end = joints[:, skeleton.index(*names)].swapaxes(0, 1)
     return angle_between(middle - start, end - middle)
 
 
@@ -154,13 +191,15 @@ def angle_between(one: Float[np.ndarray, "time 3"], other: Float[np.ndarray, "ti
     return np.degrees(np.arctan2(np.linalg.norm(np.cross(one, other), axis=-1), (one * other).sum(-1)))
 
 
-def knee_error(fitted: Float[np.ndarray, "time 26 3"], captured: Float[np.ndarray, "time 26 3"]) -> float:
+def knee_error(
+    fitted: Float[np.ndarray, "time joint 3"], captured: Float[np.ndarray, "time joint 3"], skeleton: Skeleton
+) -> float:
     """Mean error of straight knees, degrees; NaN if no knee is ever straight."""
     errors = []
     for side in ("left", "right"):
         names = [f"{side}_{joint}" for joint in ("hip", "knee", "ankle")]
-        truth = bend(captured, *names)
-        errors.append(np.abs(bend(fitted, *names) - truth)[truth < STRAIGHT])
+        truth = bend(captured, skeleton, *names)
+        errors.append(np.abs(bend(fitted, skeleton, *names) - truth)[truth < STRAIGHT])
     every = np.concatenate(errors)
     return float(every.mean()) if len(every) else float("nan")
 

@@ -24,8 +24,8 @@ PIXELS = 3.0
 FLOOR = 1e-4
 """Least standard deviation of a joint, metres, and 1/1000 of that of a keypoint, px."""
 
-OUTLIER = 3.0
-"""Standard deviations from which on a residual counts linearly (Huber)."""
+FREEDOM = 6.0
+"""Degrees of freedom of Student's t, as which errors are distributed: the fewer, the less outliers count. Ours."""
 
 FARTHEST = 1e4
 """Largest coordinate, metres and 1/100 of it in pixels, that can be meant."""
@@ -101,7 +101,7 @@ class Observations:
         absolute_curvature, absolute_slope = self._in_the_image(places)
         measured = self.xyz - (places if self.root_precision is None else relative + self.root[:, None])
         weighted = (self.precision @ measured[..., None]).squeeze(-1)
-        trust = _huber((weighted * measured).sum(-1))
+        trust = _trust((weighted * measured).sum(-1), 3)
         curvature = trust[..., None, None] * self.precision
         slope = trust[..., None] * weighted
         root_curvature = torch.zeros(len(root), 3, 3, dtype=root.dtype)
@@ -132,7 +132,7 @@ class Observations:
         ray = places[..., :2] / depth
         residual = self.xy - (ray * focal + centre)
         precision = torch.where(places[..., 2] > MIN_DEPTH, self.xy_precision, 0.0)
-        precision = precision * _huber(precision * residual.square().sum(-1))
+        precision = precision * _trust(precision * residual.square().sum(-1), 2)
         jacobian = torch.zeros(*places.shape[:-1], 2, 3, dtype=places.dtype)
         jacobian[..., 0, 0] = focal[0]
         jacobian[..., 1, 1] = focal[1]
@@ -142,9 +142,9 @@ class Observations:
         return weighted.mT @ jacobian, (weighted.mT @ residual[..., None]).squeeze(-1)
 
 
-def _huber(squared: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Weights of residuals from their squared Mahalanobis distances."""
-    return OUTLIER / squared.clamp_min(OUTLIER**2).sqrt()
+def _trust(squared: Float[Tensor, "*any"], dimensions: int) -> Float[Tensor, "*any"]:
+    """Weights of residuals from their squared Mahalanobis distances (Lange, Little and Taylor, 1989)."""
+    return (FREEDOM + dimensions) / (FREEDOM + squared)
 
 
 def observe(

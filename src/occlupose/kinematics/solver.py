@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
@@ -29,6 +29,9 @@ from motion capture.
 
 RATE = 60.0
 
+CHUNK = 64
+"""Frames whose equations are written together, so that they stay in the processor's cache."""
+
 DAMPING = 1e-3
 """Share of its own curvature that is added to each unknown's."""
 
@@ -40,6 +43,15 @@ ANY_TURN = 2.0
 
 LARGEST_TURN = 0.7
 """Radians by which a segment turns in one iteration."""
+
+
+@dataclass(frozen=True, eq=False)
+class RigidBody:
+    """A person: the tree with their own bones at rest (metres), and which angles are to be expected."""
+
+    tree: BodyTree
+    prior: AnglePrior
+    offsets: Float[Tensor, "bone 3"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,15 +81,27 @@ class Equations:
     slope: Float[Tensor, "time unknown"]
 
 
-def equations(
-    tree: BodyTree, prior: AnglePrior, offsets: Float[Tensor, "bone 3"], motion: Motion, observations: Observations
-) -> Equations:
+def equations(body: RigidBody, motion: Motion, observations: Observations) -> Equations:
     """Of joints, keypoints, prior and ranges at a motion."""
-    levers = tree.lever_arms(motion.rotation, offsets, observations.points)
-    places = tree.reach[observations.points] @ tree.bones(motion.rotation, offsets)
-    jacobian = -skew(levers).transpose(2, 3).flatten(3)  # time point 3 unknown
+    parts = []
+    for first in range(0, len(motion.root), CHUNK):
+        frames = slice(first, first + CHUNK)
+        parts.append(_equations(body, motion.select(frames), observations.select(frames)))
+    return Equations(torch.cat([part.curvature for part in parts]), torch.cat([part.slope for part in parts]))
+
+
+def _equations(body: RigidBody, motion: Motion, observations: Observations) -> Equations:
+    jacobian = point_jacobian(body, motion, observations.points)
+    places = body.tree.place(motion.rotation, body.offsets)[:, observations.points]
     information = observations.information(places, motion.root)
-    return _add_root(jacobian, information, *_prior_terms(tree, prior, motion))
+    return _add_root(jacobian, information, *_prior_terms(body, motion))
+
+
+def point_jacobian(
+    body: RigidBody, motion: Motion, points: Int[Tensor, "point"] | slice = slice(None)
+) -> Float[Tensor, "time point 3 angle"]:
+    """Derivatives of points relative to the root by the rotation vectors of the segments."""
+    return -skew(body.tree.lever_arms(motion.rotation, body.offsets, points)).transpose(2, 3).flatten(3)
 
 
 def _add_root(
@@ -102,26 +126,39 @@ def _add_root(
 
 def angle_jacobian(
     tree: BodyTree, motion: Motion
-) -> tuple[Float[Tensor, "time joint 3"], Float[Tensor, "time angle unknown"]]:
-    """The angles of all joints, and their derivatives by the rotation vectors of the segments.
+) -> tuple[Float[Tensor, "time joint 3"], Float[Tensor, "time joint 3 3"]]:
+    """The angles of all joints, and their derivatives by the rotation vector of the segment. Those by the rotation
+    vector of its parent are the opposite.
 
     Turning a segment by w and its parent by u turns their joint by R^T (w - u), R the segment's rotation.
     """
     relative = tree.to_parent_relative(motion.rotation)[:, 1:]
     angles, by_turn = angles_with_jacobian(relative, tree.axes)
-    blocks = by_turn @ motion.rotation[:, 1:].mT
-    joints = len(tree.segments) - 1
-    jacobian = torch.zeros(len(angles), joints, 3, joints + 1, 3, dtype=angles.dtype)
-    joint = torch.arange(joints)
-    jacobian[:, joint, :, joint + 1] = blocks.transpose(0, 1)
-    jacobian[:, joint, :, torch.tensor(tree.parents[1:])] = -blocks.transpose(0, 1)
-    return angles, jacobian.flatten(3).flatten(1, 2)
+    return angles, by_turn @ motion.rotation[:, 1:].mT
 
 
-def _prior_terms(tree: BodyTree, prior: AnglePrior, motion: Motion) -> tuple[Tensor, Tensor]:
+def _prior_terms(
+    body: RigidBody, motion: Motion
+) -> tuple[Float[Tensor, "time angle angle"], Float[Tensor, "time angle"]]:
+    """Curvature and slope of the prior by the rotation vectors of the segments."""
+    tree = body.tree
     angles, jacobian = angle_jacobian(tree, motion)
-    slope, curvature = prior.penalty(angles)
-    return jacobian.mT @ (curvature @ jacobian), (jacobian.mT @ slope[..., None]).squeeze(-1)
+    slope, curvature = body.prior.penalty(angles)
+    blocks = curvature.unflatten(1, (-1, 3)).unflatten(3, (-1, 3))  # time joint 3 joint 3
+    by_column = torch.einsum("tiajb,tjbc->tiajc", blocks, jacobian)
+    by_both = torch.einsum("tiaz,tiad->tidz", by_column.flatten(3), jacobian)
+    columns = to_segments(tree, by_both.unflatten(3, (-1, 3)), 3)
+    by_turn = (jacobian.mT @ slope.unflatten(1, (-1, 3))[..., None]).squeeze(-1)
+    return to_segments(tree, columns, 1).flatten(3).flatten(1, 2), to_segments(tree, by_turn, 1).flatten(1)
+
+
+def to_segments(tree: BodyTree, by_joint: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
+    """Derivatives by the rotation vectors of segments, from those by the turns of joints along a dimension."""
+    shape = list(by_joint.shape)
+    shape[dim] += 1
+    by_segment = torch.zeros(shape, dtype=by_joint.dtype)
+    by_segment.narrow(dim, 1, shape[dim] - 1).copy_(by_joint)
+    return by_segment.index_add_(dim, torch.tensor(tree.parents[1:]), by_joint, alpha=-1)
 
 
 def smoothness(tree: BodyTree, fps: float) -> Float[Tensor, "unknown"]:
@@ -145,6 +182,12 @@ def acceleration(motion: Motion) -> Float[Tensor, "inner unknown"]:
     """
     turn = to_rotation_vector(motion.rotation[1:] @ motion.rotation[:-1].mT)
     return torch.cat([turn.diff(dim=0).flatten(1), motion.root.diff(n=2, dim=0)], 1)
+
+
+def improve(body: RigidBody, motion: Motion, observations: Observations, fps: float | None) -> Motion:
+    """One Gauss-Newton iteration of all frames together, or of each frame alone where no frame rate is given."""
+    smooth = None if fps is None else smoothness(body.tree, fps)
+    return motion.step(solve(equations(body, motion, observations), motion, smooth))
 
 
 def solve(

@@ -1,0 +1,120 @@
+"""The record of fitted skeletons, and their uncertainty."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from occlupose.kinematics.body_tree import BodyTree
+from occlupose.kinematics.observations import SYMMETRIC, Observations
+from occlupose.kinematics.solver import CHUNK, Motion, RigidBody, angle_jacobian, equations, point_jacobian
+from occlupose.skeletons import Skeleton, convert
+
+
+@dataclass(frozen=True, eq=False)
+class SkeletonFit:
+    """Rigid skeletons of people over time. NaN before a person's first and after their last frame.
+
+    `kinematics.body_tree` has the segments, the points, their axes and angles.
+
+    Attributes:
+        segments: names of the tree's segments.
+        rotation: unit quaternions (w, x, y, z) of each segment from rest, relative to its parent; that of the pelvis in
+            the axes of the data.
+        root: pelvis, metres.
+        bone_offsets: of each person, constant: each point but the pelvis from the point before it at rest, metres.
+        xyz: the points, metres, in the axes of the data.
+        covariance: of the points relative to the root, m^2: xx, yy, zz, xy, xz, yz.
+        root_covariance: of the root.
+        angle_sigma: standard deviation of each segment's flexion, swing to the side and twist, radians; of the pelvis
+            about its local x, y and z. Large where neither joints nor keypoints show it.
+        skeleton: of the points.
+    """
+
+    segments: tuple[str, ...]
+    rotation: Float32[np.ndarray, "time person segment 4"]
+    root: Float32[np.ndarray, "time person 3"]
+    bone_offsets: Float32[np.ndarray, "person bone 3"]
+    xyz: Float32[np.ndarray, "time person point 3"]
+    covariance: Float32[np.ndarray, "time person point 6"]
+    root_covariance: Float32[np.ndarray, "time person 6"]
+    angle_sigma: Float32[np.ndarray, "time person segment 3"]
+    skeleton: Skeleton
+
+    @property
+    def bone_lengths(self) -> Float32[np.ndarray, "person bone"]:
+        """Metres, constant over time."""
+        return np.linalg.norm(self.bone_offsets, axis=-1)
+
+    def joints(self, skeleton: Skeleton) -> Float32[np.ndarray, "time person joint 3"]:
+        """The fitted joints of h36m17, coco17, coco21 or another skeleton, by name; NaN where the tree has none."""
+        return convert(self.xyz, self.skeleton, skeleton)
+
+
+def blank(tree: BodyTree, frames: int, people: int) -> SkeletonFit:
+    """A record in which nobody is known."""
+
+    def unknown(*shape: int) -> Float32[np.ndarray, "..."]:
+        return np.full(shape, np.nan, np.float32)
+
+    return SkeletonFit(
+        segments=tree.segments,
+        rotation=unknown(frames, people, len(tree.segments), 4),
+        root=unknown(frames, people, 3),
+        bone_offsets=unknown(people, len(tree.rest), 3),
+        xyz=unknown(frames, people, len(tree.points), 3),
+        covariance=unknown(frames, people, len(tree.points), 6),
+        root_covariance=unknown(frames, people, 6),
+        angle_sigma=unknown(frames, people, len(tree.segments), 3),
+        skeleton=tree.skeleton,
+    )
+
+
+def write(
+    fit: SkeletonFit, person: int, frames: slice, body: RigidBody, motion: Motion, observations: Observations
+) -> None:
+    """Puts a fitted motion into some frames of a record, with its uncertainty."""
+    relative = body.tree.to_parent_relative(motion.rotation)
+    quaternion = Rotation.from_matrix(relative.numpy().reshape(-1, 3, 3)).as_quat(canonical=True, scalar_first=True)
+    fit.rotation[frames, person] = quaternion.reshape(*relative.shape[:2], 4)
+    fit.root[frames, person] = motion.root.numpy()
+    fit.xyz[frames, person] = (motion.root[:, None] + body.tree.place(motion.rotation, body.offsets)).numpy()
+    for first in range(0, len(motion.root), CHUNK):
+        part = slice(first, first + CHUNK)
+        place = slice(frames.start + first, min(frames.start + first + CHUNK, frames.stop))
+        points, root, angles = _uncertainty(body, motion.select(part), observations.select(part))
+        fit.covariance[place, person] = _six(points)
+        fit.root_covariance[place, person] = _six(root)
+        fit.angle_sigma[place, person] = angles.numpy()
+
+
+def _uncertainty(
+    body: RigidBody, motion: Motion, observations: Observations
+) -> tuple[Float[Tensor, "time point 3 3"], Float[Tensor, "time 3 3"], Float[Tensor, "time segment 3"]]:
+    """Covariance of points relative to the root, covariance of the root, standard deviation of angles.
+
+    From the inverse of the curvature of each frame alone: an upper bound, since other frames tell more.
+    """
+    curvature = equations(body, motion, observations).curvature
+    covariance = torch.cholesky_inverse(torch.linalg.cholesky(curvature))
+    turns = covariance[:, :-3, :-3]
+    jacobian = point_jacobian(body, motion)
+    of_points = (jacobian.flatten(1, 2) @ turns).unflatten(1, jacobian.shape[1:3]) @ jacobian.mT
+    _, by_turn = angle_jacobian(body.tree, motion)
+    blocks = turns.unflatten(1, (-1, 3)).unflatten(3, (-1, 3)).transpose(2, 3)  # time segment segment 3 3
+    child = torch.arange(1, len(body.tree.segments))
+    parent = torch.tensor(body.tree.parents[1:])
+    between = blocks[:, child, parent]
+    of_joints = blocks[:, child, child] + blocks[:, parent, parent] - between - between.mT
+    of_angles = (by_turn @ of_joints @ by_turn.mT).diagonal(dim1=-2, dim2=-1)
+    pelvis = motion.rotation[:, 0]
+    of_pelvis = (pelvis.mT @ turns[:, :3, :3] @ pelvis).diagonal(dim1=1, dim2=2)
+    return of_points, covariance[:, -3:, -3:], torch.cat([of_pelvis[:, None], of_angles], 1).sqrt()
+
+
+def _six(covariance: Float[Tensor, "*any 3 3"]) -> Float[np.ndarray, "*any 6"]:
+    """xx, yy, zz, xy, xz, yz."""
+    return covariance.flatten(-2)[..., [SYMMETRIC.index(column) for column in range(6)]].numpy()

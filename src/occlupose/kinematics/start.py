@@ -1,0 +1,61 @@
+"""A first motion, from which the fit starts."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.ndimage import median_filter
+from torch import Tensor
+
+from occlupose.bodies.anny import anny
+from occlupose.bodies.fitting import skeleton2pose
+from occlupose.kinematics.observations import Observations
+from occlupose.kinematics.prior import to_tree
+from occlupose.kinematics.solver import Motion, RigidBody
+
+MEDIAN = 5
+"""Frames."""
+
+CAMERA_UP = (0.0, -1.0, 0.0)
+"""Up in the camera's axes, for a level camera."""
+
+
+def first_motion(
+    body: RigidBody,
+    observations: Observations,
+    body26: Float[np.ndarray, "time 26 3"],
+    up: tuple[float, float, float],
+) -> Motion:
+    """A first motion: each frame by swings and hinges (see `bodies.fitting`), gaps of joints interpolated over time.
+
+    Joints are the median of a few frames, so that outliers do not turn limbs the wrong way about.
+    """
+    axes = _upright(up)
+    filled = median_filter(interpolate_gaps(body26).astype(np.float32), (MEDIAN, 1, 1), mode="nearest")
+    model = anny(captured=True)
+    pose = skeleton2pose(torch.from_numpy(filled) @ axes.float(), model, model.neutral[None])
+    rotation = axes @ to_tree(pose, body.tree)
+    places = body.tree.place(rotation, body.offsets)[:, observations.points]
+    known = observations.known[..., None]
+    root = torch.where(known, observations.xyz - places, torch.nan).nanmedian(1).values
+    return Motion(rotation, torch.from_numpy(interpolate_gaps(root[:, None].numpy())[:, 0]))
+
+
+def _upright(up: tuple[float, float, float]) -> Float[Tensor, "3 3"]:
+    """Axes of a body that stands, as columns: it faces against z, towards a camera."""
+    y = np.array(up, float) / np.linalg.norm(up)
+    z = np.array([0.0, 0, -1]) if abs(y[2]) < 0.9 else np.array([0.0, -1, 0])
+    z = z - (z @ y) * y
+    z /= np.linalg.norm(z)
+    return torch.from_numpy(np.stack([np.cross(y, z), y, z], -1))
+
+
+def interpolate_gaps(values: Float[np.ndarray, "time joint 3"]) -> Float[np.ndarray, "time joint 3"]:
+    """Unknown places on the line between those before and after; the nearest before the first and after the last."""
+    filled = np.array(values)
+    frames = np.arange(len(values))
+    for joint in range(values.shape[1]):
+        known = np.isfinite(values[:, joint]).all(-1)
+        if known.any() and not known.all():
+            for axis in range(3):
+                filled[:, joint, axis] = np.interp(frames, frames[known], values[known, joint, axis])
+    return filled
