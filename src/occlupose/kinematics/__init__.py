@@ -2,6 +2,7 @@
 
 from occlupose.kinematics.body_tree import BodyTree, body_tree
 from occlupose.kinematics.fit import fit_skeleton
+from occlupose.kinematics.live import LiveSkeleton
 from occlupose.kinematics.result import SkeletonFit
 
-__all__ = ["BodyTree", "SkeletonFit", "body_tree", "fit_skeleton"]
+__all__ = ["BodyTree", "LiveSkeleton", "SkeletonFit", "body_tree", "fit_skeleton"]

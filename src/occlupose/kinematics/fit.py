@@ -14,12 +14,12 @@ from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, write
 from occlupose.kinematics.solver import RigidBody, improve
 from occlupose.kinematics.start import CAMERA_UP, first_motion
-from occlupose.skeletons import BODY26, Skeleton, convert
+from occlupose.skeletons import Skeleton
 
 FIRST_ITERATIONS = 3
 """Gauss-Newton iterations before the bones of head and feet are shaped, of each frame alone."""
 
-ITERATIONS = 4
+ITERATIONS = 3
 """And after it, of all frames together."""
 
 WINDOW = 512
@@ -69,8 +69,7 @@ def fit_skeleton(
         there = observations.known.any(1).nonzero().flatten()
         if len(there):
             frames = slice(int(there[0]), int(there[-1]) + 1)
-            body26 = convert(xyz[frames, person], skeleton, BODY26)
-            _fit_person(fit, person, frames, observations.select(frames), body26, fps, up)
+            _fit_person(fit, person, frames, observations.select(frames), fps, up)
     return fit
 
 
@@ -79,24 +78,23 @@ def _fit_person(
     person: int,
     frames: slice,
     observations: Observations,
-    body26: Float[np.ndarray, "time 26 3"],
     fps: float,
     up: tuple[float, float, float],
 ) -> None:
     """Fits one person and puts them into the record."""
     body = RigidBody(body_tree(), captured_prior(), measure_bones(body_tree(), observations, fps))
-    motion = first_motion(body, observations, body26, up)
+    motion = first_motion(body, observations, up)
     for _ in range(FIRST_ITERATIONS):
-        motion = improve(body, motion, observations, None)
+        motion, _ = improve(body, motion, observations, None)
     body = replace(body, offsets=shape_rigid_parts(body.tree, body.offsets, motion.rotation, observations))
     for window, kept in windows(len(observations)):
         part = observations.select(window)
         moved = motion.select(window)
         for _ in range(ITERATIONS):
-            moved = improve(body, moved, part, fps)
+            moved, curvature = improve(body, moved, part, fps)
         first = frames.start + window.start
         place = slice(first + kept.start, first + kept.stop)
-        write(fit, person, place, body, moved.select(kept), part.select(kept))
+        write(fit, person, place, body, moved.select(kept), curvature[kept])
     fit.bone_offsets[person] = body.offsets.numpy()
 
 

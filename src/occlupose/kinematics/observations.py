@@ -3,7 +3,9 @@
 Residuals are Mahalanobis distances of joints in 3D and of keypoints in the image.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,11 +91,19 @@ class Observations:
         """Which joints are known in 3D."""
         return self.precision.diagonal(dim1=-2, dim2=-1).sum(-1) > 0
 
-    def select(self, frames: slice | Int[Tensor, "frame"]) -> "Observations":
+    def select(self, frames: slice) -> "Observations":
         """Some of the frames."""
-        names = ("xyz", "precision", "root", "xy", "xy_precision")
-        root_precision = None if self.root_precision is None else self.root_precision[frames]
-        return replace(self, **{name: getattr(self, name)[frames] for name in names}, root_precision=root_precision)
+        return self._map(lambda values, _: values[frames], self)
+
+    def join(self, later: "Observations") -> "Observations":
+        """Those of two spans of time, one after the other; both have the same points and camera."""
+        return self._map(lambda values, others: torch.cat([values, others]), later)
+
+    def _map(self, function: Callable[[Tensor, Tensor], Tensor], other: "Observations") -> "Observations":
+        names = ("xyz", "precision", "root", "root_precision", "xy", "xy_precision")
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
+        changed: dict[str, Any] = {name: function(*pair) for name, pair in pairs.items() if pair[0] is not None}
+        return replace(self, **changed)
 
     def information(self, relative: Float[Tensor, "time point 3"], root: Float[Tensor, "time 3"]) -> Information:
         """At these places of the points, relative to the root and metres; outliers count less."""
@@ -193,7 +203,7 @@ def observe(
         root_precision=root_precision,
         xy=keypoints.nan_to_num(0.0),
         xy_precision=torch.where(seen, deviation.clamp_min(1000 * FLOOR) ** -2, 0.0),
-        camera=camera if bool(seen.any()) else None,
+        camera=camera if xy is not None else None,
     )
 
 

@@ -17,8 +17,8 @@ from occlupose.synth.pose_prior import PosePrior, vector_to_pose
 SAMPLES = 4000
 """Poses of the mixture from which mean and covariance are computed."""
 
-WEIGHT = 0.3
-"""Factor of the prior's precision: people do more than was captured. Ours."""
+WEIGHT = 0.15
+"""Factor of the prior's precision: people do more than was captured, and a pose lasts for many frames. Ours."""
 
 FLOOR = 0.1
 """Standard deviation (radians) that is added to every angle, since the captured poses were fitted to joints. Ours."""

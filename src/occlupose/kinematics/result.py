@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from occlupose.kinematics.body_tree import BodyTree
-from occlupose.kinematics.observations import SYMMETRIC, Observations
-from occlupose.kinematics.solver import CHUNK, Motion, RigidBody, angle_jacobian, equations, point_jacobian
+from occlupose.kinematics.observations import SYMMETRIC
+from occlupose.kinematics.solver import CHUNK, Motion, RigidBody, angle_jacobian, point_jacobian
 from occlupose.skeletons import Skeleton, convert
 
 
@@ -74,9 +74,14 @@ def blank(tree: BodyTree, frames: int, people: int) -> SkeletonFit:
 
 
 def write(
-    fit: SkeletonFit, person: int, frames: slice, body: RigidBody, motion: Motion, observations: Observations
+    fit: SkeletonFit,
+    person: int,
+    frames: slice,
+    body: RigidBody,
+    motion: Motion,
+    curvature: Float[Tensor, "time unknown unknown"],
 ) -> None:
-    """Puts a fitted motion into some frames of a record, with its uncertainty."""
+    """Puts a fitted motion into some frames of a record, with the uncertainty that the cost's curvature says."""
     relative = body.tree.to_parent_relative(motion.rotation)
     quaternion = Rotation.from_matrix(relative.numpy().reshape(-1, 3, 3)).as_quat(canonical=True, scalar_first=True)
     fit.rotation[frames, person] = quaternion.reshape(*relative.shape[:2], 4)
@@ -85,20 +90,19 @@ def write(
     for first in range(0, len(motion.root), CHUNK):
         part = slice(first, first + CHUNK)
         place = slice(frames.start + first, min(frames.start + first + CHUNK, frames.stop))
-        points, root, angles = _uncertainty(body, motion.select(part), observations.select(part))
+        points, root, angles = _uncertainty(body, motion.select(part), curvature[part])
         fit.covariance[place, person] = _six(points)
         fit.root_covariance[place, person] = _six(root)
         fit.angle_sigma[place, person] = angles.numpy()
 
 
 def _uncertainty(
-    body: RigidBody, motion: Motion, observations: Observations
+    body: RigidBody, motion: Motion, curvature: Float[Tensor, "time unknown unknown"]
 ) -> tuple[Float[Tensor, "time point 3 3"], Float[Tensor, "time 3 3"], Float[Tensor, "time segment 3"]]:
     """Covariance of points relative to the root, covariance of the root, standard deviation of angles.
 
     From the inverse of the curvature of each frame alone: an upper bound, since other frames tell more.
     """
-    curvature = equations(body, motion, observations).curvature
     covariance = torch.cholesky_inverse(torch.linalg.cholesky(curvature))
     turns = covariance[:, :-3, :-3]
     jacobian = point_jacobian(body, motion)

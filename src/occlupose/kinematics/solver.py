@@ -20,14 +20,17 @@ from occlupose.kinematics.body_tree import BodyTree
 from occlupose.kinematics.observations import Information, Observations
 from occlupose.kinematics.prior import AnglePrior
 
-ACCELERATION = {"pelvis": 20.0, "abdomen": 20.0, "chest": 20.0, "neck": 25.0, "head": 25.0, "clavicle": 25.0}
-LIMB_ACCELERATION = 50.0
-ROOT_ACCELERATION = 6.0
-"""Standard deviation of the acceleration of segments (radians / s^2) and root (m / s^2), of 60 values a second. Ours,
-from motion capture.
+ACCELERATION = {"pelvis": 30.0, "abdomen": 30.0, "chest": 30.0, "neck": 40.0, "head": 40.0, "clavicle": 40.0}
+LIMB_ACCELERATION = 80.0
+ROOT_ACCELERATION = 10.0
+"""Standard deviation of the acceleration of segments (radians / s^2) and root (m / s^2), of 60 values a second. Ours:
+fitted joints then accelerate as captured ones do.
 """
 
 RATE = 60.0
+
+PINNED = 1e8
+"""Curvature of an unknown that is known already."""
 
 CHUNK = 64
 """Frames whose equations are written together, so that they stay in the processor's cache."""
@@ -184,10 +187,20 @@ def acceleration(motion: Motion) -> Float[Tensor, "inner unknown"]:
     return torch.cat([turn.diff(dim=0).flatten(1), motion.root.diff(n=2, dim=0)], 1)
 
 
-def improve(body: RigidBody, motion: Motion, observations: Observations, fps: float | None) -> Motion:
-    """One Gauss-Newton iteration of all frames together, or of each frame alone where no frame rate is given."""
-    smooth = None if fps is None else smoothness(body.tree, fps)
-    return motion.step(solve(equations(body, motion, observations), motion, smooth))
+def improve(
+    body: RigidBody, motion: Motion, observations: Observations, fps: float | None, *, pinned: int = 0
+) -> tuple[Motion, Float[Tensor, "time unknown unknown"]]:
+    """One Gauss-Newton iteration of all frames together, or of each frame alone where no frame rate is given.
+
+    Returns the motion, and the curvature of the cost of each frame alone, before this iteration.
+
+    Arguments:
+        pinned: number of first frames that stay as they are.
+    """
+    normal = equations(body, motion, observations)
+    normal.curvature[:pinned].diagonal(dim1=1, dim2=2).add_(PINNED)
+    change = solve(normal, motion, None if fps is None else smoothness(body.tree, fps))
+    return motion.step(change), normal.curvature
 
 
 def solve(

@@ -11,6 +11,7 @@ from occlupose.bodies.fitting import skeleton2pose
 from occlupose.kinematics.observations import Observations
 from occlupose.kinematics.prior import to_tree
 from occlupose.kinematics.solver import Motion, RigidBody
+from occlupose.skeletons import BODY26, convert
 
 MEDIAN = 5
 """Frames."""
@@ -19,17 +20,15 @@ CAMERA_UP = (0.0, -1.0, 0.0)
 """Up in the camera's axes, for a level camera."""
 
 
-def first_motion(
-    body: RigidBody,
-    observations: Observations,
-    body26: Float[np.ndarray, "time 26 3"],
-    up: tuple[float, float, float],
-) -> Motion:
+def first_motion(body: RigidBody, observations: Observations, up: tuple[float, float, float]) -> Motion:
     """A first motion: each frame by swings and hinges (see `bodies.fitting`), gaps of joints interpolated over time.
 
     Joints are the median of a few frames, so that outliers do not turn limbs the wrong way about.
     """
     axes = _upright(up)
+    points = np.full((len(observations), len(body.tree.points), 3), np.nan)
+    points[:, observations.points] = torch.where(observations.known[..., None], observations.xyz, torch.nan).numpy()
+    body26 = convert(points, body.tree.skeleton, BODY26)
     filled = median_filter(interpolate_gaps(body26).astype(np.float32), (MEDIAN, 1, 1), mode="nearest")
     model = anny(captured=True)
     pose = skeleton2pose(torch.from_numpy(filled) @ axes.float(), model, model.neutral[None])
