@@ -29,12 +29,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.body import SEGMENTS as BODY_SEGMENTS
+from occlupose.bodies.body import SEGMENTS, SIDES
 from occlupose.bodies.feet import feet
-from occlupose.bodies.fitting import swing_rotation
 from occlupose.skeletons import BODY26, FEET4, Skeleton
-
-SIDES = ("left", "right")
 
 LUMBAR = 0.45
 """Where the abdomen begins, as a share of the way from the pelvis to the spine joint. Ours."""
@@ -263,7 +260,7 @@ def _axes(segment: str) -> Float[Tensor, "3 3"]:
 def _body_at_rest() -> dict[str, Float[np.ndarray, "3"]]:
     """The points of the average default body in its own rest pose, with both sides made equal."""
     body = anny(captured=True)
-    posed = body(torch.eye(3).expand(1, len(BODY_SEGMENTS), 3, 3), body.neutral[None], torch.zeros(1, 3))
+    posed = body(torch.eye(3).expand(1, len(SEGMENTS), 3, 3), body.neutral[None], torch.zeros(1, 3))
     toes = feet(posed.vertices.numpy())[0]
     places = np.concatenate([posed.joints[0].numpy(), toes]).astype(float)
     mirror = (*BODY26.mirror, *(len(BODY26) + other for other in FEET4.mirror))
@@ -272,7 +269,8 @@ def _body_at_rest() -> dict[str, Float[np.ndarray, "3"]]:
     return at | {"lumbar": at["pelvis"] + LUMBAR * (at["spine"] - at["pelvis"])}
 
 
-def _body_bone(end: str) -> Float[np.ndarray, "3"]:
+def body_bone(end: str) -> Float[np.ndarray, "3"]:
+    """A bone of the average default body in its own rest pose, metres."""
     at = _body_at_rest()
     return at[end] - at[BONES[end][0]]
 
@@ -282,46 +280,9 @@ _STRAIGHT = ("elbow", "wrist", "hand", "knee", "ankle")
 
 
 def _rest_offset(end: str) -> Float[Tensor, "3"]:
-    offset = _body_bone(end)
+    offset = body_bone(end)
     side, name = _bare(end)
     if name in _STRAIGHT:
         along = np.array(joint_of(BONES[end][1]).along, float)
         offset = np.linalg.norm(offset) * along * (-1 if side == "right" else 1, 1, 1)
     return torch.from_numpy(offset)
-
-
-@cache
-def rest_rotations() -> Float[Tensor, "segment 3 3"]:
-    """Rotation of each of the body model's segments from the T-pose to its own rest pose.
-
-    Elbows of the body model are bent at rest, so its upper arms and forearms are turned until both bend about one axis;
-    that makes the palms face down in the T-pose to within 7 degrees.
-    """
-    rotation = {segment: torch.eye(3, dtype=torch.float64) for segment in BODY_SEGMENTS}
-    for side in SIDES:
-        upper = _body_bone(f"{side}_elbow")
-        fore = _body_bone(f"{side}_wrist")
-        hinge = np.cross(upper, fore)
-        for name, along in (("upper_arm", upper), ("forearm", fore)):
-            rotation[f"{side}_{name}"] = _frame(along, hinge) @ _rest_frame(side).T
-        swing = _swing(fore, _body_bone(f"{side}_hand"))
-        rotation[f"{side}_hand"] = swing @ rotation[f"{side}_forearm"]
-        for name, end in (("thigh", "knee"), ("shank", "ankle")):
-            rotation[f"{side}_{name}"] = _swing(np.array([0.0, -1, 0]), _body_bone(f"{side}_{end}"))
-    return torch.stack([rotation[segment] for segment in BODY_SEGMENTS])
-
-
-def _swing(one: Float[np.ndarray, "3"], other: Float[np.ndarray, "3"]) -> Float[Tensor, "3 3"]:
-    return swing_rotation(torch.from_numpy(one)[None], torch.from_numpy(other)[None])[0]
-
-
-def _frame(along: Float[np.ndarray, "3"], hinge: Float[np.ndarray, "3"]) -> Float[Tensor, "3 3"]:
-    """Axes along a limb and along its hinge, which is across, as columns."""
-    x = along / np.linalg.norm(along)
-    y = hinge / np.linalg.norm(hinge)
-    return torch.from_numpy(np.stack([x, y, np.cross(x, y)], -1))
-
-
-def _rest_frame(side: str) -> Float[Tensor, "3 3"]:
-    sign = 1.0 if side == "left" else -1.0
-    return _frame(np.array([sign, 0, 0]), np.array([0, -sign, 0]))

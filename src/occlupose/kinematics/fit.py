@@ -12,15 +12,12 @@ from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
 from occlupose.kinematics.observations import Observations, observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, write
-from occlupose.kinematics.solver import RigidBody, improve
+from occlupose.kinematics.solver import RigidBody, approach, improve
 from occlupose.kinematics.start import CAMERA_UP, first_motion
 from occlupose.skeletons import Skeleton
 
-FIRST_ITERATIONS = 3
-"""Gauss-Newton iterations before the bones of head and feet are shaped, of each frame alone."""
-
 ITERATIONS = 3
-"""And after it, of all frames together."""
+"""Gauss-Newton iterations of all frames together, after those of each frame alone."""
 
 WINDOW = 512
 MARGIN = 32
@@ -61,7 +58,7 @@ def fit_skeleton(
     """
     arrays = {"covariance": covariance, "root_covariance": root_covariance, "xy": xy, "spread": spread}
     given = {name: values for name, values in arrays.items() if values is not None}
-    _check(xyz, skeleton, fps, given)
+    _check(xyz, skeleton, fps, up, given)
     fit = blank(body_tree(), *xyz.shape[:2])
     for person in range(xyz.shape[1]):
         own = {name: values[:, person] for name, values in given.items()}
@@ -83,9 +80,7 @@ def _fit_person(
 ) -> None:
     """Fits one person and puts them into the record."""
     body = RigidBody(body_tree(), captured_prior(), measure_bones(body_tree(), observations, fps))
-    motion = first_motion(body, observations, up)
-    for _ in range(FIRST_ITERATIONS):
-        motion, _ = improve(body, motion, observations, None)
+    motion = approach(body, first_motion(body, observations, up), observations)
     body = replace(body, offsets=shape_rigid_parts(body.tree, body.offsets, motion.rotation, observations))
     for window, kept in windows(len(observations)):
         part = observations.select(window)
@@ -110,13 +105,17 @@ def windows(frames: int) -> list[tuple[slice, slice]]:
     return result
 
 
-def _check(xyz: np.ndarray, skeleton: Skeleton, fps: float, given: dict[str, np.ndarray]) -> None:
+def _check(
+    xyz: np.ndarray, skeleton: Skeleton, fps: float, up: tuple[float, float, float], given: dict[str, np.ndarray]
+) -> None:
     if xyz.ndim != 4 or xyz.shape[2:] != (len(skeleton), 3):
         raise OccluposeError(
             f"xyz: has shape {xyz.shape}; {skeleton.name} needs (time, person, {len(skeleton)}, 3), in metres"
         )
     if not 0 < fps < np.inf:
         raise OccluposeError(f"fps {fps}: must be positive, in frames per second")
+    if not 0 < np.linalg.norm(up) < np.inf:
+        raise OccluposeError(f"up {up}: has no direction; give one, as (0, -1, 0)")
     per_joint = xyz.shape[:3]
     shapes = {"root_covariance": (*xyz.shape[:2], 6), "xy": (*per_joint, 2), "spread": per_joint}
     for name, values in given.items():

@@ -16,7 +16,7 @@ RIGID_SIGMA = 0.02
 INDEPENDENT = 10.0
 """Per second: independent observations of a length, since errors last. Ours."""
 
-FARTHEST = 3.0
+FARTHEST = 5.0
 """Standard deviations from the median beyond which a length is an outlier."""
 
 SHORTEST = 0.01

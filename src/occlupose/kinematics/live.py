@@ -12,7 +12,7 @@ from occlupose.kinematics.lengths import measure_bones
 from occlupose.kinematics.observations import Observations, observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, write
-from occlupose.kinematics.solver import Motion, RigidBody, improve
+from occlupose.kinematics.solver import Motion, RigidBody, approach, improve
 from occlupose.kinematics.start import CAMERA_UP, first_motion
 from occlupose.skeletons import Skeleton
 
@@ -21,9 +21,6 @@ WINDOW = 8
 
 PINNED = 2
 """The first of them, which stay as they are: place and speed from which the others go on."""
-
-FIRST_ITERATIONS = 3
-"""Iterations at 1, 2, 4 and 8 frames, where the motion begins anew; later there is one a frame."""
 
 MEASURING = 2.0
 """Seconds in which the bones are measured now and then; after it they are constant."""
@@ -96,9 +93,7 @@ class LiveSkeleton:
     def _move(self, window: Observations) -> Float[Tensor, "window unknown unknown"]:
         """Goes on from the last frames, or begins anew while there are few; returns the cost's curvature."""
         if self._frames <= WINDOW and self._frames.bit_count() == 1:
-            self._motion = first_motion(self._body, window, self._up)
-            for _ in range(FIRST_ITERATIONS):
-                self._motion, _ = improve(self._body, self._motion, window, None)
+            self._motion = approach(self._body, first_motion(self._body, window, self._up), window)
         else:
             self._motion = _extended(self._motion)
         pinned = PINNED if self._frames > WINDOW else 0

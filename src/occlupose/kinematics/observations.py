@@ -106,7 +106,7 @@ class Observations:
         return replace(self, **changed)
 
     def information(self, relative: Float[Tensor, "time point 3"], root: Float[Tensor, "time 3"]) -> Information:
-        """At these places of the points, relative to the root and metres; outliers count less."""
+        """At these places, metres; those of points are relative to the root. Outliers count less."""
         places = relative + root[:, None]
         absolute_curvature, absolute_slope = self._in_the_image(places)
         measured = self.xyz - (places if self.root_precision is None else relative + self.root[:, None])
@@ -210,7 +210,7 @@ def observe(
 def _tensor(name: str, values: Float[np.ndarray, "..."], largest: float) -> Float[Tensor, "..."]:
     if (np.abs(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf)) > largest).any():
         raise OccluposeError(f"{name}: has numbers beyond {largest:g}; give metres, pixels, and NaN where unknown")
-    return torch.from_numpy(np.asarray(values, np.float64))
+    return torch.from_numpy(np.array(values, np.float64))
 
 
 def _inverse(

@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from occlupose.bodies.body import SEGMENTS as BODY_SEGMENTS
-from occlupose.bodies.body import interpolate_rotations
 from occlupose.kinematics.angles import to_angles
-from occlupose.kinematics.body_tree import BodyTree, body_tree, rest_rotations
+from occlupose.kinematics.body_pose import to_tree
+from occlupose.kinematics.body_tree import body_tree
 from occlupose.synth.pose_prior import PosePrior, vector_to_pose
 
 SAMPLES = 4000
@@ -60,20 +59,6 @@ class AnglePrior:
         firmness = ((nearest != angles) | (self.low == self.high)).double() / LIMIT**2
         slope = (self.mean - angles).flatten(1) @ self.precision + (firmness * (nearest - angles)).flatten(1)
         return slope, self.precision + torch.diag_embed(firmness.flatten(1))
-
-
-def to_tree(pose: Float[Tensor, "pose 17 3 3"], tree: BodyTree) -> Float[Tensor, "pose segment 3 3"]:
-    """Rotations of the tree's segments from the T-pose, from those of the body model's from its own rest pose.
-
-    The abdomen is turned halfway from pelvis to chest, the neck halfway from chest to head; toes follow the foot.
-    """
-    from_rest = pose.double() @ rest_rotations()
-    known = dict(zip(BODY_SEGMENTS, from_rest.unbind(1), strict=True))
-    half = torch.full((len(pose),), 0.5, dtype=torch.float64)
-    known["abdomen"] = interpolate_rotations(known["pelvis"], known["chest"], half)
-    known["neck"] = interpolate_rotations(known["chest"], known["head"], half)
-    known |= {f"{side}_toes": known[f"{side}_foot"] for side in ("left", "right")}
-    return torch.stack([known[segment] for segment in tree.segments], 1)
 
 
 @cache

@@ -29,6 +29,9 @@ fitted joints then accelerate as captured ones do.
 
 RATE = 60.0
 
+FIRST_ITERATIONS = 3
+"""Of each frame alone."""
+
 PINNED = 1e8
 """Curvature of an unknown that is known already."""
 
@@ -187,10 +190,17 @@ def acceleration(motion: Motion) -> Float[Tensor, "inner unknown"]:
     return torch.cat([turn.diff(dim=0).flatten(1), motion.root.diff(n=2, dim=0)], 1)
 
 
+def approach(body: RigidBody, motion: Motion, observations: Observations) -> Motion:
+    """The first Gauss-Newton iterations, of each frame alone."""
+    for _ in range(FIRST_ITERATIONS):
+        motion = motion.step(solve(equations(body, motion, observations), motion, None))
+    return motion
+
+
 def improve(
-    body: RigidBody, motion: Motion, observations: Observations, fps: float | None, *, pinned: int = 0
+    body: RigidBody, motion: Motion, observations: Observations, fps: float, *, pinned: int = 0
 ) -> tuple[Motion, Float[Tensor, "time unknown unknown"]]:
-    """One Gauss-Newton iteration of all frames together, or of each frame alone where no frame rate is given.
+    """One Gauss-Newton iteration of all frames together.
 
     Returns the motion, and the curvature of the cost of each frame alone, before this iteration.
 
@@ -199,8 +209,7 @@ def improve(
     """
     normal = equations(body, motion, observations)
     normal.curvature[:pinned].diagonal(dim1=1, dim2=2).add_(PINNED)
-    change = solve(normal, motion, None if fps is None else smoothness(body.tree, fps))
-    return motion.step(change), normal.curvature
+    return motion.step(solve(normal, motion, smoothness(body.tree, fps))), normal.curvature
 
 
 def solve(

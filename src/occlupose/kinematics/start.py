@@ -8,8 +8,8 @@ from torch import Tensor
 
 from occlupose.bodies.anny import anny
 from occlupose.bodies.fitting import skeleton2pose
+from occlupose.kinematics.body_pose import to_tree
 from occlupose.kinematics.observations import Observations
-from occlupose.kinematics.prior import to_tree
 from occlupose.kinematics.solver import Motion, RigidBody
 from occlupose.skeletons import BODY26, convert
 
@@ -26,9 +26,9 @@ def first_motion(body: RigidBody, observations: Observations, up: tuple[float, f
     Joints are the median of a few frames, so that outliers do not turn limbs the wrong way about.
     """
     axes = _upright(up)
-    points = np.full((len(observations), len(body.tree.points), 3), np.nan)
-    points[:, observations.points] = torch.where(observations.known[..., None], observations.xyz, torch.nan).numpy()
-    body26 = convert(points, body.tree.skeleton, BODY26)
+    joints = torch.where(observations.known[..., None], observations.xyz, torch.nan).numpy()
+    names = [body.tree.points[point] for point in observations.points.tolist()]
+    body26 = convert(joints, body.tree.skeleton.subset(names), BODY26)
     filled = median_filter(interpolate_gaps(body26).astype(np.float32), (MEDIAN, 1, 1), mode="nearest")
     model = anny(captured=True)
     pose = skeleton2pose(torch.from_numpy(filled) @ axes.float(), model, model.neutral[None])

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+
+from moving_skeletons import TREE, moving_points
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.kinematics.observations import FREEDOM, observe
+from occlupose.skeletons import BLAZEPOSE33, COCO17, H36M17, Skeleton, convert
+
+CAMERA = Camera.from_fov(640, 480)
+UNIT = np.array([1.0, 1, 1, 0, 0, 0])
+
+
+def h36m(frames=3, seed=0):
+    points = moving_points(np.random.default_rng(seed), frames)[:, 0]
+    return points, convert(points, TREE.skeleton, H36M17)
+
+
+def test_a_joint_is_found_by_its_name_and_unknown_ones_tell_nothing():
+    _, xyz = h36m()
+    xyz[0, 3] = np.nan
+    observations = observe(TREE, xyz, H36M17)
+    assert [TREE.points[point] for point in observations.points] == list(H36M17.joints)
+    assert not observations.known[0, 3] and observations.known[1:].all()
+    information = observations.information(torch.from_numpy(xyz).nan_to_num(), torch.zeros(3, 3).double())
+    assert information.curvature[0, 3].abs().max() == 0
+
+
+def test_joints_that_the_tree_does_not_have_are_left_out():
+    observations = observe(TREE, np.zeros((1, 33, 3)), BLAZEPOSE33)
+    assert "left_heel" in [TREE.points[point] for point in observations.points]
+    assert len(observations.points) < 33
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_slopes_are_those_of_students_t(relative):
+    random = np.random.default_rng(1)
+    _, xyz = h36m()
+    factor = random.standard_normal((3, 17, 3, 3))
+    covariance = 1e-4 * (factor @ factor.swapaxes(-1, -2) + np.eye(3))
+    six = covariance[..., [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+    root_covariance = np.broadcast_to(4e-4 * UNIT, (3, 6)) if relative else None
+    xy = CAMERA.project(xyz) + 3 * random.standard_normal((3, 17, 2))
+    observations = observe(TREE, xyz, H36M17, covariance=six, root_covariance=root_covariance, xy=xy, camera=CAMERA)
+    root = torch.from_numpy(xyz[:, 0] + 0.02).requires_grad_()
+    places = torch.from_numpy(xyz - xyz[:, :1] + 0.02 * random.standard_normal(xyz.shape)).requires_grad_()
+
+    def log_t(squared, dimensions):
+        return ((FREEDOM + dimensions) / 2 * torch.log1p(squared / FREEDOM)).sum()
+
+    at = places if relative else places + root[:, None]
+    residual = torch.from_numpy(xyz - xyz[:, :1] if relative else xyz) - at
+    precision = torch.from_numpy(np.linalg.inv(covariance))
+    cost = log_t((residual[..., None, :] @ precision @ residual[..., None]).flatten(), 3)
+    seen = places + root[:, None]
+    focal = torch.tensor([CAMERA.fx, CAMERA.fy], dtype=torch.float64)
+    centre = torch.tensor([CAMERA.cx, CAMERA.cy], dtype=torch.float64)
+    pixels = torch.from_numpy(xy) - (seen[..., :2] / seen[..., 2:] * focal + centre)
+    cost = cost + log_t(pixels.square().sum(-1) / 9, 2)
+    if relative:
+        cost = cost + (torch.from_numpy(xyz[:, 0]) - root).square().sum() / 4e-4 / 2
+    by_places, by_root = torch.autograd.grad(cost, [places, root])
+    found = observations.information(places.detach(), root.detach())
+    np.testing.assert_allclose(found.slope, -by_places, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.absolute_slope.sum(1) + found.root_slope, -by_root, rtol=1e-6, atol=1e-5)
+
+
+def test_spans_are_joined_and_selected():
+    _, xyz = h36m(5)
+    whole = observe(TREE, xyz, H36M17)
+    again = whole.select(slice(0, 2)).join(whole.select(slice(2, 5)))
+    assert torch.equal(again.xyz, whole.xyz) and torch.equal(again.precision, whole.precision)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"xyz": np.full((2, 17, 3), np.inf)}, "xyz: has numbers beyond 10000"),
+        ({"covariance": np.tile(-UNIT, (2, 17, 1))}, "covariance: not a covariance"),
+        ({"root_covariance": np.full((2, 6), 1e30)}, "root_covariance: has numbers beyond"),
+        ({"spread": np.full((2, 17), -np.inf)}, "spread: has numbers beyond"),
+        ({"skeleton": Skeleton("plant", ("stem", "leaf"), ())}, "plant: no joint that can be fitted; known are pelvis"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(arguments, message):
+    given = {"xyz": np.zeros((2, 17, 3)), "skeleton": H36M17} | arguments
+    with pytest.raises(OccluposeError) as error:
+        observe(TREE, given.pop("xyz"), given.pop("skeleton"), **given)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_skeleton_without_a_root_cannot_have_a_covariance_of_it():
+    observations = observe(TREE, np.zeros((2, 17, 3)), COCO17, root_covariance=np.tile(UNIT, (2, 1)))
+    assert not observations.known.any()
