@@ -4,13 +4,15 @@
 
 Clips of subjects that no weights were trained on, at 60 frames a second. The fit gets the 26 captured joints with head,
 hands and feet (body26), or the 17 of h36m17, exact or with independent noise of 3 cm along each axis, and their
-covariance. `error_before_mm` and `error_mm` are the
-mean distances of given and fitted joints from the captured ones, `worst_joint_mm` that of the worst joint;
-`acceleration` is the mean of all joints. Rotations are compared with the capture's own after one constant rotation of
-each segment: `swing_deg` is the mean angle between the directions of a segment, `twist_deg` that about it. The twist of
-upper arm and thigh counts where elbow or knee is bent by more than 30 degrees. `knee_deg` is the error of the angle
-between thigh and shank where the captured leg is straight to within 15 degrees. `lengths_mm` is the largest change of a
-bone over time. `inside` is the share of fitted coordinates within two stated standard deviations of the captured ones. Writes results/kinematics.csv and prints it.
+covariance. `error_before_mm` and `error_mm` are the mean distances of given and fitted joints from the captured ones,
+`worst_joint_mm` that of the worst joint; accelerations are the mean of all joints, m/s^2. Rotations are compared with
+the capture's own after one constant rotation of each segment: `swing_deg` is the mean angle between the directions of a
+segment, `worst_swing_deg` that of the worst segment, `twist_deg` the mean angle about it, of upper arm and thigh where
+elbow or knee is bent by more than 30 degrees. `knee_deg` is the error of the angle between thigh and shank where the
+captured leg is straight to within 15 degrees. `lengths_mm` is the largest change of a bone over time. `inside` is the
+share of fitted coordinates within two stated standard deviations of the captured ones. `live_error_mm` and `live_ms`
+are error after the first two seconds and time of the fit while frames come in. Times are of one thread. Writes
+results/kinematics.csv and results/kinematics_segments.csv, with the swing of each segment, and prints the first.
 """
 
 from itertools import product
@@ -19,6 +21,7 @@ from time import perf_counter
 from typing import Annotated
 
 import numpy as np
+import torch
 import tyro
 from jaxtyping import Float
 from results import write
@@ -27,12 +30,12 @@ from rich.table import Table
 from scipy.spatial.transform import Rotation
 
 from occlupose.datasets.formats.cmu import forward_kinematics, read_amc, read_asf, read_clip
-from occlupose.kinematics import SkeletonFit, body_tree, fit_skeleton
+from occlupose.kinematics import LiveSkeleton, SkeletonFit, body_tree, fit_skeleton
 from occlupose.skeletons import BODY26, H36M17, Skeleton, convert
 
 RESULTS = Path(__file__).parent / "results"
 CLIPS = ("02_01", "02_03", "02_05", "08_01", "32_01")
-FRAMES = 400
+FRAMES = 300
 STEP = 2
 FPS = 60.0
 SKELETONS = (BODY26, H36M17)
@@ -64,26 +67,9 @@ TWISTED = {"upper_arm": "forearm", "thigh": "shank"}
 """Segments whose twist shows where the next one is bent."""
 
 COLUMNS = (
-    *(
-        "clip",
-        "joints",
-        "noise",
-        "error_before_mm",
-        "error_mm",
-        "worst_joint_mm",
-        "acceleration_before",
-        "acceleration",
-    ),
-    *(
-        "captured_acceleration",
-        "swing_deg",
-        "worst_swing_deg",
-        "twist_deg",
-        "knee_deg",
-        "lengths_mm",
-        "inside",
-        "ms_per_frame",
-    ),
+    *("clip", "joints", "noise", "error_before_mm", "error_mm", "worst_joint_mm"),
+    *("acceleration_before", "acceleration", "captured_acceleration", "swing_deg", "worst_swing_deg", "twist_deg"),
+    *("knee_deg", "lengths_mm", "inside", "live_error_mm", "ms_per_frame", "live_ms"),
 )
 
 
@@ -101,7 +87,9 @@ def main(
         frames: of each motion.
         results: folder of the table.
     """
+    torch.set_num_threads(1)
     rows = []
+    swings: dict[tuple[str, str], list[dict[str, float]]] = {}
     fit_skeleton(np.full((3, 1, len(BODY26), 3), 0.0), BODY26, FPS)  # loads the body model
     for name in clips:
         amc = mocap / "cmu" / name.split("_")[0] / f"{name}.amc"
@@ -110,11 +98,14 @@ def main(
         for skeleton, noise in product(SKELETONS, NOISE):
             captured = convert(body26, BODY26, skeleton)
             given = captured + NOISE[noise] * np.random.default_rng(0).standard_normal(captured.shape)
-            figures = measure(given, captured, skeleton, turns, max(NOISE[noise], EXACT))
+            figures, swing = measure(given, captured, skeleton, turns, max(NOISE[noise], EXACT))
             rows.append((name, skeleton.name, noise, *figures))
+            swings.setdefault((skeleton.name, noise), []).append(swing)
     kinds = dict.fromkeys(row[1:3] for row in rows)
     means = [("mean", *kind, *mean([row[3:] for row in rows if row[1:3] == kind])) for kind in kinds]
     write(results / "kinematics.csv", COLUMNS, [*rows, *means])
+    segments = [(*kind, *mean([tuple(swing.values()) for swing in each])) for kind, each in swings.items()]
+    write(results / "kinematics_segments.csv", ("joints", "noise", *SEGMENTS), segments)
     table = Table(*COLUMNS)
     for row in (*rows, *means):
         table.add_row(*map(str, row))
@@ -138,12 +129,13 @@ def measure(
     skeleton: Skeleton,
     turns: dict[str, Rotation],
     sigma: float,
-) -> list[float]:
-    """The columns of a clip, after the first three."""
+) -> tuple[list[float], dict[str, float]]:
+    """The columns of a clip, after the first three, and the swing of each segment."""
     covariance = np.broadcast_to(np.array(UNIT) * sigma**2, (len(given), 1, len(skeleton), 6))
     begin = perf_counter()
     fit = fit_skeleton(given[:, None], skeleton, FPS, covariance=covariance, up=(0, 1, 0))
     milliseconds = 1000 * (perf_counter() - begin) / len(given)
+    live_error, live_milliseconds = follow(given, captured, skeleton, covariance)
     fitted = fit.joints(skeleton)[:, 0].astype(float)
     error = 1000 * np.linalg.norm(fitted - captured, axis=-1)
     before = 1000 * np.linalg.norm(given - captured, axis=-1)
@@ -153,9 +145,28 @@ def measure(
         *(acceleration(joints) for joints in (given, fitted, captured)),
         *(np.mean(list(swings.values())), max(swings.values()), np.mean(list(twists.values()))),
         *(knee_error(fitted, captured, skeleton), 1000 * length_change(fit)),
-        *(coverage(fit, captured, skeleton), milliseconds),
+        *(coverage(fit, captured, skeleton), live_error, milliseconds, live_milliseconds),
     ]
-    return [round(float(figure), 2) for figure in figures]
+    return [round(float(figure), 2) for figure in figures], swings
+
+
+def follow(
+    given: Float[np.ndarray, "time joint 3"],
+    captured: Float[np.ndarray, "time joint 3"],
+    skeleton: Skeleton,
+    covariance: Float[np.ndarray, "time 1 joint 6"],
+) -> tuple[float, float]:
+    """Mean error (mm) after the first two seconds and median time of a frame (ms) of the fit while frames come in."""
+    live = LiveSkeleton(skeleton, FPS, up=(0, 1, 0))
+    errors = []
+    times = []
+    for frame, joints in enumerate(given):
+        begin = perf_counter()
+        fit = live.update(joints, covariance=covariance[frame, 0])
+        times.append(1000 * (perf_counter() - begin))
+        errors.append(1000 * np.linalg.norm(fit.joints(skeleton)[0, 0] - captured[frame], axis=-1).mean())
+    settled = errors[round(2 * FPS) :] or [np.nan]
+    return float(np.mean(settled)), float(np.median(times))
 
 
 def acceleration(joints: Float[np.ndarray, "time joint 3"]) -> float:

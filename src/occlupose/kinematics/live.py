@@ -1,5 +1,7 @@
 """The fit of one person while the frames come in."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -8,7 +10,7 @@ from torch import Tensor
 from occlupose.bodies.fitting import from_rotation_vector, to_rotation_vector
 from occlupose.cameras import Camera
 from occlupose.kinematics.body_tree import body_tree
-from occlupose.kinematics.lengths import measure_bones
+from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
 from occlupose.kinematics.observations import Observations, observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, write
@@ -16,7 +18,7 @@ from occlupose.kinematics.solver import Motion, RigidBody, approach, improve
 from occlupose.kinematics.start import CAMERA_UP, first_motion
 from occlupose.skeletons import Skeleton
 
-WINDOW = 8
+WINDOW = 6
 """Frames that are solved together."""
 
 PINNED = 2
@@ -75,20 +77,24 @@ class LiveSkeleton:
             return fit
         self._seen = observed if self._seen is None else self._seen.join(observed)
         self._frames += 1
-        if self._frames <= MEASURING * self._fps:
-            self._measure()
-        else:
-            self._seen = self._seen.select(slice(-WINDOW, None))
-        curvature = self._move(self._seen.select(slice(-WINDOW, None)))
+        measuring = self._frames <= MEASURING * self._fps
+        if measuring:
+            self._measure(self._seen)
+        window = self._seen.select(slice(-WINDOW, None))
+        curvature = self._move(window)
+        self._seen = self._seen if measuring else window
         write(fit, 0, slice(0, 1), self._body, self._motion.select(slice(-1, None)), curvature[-1:])
         fit.bone_offsets[0] = self._body.offsets.numpy()
         return fit
 
-    def _measure(self) -> None:
-        """Measures the bones at 1, 2, 4, 8, ... frames."""
-        if self._seen is not None and self._frames.bit_count() == 1:
-            offsets = measure_bones(self._body.tree, self._seen, self._fps)
-            self._body = RigidBody(self._body.tree, self._body.prior, offsets)
+    def _measure(self, seen: Observations) -> None:
+        """Measures the bones at 1, 2, 4, 8, ... frames, and shapes head and feet by the frames of the last fit."""
+        if self._frames.bit_count() == 1:
+            offsets = measure_bones(self._body.tree, seen, self._fps)
+            fitted = seen.select(slice(-1 - len(self._motion.root), -1))
+            if len(fitted):
+                offsets = shape_rigid_parts(self._body.tree, offsets, self._motion.rotation, fitted)
+            self._body = replace(self._body, offsets=offsets)
 
     def _move(self, window: Observations) -> Float[Tensor, "window unknown unknown"]:
         """Goes on from the last frames, or begins anew while there are few; returns the cost's curvature."""
