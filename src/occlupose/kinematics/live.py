@@ -1,4 +1,9 @@
-"""The fit of one person while the frames come in."""
+"""The fit of one person while the frames come in: an extended Kalman filter.
+
+What all frames so far tell about the last two is kept as a Gaussian: its mean is their fit, its inverse covariance is
+what is left of the normal equations when older frames are eliminated (Schur complement). A new frame adds its own
+equations and the acceleration over the three. Ours.
+"""
 
 from dataclasses import replace
 
@@ -14,22 +19,32 @@ from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
 from occlupose.kinematics.observations import Observations, observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, write
-from occlupose.kinematics.solver import Motion, RigidBody, approach, improve
+from occlupose.kinematics.solver import Motion, RigidBody, approach, equations, improve, smoothness
 from occlupose.kinematics.start import CAMERA_UP, first_motion
 from occlupose.skeletons import Skeleton
 
-WINDOW = 6
-"""Frames that are solved together."""
-
-PINNED = 2
-"""The first of them, which stay as they are: place and speed from which the others go on."""
+ITERATIONS = 2
+"""Of all frames together, where the motion begins anew; later there is one for each frame."""
 
 MEASURING = 2.0
-"""Seconds in which the bones are measured now and then; after it they are constant."""
+"""Seconds in which the bones are measured, at 1, 2, 4, 8, ... frames; after it they are constant."""
+
+BEGINNING = 16
+"""Frames in which each measurement of bones also begins the motion anew, with all frames together."""
+
+STEADINESS = 4.0
+"""Factor of the inverse variances of accelerations, since the newest frame has no later ones to steady it. Ours: error
+and jitter are less than with those of the whole video.
+"""
+
+FIRST_SPEED = 5.0
+"""Standard deviation of the speed in the first frame, radians and metres per second. Ours."""
+
+DIFFERENCE = torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64)
 
 
 class LiveSkeleton:
-    """Fits one person frame by frame, without looking ahead: as `fit_skeleton` over the last few frames.
+    """Fits one person frame by frame, without looking ahead. In the first two seconds the bones are still changing.
 
     Arguments:
         skeleton, fps, camera, up: as of `fit_skeleton`.
@@ -47,10 +62,12 @@ class LiveSkeleton:
         self._fps = fps
         self._camera = camera
         self._up = up
-        self._seen: Observations | None = None
         self._body = RigidBody(body_tree(), captured_prior(), body_tree().rest)
-        self._motion = Motion(torch.zeros(0, 0, 3, 3), torch.zeros(0, 3))
+        self._smoothness = STEADINESS * smoothness(self._body.tree, fps)
+        self._seen: Observations | None = None
         self._frames = 0
+        self._motion = Motion(torch.zeros(0, 0, 3, 3), torch.zeros(0, 3))
+        self._information = torch.zeros(0, 0)
 
     def update(
         self,
@@ -73,44 +90,80 @@ class LiveSkeleton:
         given = {name: values[None] for name, values in arrays.items() if values is not None}
         observed = observe(self._body.tree, xyz[None], self._skeleton, **given, camera=self._camera)
         fit = blank(self._body.tree, 1, 1)
-        if self._seen is None and not observed.known.any():
+        if self._frames == 0 and not observed.known.any():
             return fit
-        self._seen = observed if self._seen is None else self._seen.join(observed)
         self._frames += 1
-        measuring = self._frames <= MEASURING * self._fps
-        if measuring:
-            self._measure(self._seen)
-        window = self._seen.select(slice(-WINDOW, None))
-        curvature = self._move(window)
-        self._seen = self._seen if measuring else window
-        write(fit, 0, slice(0, 1), self._body, self._motion.select(slice(-1, None)), curvature[-1:])
+        if self._frames > max(1, MEASURING * self._fps):
+            self._seen = None
+        else:
+            self._seen = observed if self._seen is None else self._seen.join(observed)
+        begins = self._frames <= BEGINNING and self._frames.bit_count() == 1
+        if begins and self._seen is not None:
+            self._begin(self._seen)
+        else:
+            self._go_on(observed)
+        last = eliminate(self._information, len(self._smoothness))
+        write(fit, 0, slice(0, 1), self._body, self._motion.select(slice(1, 2)), last[None])
         fit.bone_offsets[0] = self._body.offsets.numpy()
+        self._measure()
         return fit
 
-    def _measure(self, seen: Observations) -> None:
-        """Measures the bones at 1, 2, 4, 8, ... frames, and shapes head and feet by the frames of the last fit."""
-        if self._frames.bit_count() == 1:
-            offsets = measure_bones(self._body.tree, seen, self._fps)
-            fitted = seen.select(slice(-1 - len(self._motion.root), -1))
-            if len(fitted):
-                offsets = shape_rigid_parts(self._body.tree, offsets, self._motion.rotation, fitted)
-            self._body = replace(self._body, offsets=offsets)
+    def _begin(self, seen: Observations) -> None:
+        """Fits all frames so far together."""
+        motion = approach(self._body, first_motion(self._body, seen, self._up), seen)
+        for _ in range(ITERATIONS):
+            motion, curvature = improve(self._body, motion, seen, self._fps)
+        speed = torch.full_like(self._smoothness, (self._fps / FIRST_SPEED) ** 2).diag()
+        self._information = torch.cat([torch.cat([speed, -speed], 1), torch.cat([-speed, speed + curvature[0]], 1)])
+        for frame in curvature[1:]:
+            self._information = eliminate(add_last(self._fixed(), frame), len(frame))
+        self._motion = Motion(motion.rotation[[max(0, len(seen) - 2), -1]], motion.root[[max(0, len(seen) - 2), -1]])
 
-    def _move(self, window: Observations) -> Float[Tensor, "window unknown unknown"]:
-        """Goes on from the last frames, or begins anew while there are few; returns the cost's curvature."""
-        if self._frames <= WINDOW and self._frames.bit_count() == 1:
-            self._motion = approach(self._body, first_motion(self._body, window, self._up), window)
-        else:
-            self._motion = _extended(self._motion)
-        pinned = PINNED if self._frames > WINDOW else 0
-        self._motion, curvature = improve(self._body, self._motion, window, self._fps, pinned=pinned)
-        return curvature
+    def _go_on(self, observed: Observations) -> None:
+        """Adds the equations of a frame to what is known of the last two."""
+        motion = _extended(self._motion)
+        frame = equations(self._body, motion.select(slice(2, 3)), observed)
+        information = add_last(self._fixed(), frame.curvature[0])
+        slope = torch.cat([torch.zeros(2, frame.slope.shape[1], dtype=torch.float64), frame.slope]).flatten()
+        change = torch.cholesky_solve(slope[:, None], torch.linalg.cholesky(information))
+        self._motion = motion.step(change.unflatten(0, (3, -1)).squeeze(-1)).select(slice(1, 3))
+        self._information = eliminate(information, len(self._smoothness))
+
+    def _fixed(self) -> Float[Tensor, "three three"]:
+        """What is known of the last two frames and, by the acceleration, of the next one."""
+        fixed = torch.kron(torch.outer(DIFFERENCE, DIFFERENCE), self._smoothness.diag())
+        fixed[: len(self._information), : len(self._information)] += self._information
+        return fixed
+
+    def _measure(self) -> None:
+        """Measures the bones from time to time, for the next frames."""
+        if self._seen is None or self._frames.bit_count() > 1:
+            return
+        offsets = measure_bones(self._body.tree, self._seen, self._fps)
+        last = self._seen.select(slice(-2, None))
+        offsets = shape_rigid_parts(self._body.tree, offsets, self._motion.rotation[-len(last) :], last)
+        self._body = replace(self._body, offsets=offsets)
+
+
+def add_last(
+    information: Float[Tensor, "three three"], curvature: Float[Tensor, "unknown unknown"]
+) -> Float[Tensor, "three three"]:
+    """The information with the equations of the last frame."""
+    whole = information.clone()
+    whole[-len(curvature) :, -len(curvature) :] += curvature
+    return whole
+
+
+def eliminate(information: Float[Tensor, "n n"], count: int) -> Float[Tensor, "m m"]:
+    """What is left of an inverse covariance without its first unknowns (Schur complement)."""
+    across = information[count:, :count]
+    first = torch.linalg.cholesky(information[:count, :count])
+    return information[count:, count:] - across @ torch.cholesky_solve(across.T, first)
 
 
 def _extended(motion: Motion) -> Motion:
-    """The last frames of a window, and the next one, in which everything goes on turning and moving."""
-    kept = motion.select(slice(-WINDOW + 1, None))
-    last = kept.rotation[-1:]
-    turn = from_rotation_vector(to_rotation_vector(last @ kept.rotation[-2:][:1].mT))  # exactly a rotation
-    root = 2 * kept.root[-1:] - kept.root[-2:][:1]
-    return Motion(torch.cat([kept.rotation, turn @ last]), torch.cat([kept.root, root]))
+    """The last two frames, and a next one in which everything goes on turning and moving."""
+    last = motion.rotation[1:]
+    turn = from_rotation_vector(to_rotation_vector(last @ motion.rotation[:1].mT))  # exactly a rotation
+    root = 2 * motion.root[1:] - motion.root[:1]
+    return Motion(torch.cat([motion.rotation, turn @ last]), torch.cat([motion.root, root]))

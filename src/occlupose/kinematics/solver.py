@@ -32,9 +32,6 @@ RATE = 60.0
 FIRST_ITERATIONS = 3
 """Of each frame alone."""
 
-PINNED = 1e8
-"""Curvature of an unknown that is known already."""
-
 CHUNK = 64
 """Frames whose equations are written together, so that they stay in the processor's cache."""
 
@@ -198,17 +195,13 @@ def approach(body: RigidBody, motion: Motion, observations: Observations) -> Mot
 
 
 def improve(
-    body: RigidBody, motion: Motion, observations: Observations, fps: float, *, pinned: int = 0
+    body: RigidBody, motion: Motion, observations: Observations, fps: float
 ) -> tuple[Motion, Float[Tensor, "time unknown unknown"]]:
     """One Gauss-Newton iteration of all frames together.
 
     Returns the motion, and the curvature of the cost of each frame alone, before this iteration.
-
-    Arguments:
-        pinned: number of first frames that stay as they are.
     """
     normal = equations(body, motion, observations)
-    normal.curvature[:pinned].diagonal(dim1=1, dim2=2).add_(PINNED)
     return motion.step(solve(normal, motion, smoothness(body.tree, fps))), normal.curvature
 
 
