@@ -117,6 +117,30 @@ def headlines() -> str:
     return _table_of_lines(["measured", "metric", "result"], lines)
 
 
+KINEMATICS_COLUMNS = {
+    "error_before_mm": "error before, mm",
+    "error_mm": "error, mm",
+    "acceleration_before": "acceleration before, m/s²",
+    "acceleration": "acceleration",
+    "captured_acceleration": "captured acceleration",
+    "swing_deg": "swing, °",
+    "twist_deg": "twist, elbow or knee bent, °",
+    "knee_deg": "straight knee, °",
+    "inside": "inside 2 σ",
+    "ms_per_frame": "ms a frame",
+    "live_error_mm": "live error, mm",
+    "live_ms": "live ms",
+}
+"""Columns of the table of rigid skeletons and their titles."""
+
+
+def kinematics() -> str:
+    """The mean over clips of each kind of joints."""
+    means = [row for row in _rows("kinematics") if row["clip"] == "mean"]
+    lines = [[f"{row['joints']}, {row['noise']}", *(row[name] for name in KINEMATICS_COLUMNS)] for row in means]
+    return _table_of_lines(["joints", *KINEMATICS_COLUMNS.values()], lines) + _caption("kinematics")
+
+
 def _against(errors: dict[tuple[str, str, str], float], condition: str, joints: str) -> str:
     ours = errors["ours", condition, joints]
     baseline = errors["interpolate", condition, joints]
@@ -473,6 +497,7 @@ def _with_interval(values: dict[str, float]) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "readme lifting": readme_lifting,
+    "kinematics": kinematics,
     "readme real": readme_real,
     "headlines": headlines,
     "lifting": lifting,
