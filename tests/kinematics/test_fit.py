@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from moving_skeletons import TREE, moving_points, moving_rotation, own_bones
@@ -147,6 +149,17 @@ def test_people_are_fitted_apart_and_absent_ones_are_nan():
     np.testing.assert_array_equal(fitted.xyz[:, 0], fit_skeleton(xyz, H36M17, 30.0).xyz[:, 0])
 
 
+def test_a_person_of_whom_only_the_arms_are_in_the_picture_has_legs_of_great_uncertainty():
+    xyz, points = person(frames=20)
+    xyz[:, :, H36M17.index(*(f"{side}_{end}" for side in ("left", "right") for end in ("knee", "ankle")))] = np.nan
+    fitted = fit_skeleton(xyz, H36M17, 60.0)
+    wrist = TREE.points.index("left_wrist")
+    assert distance(fitted.xyz, points)[:, :, wrist].mean() < 0.01
+    ankle = TREE.points.index("left_ankle")
+    assert np.sqrt(fitted.covariance[:, 0, ankle, :3].sum(-1)).min() > 0.3
+    assert 0.3 < fitted.bone_lengths[0, ankle - 1] < 0.5
+
+
 def test_one_joint_in_one_frame_is_a_person_of_whom_little_is_known():
     xyz = np.full((1, 1, 17, 3), np.nan)
     xyz[0, 0, 3] = (0, 0, 3)
@@ -171,6 +184,29 @@ def test_wild_numbers_get_finite_answers(scale):
     fitted = fit_skeleton(xyz, H36M17, 30.0)
     for values in (fitted.xyz, fitted.rotation, fitted.covariance, fitted.root_covariance, fitted.angle_sigma):
         assert np.isfinite(values).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 12), st.sampled_from([1.0, 30.0, 120.0]), st.floats(0, 0.9), st.floats(-4, 2), st.integers(0, 99))
+def test_whatever_is_missing_and_however_uncertain_answers_are_finite(frames, fps, missing, log_sigma, seed):
+    random = np.random.default_rng(seed)
+    xyz, _ = person(frames, seed=seed, noise=10 ** min(log_sigma, 0))
+    xyz[random.random(xyz.shape[:3]) < missing] = np.nan
+    xyz[0, 0, 0] = (0, 0, 4)
+    sigma = 10 ** (log_sigma + random.uniform(-1, 1, (*xyz.shape[:3], 1)))
+    camera = Camera.from_fov(640, 480)
+    fitted = fit_skeleton(
+        xyz,
+        H36M17,
+        fps,
+        covariance=UNIT * sigma**2,
+        root_covariance=np.full((frames, 1, 6), UNIT * 0.04) if seed % 2 else None,
+        xy=camera.project(xyz) + random.normal(0, 20, (*xyz.shape[:3], 2)),
+        spread=random.uniform(0, 50, xyz.shape[:3]),
+        camera=camera,
+    )
+    assert np.isfinite(fitted.xyz[0]).all() and np.isfinite(fitted.angle_sigma[0]).all()
+    assert (fitted.covariance[0, :, :, :3] >= 0).all() and (fitted.bone_lengths < 3).all()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
 from occlupose.kinematics.observations import Observations, observe
 from occlupose.kinematics.prior import captured_prior
-from occlupose.kinematics.result import SkeletonFit, blank, write
+from occlupose.kinematics.result import SkeletonFit, blank, keep_signs, write
 from occlupose.kinematics.solver import RigidBody, approach, improve
 from occlupose.kinematics.start import CAMERA_UP, first_motion
 from occlupose.skeletons import Skeleton
@@ -90,6 +90,7 @@ def _fit_person(
         first = frames.start + window.start
         place = slice(first + kept.start, first + kept.stop)
         write(fit, person, place, body, moved.select(kept), curvature[kept])
+    fit.rotation[frames, person] = keep_signs(fit.rotation[frames, person])
     fit.bone_offsets[person] = body.offsets.numpy()
 
 

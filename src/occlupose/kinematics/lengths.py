@@ -10,6 +10,9 @@ from occlupose.kinematics.observations import Observations
 DEVIATION = 0.1
 """Standard deviation of a bone's length relative to a body of this person's size. Ours."""
 
+SIZE_SIGMA = 0.3
+"""Standard deviation of a person's size, relative to an average adult's. Ours."""
+
 RIGID_SIGMA = 0.02
 """Standard deviation of a place on head or foot from an average person's, metres. Ours."""
 
@@ -31,22 +34,19 @@ def measure_bones(tree: BodyTree, observations: Observations, fps: float) -> Flo
     together, as if straight. Combined with an average adult of this person's size, by the variances.
     """
     rows = {point: row for row, point in enumerate(observations.points.tolist())}
-    scale = torch.full((len(tree.rest),), torch.nan, dtype=torch.float64)
+    scale = torch.ones(len(tree.rest), dtype=torch.float64)
     variance = torch.full_like(scale, torch.inf)
     for bone in range(len(tree.rest)):
         chain = _chain(tree, bone, rows)
         if chain:
-            squared = _squared_lengths(observations, rows[tree.start[chain[-1]]], rows[bone + 1])
             straight = float(tree.rest[chain].sum(0).norm())
-            for part in chain if len(squared) else ():
-                scale[part], variance[part] = _mean_length(squared, straight, fps)
-    known = scale.isfinite()
-    if not known.any():
-        return tree.rest.clone()
-    average = tree.rest.norm(dim=-1)
-    size = (scale * average)[known].sum() / average[known].sum()
+            length, error = _mean_length(observations, rows[tree.start[chain[-1]]], rows[bone + 1], fps)
+            scale[chain] = length / straight
+            variance[chain] = error / straight**2
+    weight = 1 / (variance + DEVIATION**2)
+    size = (SIZE_SIGMA**-2 + (weight * scale).sum()) / (SIZE_SIGMA**-2 + weight.sum())
     share = 1 / (1 + variance / (DEVIATION * size) ** 2)
-    return tree.rest * torch.where(known, size + share * (scale.nan_to_num() - size), size)[:, None]
+    return tree.rest * (size + share * (scale - size))[:, None]
 
 
 def _chain(tree: BodyTree, bone: int, rows: dict[int, int]) -> list[int]:
@@ -57,26 +57,28 @@ def _chain(tree: BodyTree, bone: int, rows: dict[int, int]) -> list[int]:
     return chain if bone + 1 in rows and tree.start[chain[-1]] in rows else []
 
 
-def _mean_length(squared: Float[Tensor, "known"], straight: float, fps: float) -> tuple[Tensor, Tensor]:
-    """Mean length without outliers, and its variance, relative to an average adult's."""
+def _mean_length(observations: Observations, start: int, end: int, fps: float) -> tuple[float, float]:
+    """Mean distance of two joints, without outliers and what errors add, and its variance; (1, infinity) if unknown.
+
+    A mean cannot be more certain than the errors of the joints or the spread of the lengths let it be.
+    """
+    both = observations.known[:, start] & observations.known[:, end]
+    if not both.any():
+        return 1.0, torch.inf
+    distance = observations.xyz[both, end] - observations.xyz[both, start]
+    added = _trace(observations.precision[both, start]) + _trace(observations.precision[both, end])
+    squared = distance.square().sum(-1) - added
     median = squared.median()
     spread = 1.48 * (squared - median).abs().median()
     mean = squared[(squared - median).abs() <= FARTHEST * spread].mean()
     length = mean.clamp_min(SHORTEST**2).sqrt()
     count = max(1.0, INDEPENDENT * len(squared) / fps)
-    return length / straight, (spread / (2 * length * straight)) ** 2 / count
+    return float(length), max(float(spread / (2 * length)) ** 2, float(added.median()) / 3) / count
 
 
 def _noise(observations: Observations, row: int) -> Float[Tensor, ""]:
     """Median variance along an axis of a joint."""
     return _trace(observations.precision[observations.known[:, row], row]).median() / 3
-
-
-def _squared_lengths(observations: Observations, start: int, end: int) -> Float[Tensor, "known"]:
-    """Squared distance of two joints in the frames that have both, without what their errors add."""
-    both = observations.known[:, start] & observations.known[:, end]
-    distance = observations.xyz[both, end] - observations.xyz[both, start]
-    return distance.square().sum(-1) - sum(_trace(observations.precision[both, row]) for row in (start, end))
 
 
 def _trace(precision: Float[Tensor, "time 3 3"]) -> Float[Tensor, "time"]:

@@ -23,7 +23,7 @@ class SkeletonFit:
     Attributes:
         segments: names of the tree's segments.
         rotation: unit quaternions (w, x, y, z) of each segment from rest, relative to its parent; that of the pelvis in
-            the axes of the data.
+            the axes of the data. Signs do not change over time.
         root: pelvis, metres.
         bone_offsets: of each person, constant: each point but the pelvis from the point before it at rest, metres.
         xyz: the points, metres, in the axes of the data.
@@ -94,6 +94,13 @@ def write(
         fit.covariance[place, person] = _six(points)
         fit.root_covariance[place, person] = _six(root)
         fit.angle_sigma[place, person] = angles.numpy()
+
+
+def keep_signs(quaternions: Float[np.ndarray, "time segment 4"]) -> Float[np.ndarray, "time segment 4"]:
+    """The same rotations, with the signs that make each quaternion the nearer one to that of the frame before."""
+    agrees = (quaternions[1:] * quaternions[:-1]).sum(-1) >= 0
+    signs = np.cumprod(np.where(agrees, 1, -1), 0)
+    return np.concatenate([quaternions[:1], signs[..., None] * quaternions[1:]])
 
 
 def _uncertainty(

@@ -189,9 +189,14 @@ def acceleration(motion: Motion) -> Float[Tensor, "inner unknown"]:
 
 def approach(body: RigidBody, motion: Motion, observations: Observations) -> Motion:
     """The first Gauss-Newton iterations, of each frame alone."""
-    for _ in range(FIRST_ITERATIONS):
-        motion = motion.step(solve(equations(body, motion, observations), motion, None))
-    return motion
+    parts = []
+    for first in range(0, len(motion.root), CHUNK):
+        frames = slice(first, first + CHUNK)
+        part = motion.select(frames)
+        for _ in range(FIRST_ITERATIONS):
+            part = part.step(solve(equations(body, part, observations.select(frames)), part, None))
+        parts.append(part)
+    return Motion(torch.cat([part.rotation for part in parts]), torch.cat([part.root for part in parts]))
 
 
 def improve(
