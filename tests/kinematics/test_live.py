@@ -69,6 +69,22 @@ def test_what_is_left_of_an_inverse_covariance_is_that_of_the_rest():
     np.testing.assert_allclose(added - information, np.diag([0.0] * 6 + [1.0] * 3), atol=1e-12)
 
 
-def test_numbers_that_cannot_be_meant_are_refused():
+def test_it_stays_with_a_person_of_whom_little_is_seen_for_long():
+    xyz = np.tile(joints(200), (3, 1, 1, 1))[:, 0]
+    hidden = np.random.default_rng(0).random(xyz.shape[:2]) < 0.5
+    hidden[:, H36M17.index("left_wrist", "left_elbow")] = True
+    xyz[hidden] = np.nan
+    live = LiveSkeleton(H36M17, 60.0)
+    fits = [live.update(frame) for frame in xyz]
+    found = np.concatenate([fitted.joints(H36M17)[0] for fitted in fits])
+    assert np.nanmedian(np.linalg.norm(found - xyz, axis=-1)) < 0.02
+    assert fits[-1].angle_sigma[0, 0, fits[-1].segments.index("left_forearm"), 2] > 0.5
+
+
+def test_what_cannot_be_meant_is_refused():
     with pytest.raises(OccluposeError, match="xyz: has numbers beyond"):
         LiveSkeleton(H36M17, 30.0).update(np.full((17, 3), np.inf))
+    with pytest.raises(OccluposeError, match=r"xyz: has shape \(1, 17, 3\); h36m17 needs \(17, 3\), in metres"):
+        LiveSkeleton(H36M17, 30.0).update(np.zeros((1, 17, 3)))
+    with pytest.raises(OccluposeError, match="fps 0"):
+        LiveSkeleton(H36M17, 0)

@@ -6,14 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from occlupose.cameras import Camera
-from occlupose.errors import OccluposeError
 from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
-from occlupose.kinematics.observations import Observations, observe
+from occlupose.kinematics.observations import Observations, check_shapes, observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, keep_signs, write
 from occlupose.kinematics.solver import RigidBody, approach, improve
-from occlupose.kinematics.start import CAMERA_UP, first_motion
+from occlupose.kinematics.start import CAMERA_UP, check_view, first_motion
 from occlupose.skeletons import Skeleton
 
 ITERATIONS = 3
@@ -56,9 +55,9 @@ def fit_skeleton(
     Raises:
         OccluposeError: shapes that do not agree, no joint that can be fitted, numbers that cannot be meant.
     """
+    check_view(fps, up)
     arrays = {"covariance": covariance, "root_covariance": root_covariance, "xy": xy, "spread": spread}
-    given = {name: values for name, values in arrays.items() if values is not None}
-    _check(xyz, skeleton, fps, up, given)
+    given = check_shapes(("time", "person"), xyz, skeleton, arrays)
     fit = blank(body_tree(), *xyz.shape[:2])
     for person in range(xyz.shape[1]):
         own = {name: values[:, person] for name, values in given.items()}
@@ -104,22 +103,3 @@ def windows(frames: int) -> list[tuple[slice, slice]]:
         last = stop - start if start == starts[-1] else stop - start - MARGIN
         result.append((slice(start, stop), slice(first, last)))
     return result
-
-
-def _check(
-    xyz: np.ndarray, skeleton: Skeleton, fps: float, up: tuple[float, float, float], given: dict[str, np.ndarray]
-) -> None:
-    if xyz.ndim != 4 or xyz.shape[2:] != (len(skeleton), 3):
-        raise OccluposeError(
-            f"xyz: has shape {xyz.shape}; {skeleton.name} needs (time, person, {len(skeleton)}, 3), in metres"
-        )
-    if not 0 < fps < np.inf:
-        raise OccluposeError(f"fps {fps}: must be positive, in frames per second")
-    if not 0 < np.linalg.norm(up) < np.inf:
-        raise OccluposeError(f"up {up}: has no direction; give one, as (0, -1, 0)")
-    per_joint = xyz.shape[:3]
-    shapes = {"root_covariance": (*xyz.shape[:2], 6), "xy": (*per_joint, 2), "spread": per_joint}
-    for name, values in given.items():
-        shape = shapes.get(name, (*per_joint, 6))
-        if values.shape != shape:
-            raise OccluposeError(f"{name}: has shape {values.shape}; this xyz needs {shape}")

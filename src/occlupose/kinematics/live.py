@@ -16,11 +16,11 @@ from occlupose.bodies.fitting import from_rotation_vector, to_rotation_vector
 from occlupose.cameras import Camera
 from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
-from occlupose.kinematics.observations import Observations, observe
+from occlupose.kinematics.observations import Observations, check_shapes, observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, write
 from occlupose.kinematics.solver import Motion, RigidBody, approach, equations, improve, smoothness
-from occlupose.kinematics.start import CAMERA_UP, first_motion
+from occlupose.kinematics.start import CAMERA_UP, check_view, first_motion
 from occlupose.skeletons import Skeleton
 
 ITERATIONS = 2
@@ -48,6 +48,9 @@ class LiveSkeleton:
 
     Arguments:
         skeleton, fps, camera, up: as of `fit_skeleton`.
+
+    Raises:
+        OccluposeError: no frame rate or no direction.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class LiveSkeleton:
         camera: Camera | None = None,
         up: tuple[float, float, float] = CAMERA_UP,
     ) -> None:
+        check_view(fps, up)
         self._skeleton = skeleton
         self._fps = fps
         self._camera = camera
@@ -87,7 +91,7 @@ class LiveSkeleton:
             OccluposeError: as `fit_skeleton`.
         """
         arrays = {"covariance": covariance, "root_covariance": root_covariance, "xy": xy, "spread": spread}
-        given = {name: values[None] for name, values in arrays.items() if values is not None}
+        given = {name: values[None] for name, values in check_shapes((), xyz, self._skeleton, arrays).items()}
         observed = observe(self._body.tree, xyz[None], self._skeleton, **given, camera=self._camera)
         fit = blank(self._body.tree, 1, 1)
         if self._frames == 0 and not observed.known.any():
@@ -98,18 +102,14 @@ class LiveSkeleton:
         else:
             self._seen = observed if self._seen is None else self._seen.join(observed)
         begins = self._frames <= BEGINNING and self._frames.bit_count() == 1
-        if begins and self._seen is not None:
-            self._begin(self._seen)
-        else:
-            self._go_on(observed)
-        last = eliminate(self._information, len(self._smoothness))
-        write(fit, 0, slice(0, 1), self._body, self._motion.select(slice(1, 2)), last[None])
+        curvature = self._begin(self._seen) if begins and self._seen is not None else self._go_on(observed)
+        write(fit, 0, slice(0, 1), self._body, self._motion.select(slice(1, 2)), curvature)
         fit.bone_offsets[0] = self._body.offsets.numpy()
         self._measure()
         return fit
 
-    def _begin(self, seen: Observations) -> None:
-        """Fits all frames so far together."""
+    def _begin(self, seen: Observations) -> Float[Tensor, "1 unknown unknown"]:
+        """Fits all frames so far together; returns the curvature of the last one's cost."""
         motion = approach(self._body, first_motion(self._body, seen, self._up), seen)
         for _ in range(ITERATIONS):
             motion, curvature = improve(self._body, motion, seen, self._fps)
@@ -117,10 +117,12 @@ class LiveSkeleton:
         self._information = torch.cat([torch.cat([speed, -speed], 1), torch.cat([-speed, speed + curvature[0]], 1)])
         for frame in curvature[1:]:
             self._information = eliminate(add_last(self._fixed(), frame), len(frame))
-        self._motion = Motion(motion.rotation[[max(0, len(seen) - 2), -1]], motion.root[[max(0, len(seen) - 2), -1]])
+        last = [max(0, len(seen) - 2), -1]
+        self._motion = Motion(motion.rotation[last], motion.root[last])
+        return curvature[-1:]
 
-    def _go_on(self, observed: Observations) -> None:
-        """Adds the equations of a frame to what is known of the last two."""
+    def _go_on(self, observed: Observations) -> Float[Tensor, "1 unknown unknown"]:
+        """Adds the equations of a frame to what is known of the last two; returns the curvature of its cost."""
         motion = _extended(self._motion)
         frame = equations(self._body, motion.select(slice(2, 3)), observed)
         information = add_last(self._fixed(), frame.curvature[0])
@@ -128,6 +130,7 @@ class LiveSkeleton:
         change = torch.cholesky_solve(slope[:, None], torch.linalg.cholesky(information))
         self._motion = motion.step(change.unflatten(0, (3, -1)).squeeze(-1)).select(slice(1, 3))
         self._information = eliminate(information, len(self._smoothness))
+        return frame.curvature
 
     def _fixed(self) -> Float[Tensor, "three three"]:
         """What is known of the last two frames and, by the acceleration, of the next one."""

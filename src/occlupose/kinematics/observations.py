@@ -3,7 +3,7 @@
 Residuals are Mahalanobis distances of joints in 3D and of keypoints in the image.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,14 +23,16 @@ SIGMA = 0.01
 PIXELS = 3.0
 """Standard deviation of a keypoint whose spread is not given. Ours."""
 
-FLOOR = 1e-4
-"""Least standard deviation of a joint, metres, and 1/1000 of that of a keypoint, px."""
+LEAST_SIGMA = 1e-4
+LEAST_PIXELS = 0.1
+"""Least standard deviations of a joint, metres, and of a keypoint."""
 
 FREEDOM = 6.0
 """Degrees of freedom of Student's t, as which errors are distributed: the fewer, the less outliers count. Ours."""
 
 FARTHEST = 1e4
-"""Largest coordinate, metres and 1/100 of it in pixels, that can be meant."""
+FARTHEST_PIXELS = 1e6
+"""Largest coordinates that can be meant, metres and pixels."""
 
 MIN_DEPTH = 0.1
 """Metres before the camera from which on a point has a place in the image."""
@@ -173,38 +175,67 @@ def observe(
     Raises:
         OccluposeError: no joint of the skeleton is one of the tree's; numbers that cannot be meant.
     """
-    names = {theirs: ours for ours, theirs in skeleton.aliases}
-    shared = [joint for joint, name in enumerate(skeleton.joints) if names.get(name, name) in tree.points]
-    if not shared:
-        raise OccluposeError(f"{skeleton.name}: no joint that can be fitted; known are {', '.join(tree.points)}")
-    own = [skeleton.joints[joint] for joint in shared]
-    points = torch.tensor([tree.points.index(names.get(name, name)) for name in own])
-    places = _tensor("xyz", xyz[:, shared], FARTHEST)
+    points = _shared_points(tree, skeleton)
+    joints = list(points.values())
+    places = _tensor("xyz", xyz[:, joints], FARTHEST)
     known = places.isfinite().all(-1)
-    sigma = SIGMA if covariance is None else None
-    precision = _inverse("covariance", None if covariance is None else covariance[:, shared], known, sigma)
-    root = places[:, own.index(tree.points[0])] if tree.points[0] in own else torch.full_like(places[:, 0], torch.nan)
+    precision = _inverse("covariance", None if covariance is None else covariance[:, joints], known)
+    root = places[:, list(points).index(0)] if 0 in points else torch.full_like(places[:, 0], torch.nan)
     root_precision = None
     if root_covariance is not None:
-        root_precision = _inverse("root_covariance", root_covariance, root.isfinite().all(-1), None)
-        precision = torch.where(root.isfinite().all(-1)[:, None, None, None], precision, 0.0)
-    keypoints = torch.full((*places.shape[:2], 2), torch.nan, dtype=torch.float64)
-    deviation = torch.full(places.shape[:2], PIXELS, dtype=torch.float64)
+        has_root = root.isfinite().all(-1)
+        root_precision = _inverse("root_covariance", root_covariance, has_root)
+        precision = torch.where(has_root[:, None, None, None], precision, 0.0)
+    keypoints = torch.full((*known.shape, 2), torch.nan, dtype=torch.float64)
     if xy is not None and camera is not None:
-        keypoints = _tensor("xy", xy[:, shared], 100 * FARTHEST)
+        keypoints = _tensor("xy", xy[:, joints], FARTHEST_PIXELS)
+    deviation = torch.full(known.shape, PIXELS, dtype=torch.float64)
     if spread is not None:
-        deviation = _tensor("spread", spread[:, shared], 100 * FARTHEST).nan_to_num(PIXELS)
-    seen = keypoints.isfinite().all(-1)
+        deviation = _tensor("spread", spread[:, joints], FARTHEST_PIXELS).nan_to_num(PIXELS).clamp_min(LEAST_PIXELS)
     return Observations(
-        points=points,
+        points=torch.tensor(list(points)),
         xyz=places.nan_to_num(0.0),
         precision=precision,
         root=root.nan_to_num(0.0),
         root_precision=root_precision,
         xy=keypoints.nan_to_num(0.0),
-        xy_precision=torch.where(seen, deviation.clamp_min(1000 * FLOOR) ** -2, 0.0),
-        camera=camera if xy is not None else None,
+        xy_precision=torch.where(keypoints.isfinite().all(-1), deviation**-2, 0.0),
+        camera=None if xy is None else camera,
     )
+
+
+def check_shapes(
+    axes: tuple[str, ...], xyz: np.ndarray, skeleton: Skeleton, given: Mapping[str, np.ndarray | None]
+) -> dict[str, np.ndarray]:
+    """The other arrays of `fit_skeleton`, without those that are None.
+
+    Arguments:
+        axes: names of the axes before joints and coordinates.
+
+    Raises:
+        OccluposeError: shapes that do not agree.
+    """
+    if xyz.ndim != len(axes) + 2 or xyz.shape[-2:] != (len(skeleton), 3):
+        wanted = ", ".join((*axes, str(len(skeleton)), "3"))
+        raise OccluposeError(f"xyz: has shape {xyz.shape}; {skeleton.name} needs ({wanted}), in metres")
+    people = xyz.shape[:-2]
+    joints = xyz.shape[:-1]
+    shapes = {"covariance": (*joints, 6), "root_covariance": (*people, 6), "xy": (*joints, 2), "spread": joints}
+    known = {name: values for name, values in given.items() if values is not None}
+    for name, values in known.items():
+        if values.shape != shapes[name]:
+            raise OccluposeError(f"{name}: has shape {values.shape}; this xyz needs {shapes[name]}")
+    return known
+
+
+def _shared_points(tree: BodyTree, skeleton: Skeleton) -> dict[int, int]:
+    """The index of each point of the tree that a skeleton has, and of its joint."""
+    names = {theirs: ours for ours, theirs in skeleton.aliases}
+    joints = [names.get(joint, joint) for joint in skeleton.joints]
+    shared = {tree.points.index(name): joint for joint, name in enumerate(joints) if name in tree.points}
+    if not shared:
+        raise OccluposeError(f"{skeleton.name}: no joint that can be fitted; known are {', '.join(tree.points)}")
+    return shared
 
 
 def _tensor(name: str, values: Float[np.ndarray, "..."], largest: float) -> Float[Tensor, "..."]:
@@ -214,17 +245,16 @@ def _tensor(name: str, values: Float[np.ndarray, "..."], largest: float) -> Floa
 
 
 def _inverse(
-    name: str, covariance: Float[np.ndarray, "*any 6"] | None, known: Bool[Tensor, "*any"], sigma: float | None
+    name: str, covariance: Float[np.ndarray, "*any 6"] | None, known: Bool[Tensor, "*any"]
 ) -> Float[Tensor, "*any 3 3"]:
-    """Inverse covariances; 0 where the place is unknown, and where the covariance is."""
+    """Inverse covariances, of SIGMA where none are given; 0 where the place or the covariance is unknown."""
+    unit = torch.eye(3, dtype=torch.float64)
     if covariance is None:
-        matrix = (sigma or SIGMA) ** 2 * torch.eye(3, dtype=torch.float64).expand(*known.shape, 3, 3)
-    else:
-        matrix = _tensor(name, covariance, FARTHEST**2)[..., list(SYMMETRIC)].unflatten(-1, (3, 3))
+        return torch.where(known[..., None, None], unit / SIGMA**2, 0.0)
+    matrix = _tensor(name, covariance, FARTHEST**2)[..., list(SYMMETRIC)].unflatten(-1, (3, 3))
     known = known & matrix.isfinite().flatten(-2).all(-1)
-    matrix = torch.where(known[..., None, None], matrix, torch.eye(3, dtype=torch.float64))
-    variance, axes = torch.linalg.eigh(matrix)
+    variance, axes = torch.linalg.eigh(torch.where(known[..., None, None], matrix, unit))
     if bool((variance < -1e-6 * variance.abs().amax(-1, keepdim=True)).any()):
         raise OccluposeError(f"{name}: not a covariance; xx, yy, zz, xy, xz, yz must be positive semidefinite, m^2")
-    inverse = axes @ torch.diag_embed(variance.clamp_min(FLOOR**2) ** -1) @ axes.mT
+    inverse = axes @ torch.diag_embed(variance.clamp_min(LEAST_SIGMA**2) ** -1) @ axes.mT
     return torch.where(known[..., None, None], inverse, 0.0)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from occlupose.bodies.anny import anny
 from occlupose.bodies.fitting import skeleton2pose
+from occlupose.errors import OccluposeError
 from occlupose.kinematics.body_pose import to_tree
 from occlupose.kinematics.observations import Observations
 from occlupose.kinematics.solver import Motion, RigidBody
@@ -18,6 +19,18 @@ MEDIAN = 5
 
 CAMERA_UP = (0.0, -1.0, 0.0)
 """Up in the camera's axes, for a level camera."""
+
+
+def check_view(fps: float, up: tuple[float, float, float]) -> None:
+    """Refuses what is no frame rate or no direction.
+
+    Raises:
+        OccluposeError: it is not.
+    """
+    if not 0 < fps < np.inf:
+        raise OccluposeError(f"fps {fps}: must be positive, in frames per second")
+    if not 0 < np.linalg.norm(up) < np.inf:
+        raise OccluposeError(f"up {up}: has no direction; give one, as (0, -1, 0)")
 
 
 def first_motion(body: RigidBody, observations: Observations, up: tuple[float, float, float]) -> Motion:
