@@ -4,15 +4,16 @@
 
 Clips of subjects that no weights were trained on, at 60 frames a second; no constant of the fit was chosen on these
 clips. The fit gets the 26 captured joints with head, hands and feet (body26), or the 17 of h36m17, exact or with
-independent noise of 3 cm along each axis, and their covariance. `error_before_mm` and `error_mm` are the mean distances of given and fitted joints from the captured ones,
-`worst_joint_mm` that of the worst joint; accelerations are the mean of all joints, m/s^2. Rotations are compared with
-the capture's own after one constant rotation of each segment: `swing_deg` is the mean angle between the directions of a
-segment, `worst_swing_deg` that of the worst segment, `twist_deg` the mean angle about it, of upper arm and thigh where
-elbow or knee is bent by more than 30 degrees. `knee_deg` is the error of the angle between thigh and shank where the
-captured leg is straight to within 15 degrees. `lengths_mm` is the largest change of a bone over time. `inside` is the
-share of fitted coordinates within two stated standard deviations of the captured ones. `live_error_mm` and `live_ms`
-are error after the first two seconds and time of the fit while frames come in. Times are of one thread. Writes
-results/kinematics.csv and results/kinematics_segments.csv, with the swing of each segment, and prints the first.
+independent noise of 3 cm along each axis, and their covariance. `error_before_mm` and `error_mm` are the mean
+distances of given and fitted joints from the captured ones, `worst_joint_mm` that of the worst joint; accelerations
+are the mean of all joints, m/s^2. Rotations are compared with the capture's own after one constant rotation of each
+segment: `swing_deg` is the mean angle between the directions of a segment, `worst_swing_deg` that of the worst
+segment, `twist_deg` the mean angle about it, of upper arm and thigh where elbow or knee is bent by more than 30
+degrees. `knee_deg` is the error of the angle between thigh and shank where the captured leg is straight to within 15
+degrees. `lengths_mm` is the largest change of a bone over time. `inside` is the share of fitted coordinates within two
+stated standard deviations of the captured ones. `live_error_mm` and `live_ms` are error after the first two seconds
+and time of the fit while frames come in. Times are of one thread. Writes results/kinematics.csv and
+results/kinematics_segments.csv, with the swing of each segment, and prints the first.
 """
 
 from itertools import product
