@@ -6,12 +6,13 @@ import torch
 from moving_skeletons import TREE, moving_points, moving_rotation, own_bones
 from occlupose.bodies.fitting import from_rotation_vector
 from occlupose.kinematics.observations import FREEDOM, observe
-from occlupose.kinematics.prior import captured_prior
+from occlupose.kinematics.prior import LIMIT, captured_prior
 from occlupose.kinematics.solver import (
     Equations,
     Motion,
     RigidBody,
     acceleration,
+    angle_jacobian,
     approach,
     equations,
     improve,
@@ -56,6 +57,25 @@ def test_the_slope_is_that_of_the_cost_of_joints():
         change = 1e-6 * torch.from_numpy(random.standard_normal((4, UNKNOWNS)))
         difference = cost(small(change)(motion)) - cost(small(-change)(motion))
         np.testing.assert_allclose(difference / 2, -float((slope * change).sum()), rtol=1e-4)
+
+
+def test_the_slope_is_that_of_the_cost_of_angles():
+    body, motion, observations = problem()
+    nothing = replace(observations, precision=0 * observations.precision)
+
+    def cost(moved):
+        angles = angle_jacobian(TREE, moved)[0]
+        nearest = angles.clamp(PRIOR.low, PRIOR.high)
+        away = (PRIOR.mean - angles).flatten(1)
+        outside = (nearest - angles).square().sum() / LIMIT**2
+        return float((away @ PRIOR.precision * away).sum() + outside) / 2
+
+    slope = equations(body, motion, nothing).slope
+    random = np.random.default_rng(6)
+    for _ in range(5):
+        change = 1e-6 * torch.from_numpy(random.standard_normal((4, UNKNOWNS)))
+        difference = cost(small(change)(motion)) - cost(small(-change)(motion))
+        np.testing.assert_allclose(difference / 2, -float((slope * change).sum()), rtol=1e-3)
 
 
 def test_all_frames_together_are_the_dense_equations():
