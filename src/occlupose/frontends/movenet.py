@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from occlupose.codecs.crops import HALF_PIXEL, Crop
 from occlupose.codecs.letterbox import fit
