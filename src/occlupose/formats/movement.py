@@ -140,11 +140,12 @@ def write(poses: Poses, path: Path) -> None:
                 for axis in axes[1:]:
                     _write_labels(file, axis, labels[axis])
                 reversed_axes = range(arrays[name].ndim - 1, 0, -1)
-                variable = file.createVariable(name, "b" if name == "state" else "f", axes)
+                variable: Any = file.createVariable(name, "b" if name == "state" else "f", axes)
                 variable[:] = arrays[name].transpose(0, *reversed_axes)
                 variable.units = units[name]
-        file.variables["state"].flag_values = np.arange(3, dtype=np.int8)
-        file.variables["state"].flag_meanings = "absent occluded visible"
+                if name == "state":
+                    variable.flag_values = np.arange(3, dtype=np.int8)
+                    variable.flag_meanings = "absent occluded visible"
 
 
 def _write_labels(file: Any, name: str, texts: Sequence[str]) -> None:

@@ -49,7 +49,7 @@ def _log_scene(stream: "rr.RecordingStream", poses: Poses) -> None:
     """What does not change: the axes, the skeleton, and the camera."""
     import rerun as rr
 
-    stream.log("people", rr.ViewCoordinates.RDF, static=True)
+    stream.log("/", rr.ViewCoordinates.RDF, static=True)
     skeleton = rr.ClassDescription(
         info=(0, poses.skeleton.name),
         keypoint_annotations=[*enumerate(poses.skeleton.joints)],

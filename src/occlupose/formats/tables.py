@@ -62,4 +62,6 @@ def frame_of(cell: str) -> int | str:
 
 def to_cells(values: Shaped[np.ndarray, "*any"]) -> Shaped[np.ndarray, "*any"]:
     """Python's numbers, float32 with as few digits as tell them apart; None where NaN."""
-    return np.where(np.isnan(values), None, shortest(values))
+    cells = shortest(values).astype(object)
+    cells[np.isnan(values)] = None
+    return cells

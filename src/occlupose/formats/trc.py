@@ -84,7 +84,12 @@ def write(poses: Poses, path: Path) -> None:
     """Writes one person, in metres, y up. Raises OSError."""
     frames = len(poses)
     joints = ["_".join(joint.split()) for joint in poses.skeleton.joints]
-    values = {"DataRate": poses.fps, "CameraRate": poses.fps, "NumFrames": frames, "NumMarkers": len(joints)}
+    values: dict[str, object] = {
+        "DataRate": poses.fps,
+        "CameraRate": poses.fps,
+        "NumFrames": frames,
+        "NumMarkers": len(joints),
+    }
     values |= {"Units": "m", "OrigDataRate": poses.fps, "OrigDataStartFrame": 1, "OrigNumFrames": frames}
     cells = to_cells(to_y_up(poses)[:, 0].reshape(frames, -1))
     rows = zip(range(1, frames + 1), poses.time.tolist(), cells, strict=True)
