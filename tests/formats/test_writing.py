@@ -1,5 +1,6 @@
 """What holds for every format that is written."""
 
+import os
 import resource
 import sys
 from dataclasses import replace
@@ -66,6 +67,13 @@ def test_a_file_where_a_folder_should_be(tmp_path, each):
     path = tmp_path / "a" / formats.file_name("walk", each.name)
     with refused(path, "could not be written"):
         record(3, 1, H36M17).export(path, each.name)
+
+
+@every_format
+def test_names_may_be_odd(tmp_path, each):
+    folder = tmp_path / os.fsdecode(b"gr\xfc\xdfe \n")  # Latin-1
+    written = record(3, 2, H36M17).export(folder / f"{'a' * 200}{each.ending}", each.name)
+    assert sorted(path.name for path in written) == names(folder)
 
 
 @every_format
@@ -153,6 +161,8 @@ def test_exports_of_a_name_are_removed_and_no_other_files(tmp_path):
     for each in EXPORTS:
         poses.export(tmp_path / f"poses{each.ending}", each.name)
     poses.save(tmp_path / "poses.npz")
-    poses.export(tmp_path / "other.csv")
+    others = ["other.csv", "poses_best.trc", "poses_1.csv"]
+    for name in others:
+        poses.select(person=1).export(tmp_path / name)
     formats.remove(tmp_path, "poses")
-    assert names(tmp_path) == ["other.csv", "poses.npz"]
+    assert names(tmp_path) == sorted([*others, "poses.npz"])

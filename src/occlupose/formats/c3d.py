@@ -10,6 +10,7 @@ measured directly. The camera mask says which camera saw a point: the first one 
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -55,12 +56,12 @@ def write(poses: Poses, path: Path) -> None:
     file["data"]["points"] = points
     file["data"]["meta_points"]["residuals"] = _flat(np.where(known, _deviation(poses), -1))[None]
     file["data"]["meta_points"]["camera_masks"] = masks
-    with TemporaryDirectory(dir=path.parent) as folder:
-        part = Path(folder) / "poses.c3d"  # ezc3d gives other names this suffix
+    with TemporaryDirectory() as folder:  # ezc3d takes no name that is not UTF-8, and adds .c3d to others
+        part = Path(folder) / "poses.c3d"
         file.write(str(part))
         if part.stat().st_size < 4 * points.size:  # ezc3d does not say so
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        part.replace(path)
+        shutil.move(part, path)
 
 
 def _labels(poses: Poses) -> list[str]:

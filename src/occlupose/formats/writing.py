@@ -1,5 +1,6 @@
 """Writes `Poses` in the formats of other tools."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -77,7 +78,9 @@ def remove(folder: Path, stem: str) -> None:
     """Removes the files that `write` made in a folder, of poses with this name in any format."""
     for each in EXPORTS:
         path = folder / f"{stem}{each.ending}"
-        for file in (path, *folder.glob(f"{stem}_*{each.ending}"), *path.glob("*_keypoints.json")):
+        people = folder.glob(f"{stem}_*{each.ending}") if each.one_person else ()
+        numbered = [file for file in people if re.fullmatch(r"-?\d+", file.stem.removeprefix(f"{stem}_"))]
+        for file in (path, *numbered, *path.glob("poses_*_keypoints.json")):
             with suppress(OSError):
                 file.unlink()
         with suppress(OSError):
