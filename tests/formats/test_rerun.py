@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17
 from pose_records import record, uncertain
 
@@ -40,3 +41,12 @@ def test_everybody_is_in_it(tmp_path):
 def test_in_2d_without_a_camera(tmp_path):
     entities = read(record(3, 1, H36M17, lifted=False, camera=False).export(tmp_path / "walk.rrd")[0])
     assert "/image/1" in entities and not {"/image", "/people/1"} & {*entities}
+
+
+def test_where_rerun_is_off_one_line_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("RERUN", "off")
+    with pytest.raises(
+        OccluposeError, match=r"^\S*a.rrd: rerun is switched off by the environment variable RERUN; unset"
+    ):
+        record(3, 1, H36M17).export(tmp_path / "a.rrd")
+    assert [*tmp_path.iterdir()] == []

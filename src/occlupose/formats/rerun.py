@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool
 
+from occlupose.errors import OccluposeError
 from occlupose.poses import Poses
 
 if TYPE_CHECKING:
@@ -26,10 +27,17 @@ VALUES = ("state", "score", "spread", "covariance")
 
 
 def write(poses: Poses, path: Path) -> None:
-    """Writes everybody. Raises OSError."""
+    """Writes everybody.
+
+    Raises:
+        OccluposeError: rerun is switched off.
+        OSError: the file cannot be written.
+    """
     import rerun as rr
 
     stream = rr.RecordingStream("occlupose")
+    if not rr.is_enabled(stream):
+        raise OccluposeError("rerun is switched off by the environment variable RERUN; unset it")
     memory = stream.memory_recording()
     _log_scene(stream, poses)
     times = [
