@@ -31,7 +31,7 @@ from rich.progress import track
 from tables import markdown_table
 from torch.nn.functional import pad
 
-from occlupose.frontends.movenet import at_peak
+from occlupose.frontends.movenet import combine, peak_share
 from occlupose.methods.movenet.calibration import Answers, answer, truth_of
 from occlupose.methods.movenet.data import prepare
 from occlupose.methods.movenet.samples import Sample, draw_samples
@@ -73,8 +73,7 @@ class Joints:
 
 def joints_of(answers: Answers, people: Bool[np.ndarray, " person"], columns: slice) -> Joints:
     """The joints of these people that are known."""
-    seen = at_peak(answers.xy, answers.visible, answers.place)
-    xy = np.where(seen[..., None], answers.xy, answers.place)
+    xy = combine(peak_share(answers.xy, answers.visible, answers.place), answers.xy, answers.place)
     error = np.linalg.norm(xy - answers.truth, axis=-1) / answers.side[:, None]
     known = answers.known[people][:, columns]
     arrays = (array[people][:, columns][known] for array in (error, answers.visible, answers.state))

@@ -32,6 +32,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 COMMANDS = {
     "run": cli.run,
     "lift": cli.lift,
+    "export": cli.export,
     "demo": cli.demo,
     "label": cli.label,
     "doctor": cli.doctor,

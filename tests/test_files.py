@@ -63,3 +63,26 @@ def test_a_long_name(tmp_path):
     with atomic(path) as temporary:
         temporary.write_text("whole")
     assert path.read_text() == "whole"
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_folder_appears_where_none_or_an_empty_one_is(tmp_path, empty):
+    path = tmp_path / "new"
+    if empty:
+        path.mkdir()
+    with atomic(path) as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("whole")
+        assert not (path / "a").exists()
+    assert [file.name for file in path.iterdir()] == ["a"]
+
+
+def test_a_folder_with_files_stands(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with (
+        pytest.raises(OccluposeError, match=r"could not be written \(directory not empty\)"),
+        atomic(tmp_path) as temporary,
+    ):
+        temporary.mkdir()
+        (temporary / "b").write_text("new")
+    assert [file.name for file in tmp_path.iterdir()] == ["a"] and not temporary.exists()

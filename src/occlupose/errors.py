@@ -1,5 +1,7 @@
 """The exception for everything that a user can cause and fix."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -38,3 +40,12 @@ def wrong_schema(file: object, error: Any, hint: str) -> OccluposeError:
 def reason(error: Exception) -> str:
     """The message of an exception in lower case, without the name of the file."""
     return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+@contextmanager
+def naming(file: object) -> Iterator[None]:
+    """Puts the name of a file before the message of an OccluposeError from the block."""
+    try:
+        yield
+    except OccluposeError as error:
+        raise OccluposeError(f"{file}: {error}") from error

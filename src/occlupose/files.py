@@ -1,6 +1,7 @@
 """Writing of files: atomic, and tried beforehand."""
 
 import os
+import shutil
 import tempfile
 import uuid
 import zlib
@@ -20,7 +21,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, that is renamed to `path` when the block ends.
 
     The folder is created if it is missing. After an exception no temporary file is left, and a file that was at `path`
-    before is unchanged.
+    before is unchanged. The block may make a folder there instead; it takes the place of an empty one.
 
     Raises:
         OccluposeError: the disk is full, the folder is not writable, and so on; names `path`.
@@ -36,6 +37,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         finally:
             with suppress(OSError):
                 temporary.unlink()
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise OccluposeError(
             f"{path}: could not be written ({reason(error)}); choose a folder that is writable and has room"

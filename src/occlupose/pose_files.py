@@ -326,7 +326,7 @@ def _json_people(poses: Poses) -> Iterator[str]:
     names = ["frame", *arrays]
     for person, number in enumerate(poses.track_id.tolist()):
         frames = np.flatnonzero(present[:, person])
-        columns = [frames.tolist(), *(_shortest(values[frames, person]).tolist() for values in arrays.values())]
+        columns = [frames.tolist(), *(shortest(values[frames, person]).tolist() for values in arrays.values())]
         yield f'{"," if person else ""}\n{{"track_id": {number}, "frames": [\n'
         for place, values in enumerate(zip(*columns, strict=True)):
             row = json.dumps(dict(zip(names, values, strict=True)), separators=(",", ":"))
@@ -334,7 +334,7 @@ def _json_people(poses: Poses) -> Iterator[str]:
         yield "]}"
 
 
-def _shortest(values: np.ndarray) -> np.ndarray:
+def shortest(values: np.ndarray) -> np.ndarray:
     """Float64 numbers of the fewest decimals, up to 15, that round to these float32 values; whole numbers unchanged."""
     if values.dtype.kind != "f":
         return values

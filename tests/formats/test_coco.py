@@ -2,13 +2,16 @@
 format").
 """
 
+import json
+
 import numpy as np
 import pytest
 
 from foreign_files import FPS, SIZE, assert_lifts_as_ours, json_file, read_quietly, triples, walkers
 from occlupose import formats
 from occlupose.errors import OccluposeError
-from occlupose.skeletons import COCO17, CROWDPOSE14, HALPE26, Skeleton
+from occlupose.skeletons import COCO17, CROWDPOSE14, H36M17, HALPE26, Skeleton
+from pose_records import record
 
 
 def results(xy, name=lambda frame: frame, **identity):
@@ -186,3 +189,35 @@ def test_what_is_refused(tmp_path, document, words):
 def test_a_skeleton_may_be_given(tmp_path):
     document = [{"image_id": frame, "keypoints": triples(walkers(CROWDPOSE14)[frame, 0])} for frame in range(4)]
     assert read_quietly(json_file(tmp_path / "a.json", document), skeleton="crowdpose14").skeleton == CROWDPOSE14
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    poses = record(5, 2, COCO17, observed=None)
+    (path,) = poses.export(tmp_path / "walk.json", "coco")
+    read = read_quietly(path, fps=poses.fps, size=(640, 480))
+    np.testing.assert_array_equal(read.xy, poses.xy)
+    np.testing.assert_array_equal(read.state, poses.state)
+    assert read.track_id.tolist() == poses.track_id.tolist()
+    scores = [result["keypoint_scores"] for result in json.loads(path.read_text())]
+    np.testing.assert_array_equal(np.float32(scores), np.where(poses.state > 0, poses.score, 0).reshape(-1, 17))
+
+
+def test_joints_that_the_poses_lack_are_those_detected(tmp_path):
+    poses = record(5, 2, H36M17)
+    read = read_quietly(poses.export(tmp_path / "walk.json", "coco")[0])
+    nose, wrist = COCO17.index("nose", "left_wrist")
+    np.testing.assert_array_equal(read.xy[:, :, nose], poses.observed.xy[:, :, nose])
+    known = poses.select(joint="left_wrist").state[..., 0] > 0
+    np.testing.assert_array_equal(read.xy[known, wrist], poses.select(joint="left_wrist").xy[known, 0])
+
+
+def test_cocos_own_tools_take_the_results(tmp_path):
+    coco = pytest.importorskip("pycocotools.coco")
+    (path,) = record(5, 2, COCO17).export(tmp_path / "walk.json", "coco")
+    truth = json_file(tmp_path / "truth.json", annotations(walkers()[:5]))
+    document = json.loads(truth.read_text())
+    for number, image in enumerate(document["images"][::-1]):
+        image["id"] = number
+    document["annotations"] = []
+    found = coco.COCO(json_file(truth, document)).loadRes(str(path))
+    assert len(found.anns) == 10 and len(found.anns[1]["keypoints"]) == 51

@@ -6,7 +6,8 @@ import pytest
 from foreign_files import FPS, SCORE, SIZE, assert_lifts_as_ours, read_quietly, walkers
 from occlupose import formats
 from occlupose.errors import OccluposeError
-from occlupose.skeletons import COCO17
+from occlupose.skeletons import COCO17, H36M17
+from pose_records import record, uncertain
 
 PLURAL = ("time", "space", "keypoints", "individuals")
 SINGULAR = ("time", "space", "keypoint", "individual")
@@ -122,4 +123,53 @@ def test_a_damaged_netcdf3(tmp_path):
     path = netcdf3(tmp_path / "a.nc", *dataset(walkers()))
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(OccluposeError, match=r"^\S*a.nc: damaged, or not a netCDF file; write it again"):
+        formats.read(path)
+
+
+def test_what_is_written_in_2d_is_read_again(tmp_path):
+    poses = record(5, 2, H36M17)
+    (path,) = poses.export(tmp_path / "walk.nc", "nc-2d")
+    read = formats.read(path, size=SIZE)
+    assert read.notes == [f"{path}: track ids: 0 id_1, 1 id_4"]
+    assert (read.poses.fps, read.poses.skeleton) == (poses.fps, H36M17)
+    np.testing.assert_array_equal(read.poses.xy, poses.xy)
+    np.testing.assert_array_equal(read.poses.state, poses.state)
+    np.testing.assert_array_equal(read.poses.score, np.where(poses.state > 0, poses.score, 0))
+
+
+def test_what_is_written_in_3d_is_read_again(tmp_path):
+    poses = record(5, 2, H36M17)
+    read = read_quietly(poses.export(tmp_path / "walk.nc")[0])
+    moved = read.xyz - poses.xyz
+    assert (
+        np.nanmax(np.nanmax(moved, axis=(0, 1, 2)) - np.nanmin(moved, axis=(0, 1, 2))) < 1e-5
+    )  # before another camera
+    np.testing.assert_array_equal(read.state, poses.state)
+
+
+def test_the_schema_is_movements(tmp_path):
+    from scipy.io import netcdf_file
+
+    poses = uncertain(record(5, 2, H36M17))
+    (path,) = poses.export(tmp_path / "walk.nc")
+    with netcdf_file(path, mmap=False) as file:
+        assert (file.ds_type, file.time_unit, file.fps) == (b"poses", b"seconds", 25)
+        assert file.variables["position"].dimensions == PLURAL and file.variables["position"].units == b"m"
+        assert file.variables["confidence"].dimensions == ("time", "keypoints", "individuals")
+        np.testing.assert_array_equal(file.variables["position"][:], poses.xyz.transpose(0, 3, 2, 1))
+        np.testing.assert_array_equal(file.variables["state"][:], poses.state.transpose(0, 2, 1))
+        np.testing.assert_array_equal(file.variables["spread"][:], poses.spread.transpose(0, 2, 1))
+        np.testing.assert_array_equal(file.variables["covariance"][:], poses.covariance.transpose(0, 3, 2, 1))
+        np.testing.assert_array_equal(file.variables["root_covariance"][:], poses.root_covariance.transpose(0, 2, 1))
+        np.testing.assert_array_equal(file.variables["time"][:], poses.time)
+        assert "".join(file.variables["keypoints"][1].astype(str)) == "right_hip"
+
+
+def test_3d_of_others_has_no_known_unit(tmp_path):
+    from scipy.io import netcdf_file
+
+    (path,) = record(5, 2, H36M17).export(tmp_path / "walk.nc")
+    with netcdf_file(path, "a") as file:
+        file.source_software = "anything"
+    with pytest.raises(OccluposeError, match=r"walk.nc: has the axes x, y, z, not x and y; give 2D poses in pixels"):
         formats.read(path)

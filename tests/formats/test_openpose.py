@@ -18,6 +18,7 @@ from foreign_files import (
 )
 from occlupose import formats
 from occlupose.errors import OccluposeError
+from occlupose.poses import Poses
 from occlupose.skeletons import BODY25, BODY25B, COCO17, COCO18, HALPE26, Skeleton
 
 every_model = pytest.mark.parametrize(
@@ -165,3 +166,22 @@ def test_a_truncated_file_is_named(tmp_path):
 def test_nobody_in_it(tmp_path):
     with pytest.raises(OccluposeError, match=r"a.json: nobody is in it; give"):
         formats.read(json_file(tmp_path / "a.json", {"version": 1.3, "people": []}))
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    xy = walkers(COCO17)
+    state = np.full(xy.shape[:3], 2)
+    state[3, 0, 9] = 0
+    state[:4, 1] = 0
+    xy[state == 0] = np.nan
+    score = np.where(state > 0, 0.7, 0)
+    poses = Poses(xy, score, state, None, np.array([5, 2]), np.arange(len(xy)) / FPS, COCO17, FPS, *SIZE)
+    (folder,) = poses.export(tmp_path / "walk", "openpose")
+    assert len([*folder.iterdir()]) == len(poses)
+    read = formats.read(folder, fps=FPS, size=SIZE)
+    expected = poses.to(BODY25).select(person=[2, 5])
+    assert read.notes == [] and read.poses.track_id.tolist() == [2, 5] and read.poses.skeleton == BODY25
+    np.testing.assert_array_equal(read.poses.xy, expected.xy)
+    np.testing.assert_array_equal(read.poses.score, expected.score)
+    document = json.loads((folder / "poses_000000000000_keypoints.json").read_text())
+    assert document["version"] == 1.3 and [person["person_id"] for person in document["people"]] == [[5]]

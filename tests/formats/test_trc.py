@@ -7,7 +7,8 @@ from foreign_files import FPS, SIZE, assert_lifts_as_ours, read_quietly, walkers
 from moving_figures import striding
 from occlupose import formats
 from occlupose.errors import OccluposeError
-from occlupose.skeletons import BODY26, COCO17, HALPE26, convert
+from occlupose.skeletons import BODY26, COCO17, H36M17, HALPE26, convert
+from pose_records import record
 
 POSE2SIM = {"pelvis": "Hip", "head_top": "Head"}
 
@@ -105,3 +106,36 @@ def test_no_frames_and_wild_numbers(tmp_path):
     xyz[0, 0] = 1e30
     with pytest.raises(OccluposeError, match=r"a.trc: a joint is 1e\+30 m away; give metres or millimetres"):
         formats.read(trc(tmp_path / "a.trc", xyz, joints))
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    poses = record(6, 1, H36M17)
+    (path,) = poses.export(tmp_path / "walk.trc")
+    read = read_quietly(path)
+    moved = read.xyz - poses.xyz
+    assert (read.fps, read.skeleton) == (poses.fps, H36M17)
+    assert (np.isnan(read.xyz) == np.isnan(poses.xyz)).all()
+    assert (
+        np.nanmax(np.nanmax(moved, axis=(0, 1, 2)) - np.nanmin(moved, axis=(0, 1, 2))) < 1e-5
+    )  # before another camera
+
+
+def test_the_layout_is_opensims(tmp_path):
+    poses = record(2, 1, H36M17.subset(["pelvis", "left_wrist"]), seed=1)
+    lines = poses.export(tmp_path / "walk.trc")[0].read_text().splitlines()
+    assert lines[0].startswith("PathFileType\t4\t(X/Y/Z)\t")
+    assert lines[2].split("\t") == ["25.0", "25.0", "2", "2", "m", "25.0", "1", "2"]
+    assert lines[3].split("\t")[:6] == ["Frame#", "Time", "pelvis", "", "", "left_wrist"]
+    assert lines[4].split("\t") == ["", "", "X1", "Y1", "Z1", "X2", "Y2", "Z2"]
+    assert lines[5] == "" and len(lines) == 8
+    cells = lines[7].split("\t")
+    assert cells[:2] == ["2", "0.04"] and len(cells) == 8
+    x, y, z = poses.xyz[1, 0, 1]
+    assert [np.float32(cell) for cell in cells[5:]] == [x, -y, -z]  # x right, y up, z towards the camera
+
+
+def test_each_person_has_a_file(tmp_path):
+    poses = record(4, 2, H36M17)
+    written = poses.export(tmp_path / "walk.trc")
+    assert [path.name for path in written] == ["walk_1.trc", "walk_4.trc"]
+    assert written[1].read_text() == poses.select(person=4).export(tmp_path / "other.trc")[0].read_text()

@@ -12,7 +12,7 @@ from occlupose.detections import FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build_frontend
 from occlupose.frontends.crops import TopDownFrontend
-from occlupose.frontends.movenet import MoveNetThunder
+from occlupose.frontends.movenet import APART, VISIBILITY, MoveNetThunder, combine, peak_share
 from occlupose.frontends.nanodet import NanoDetector
 from occlupose.media import Frame, VideoWriter
 from occlupose.methods.oanet.estimator import OANet
@@ -118,6 +118,20 @@ def test_covered_legs_are_hidden(loaded):
     knees = legs[:2]
     size = body[3] - body[1]
     assert np.linalg.norm(people.xy[0, knees] - before.xy[0, knees], axis=-1).max() < 0.2 * size
+
+
+def test_keypoints_go_from_their_peak_to_their_place_without_a_jump():
+    place = np.zeros((1, 2000, 2))
+    apart = np.linspace(0, 2 * APART[0], 2000)
+    peak = np.stack([apart, np.zeros(2000)], -1)[None]
+    sure = combine(peak_share(peak, np.ones((1, 2000)), place), peak, place)[0]
+    assert (sure[apart <= APART[1]] == peak[0, apart <= APART[1]]).all() and (sure[apart >= APART[0]] == 0).all()
+    visible = np.linspace(0, 1, 2000)
+    near = np.tile([4.0, 0], (1, 2000, 1))
+    doubtful = combine(peak_share(near, visible[None], place), near, place)[0]
+    assert (doubtful[visible >= VISIBILITY[1]] == near[0, 0]).all() and (doubtful[visible <= VISIBILITY[0]] == 0).all()
+    for xy in (sure, doubtful):
+        assert np.abs(np.diff(xy, axis=0)).max() < 0.05
 
 
 def test_frames_whose_size_changes(either):

@@ -4,6 +4,7 @@
     occlupose run walk.mp4                      poses and a video, in out/walk
     occlupose run walk.mp4 --fov 70 -o results  field of view: correct metres
     occlupose lift joints.npz -o poses.npz      3D poses from 2D joints
+    occlupose export out/walk -o walk.csv       poses for other tools
     occlupose synth --scenes 200 -o people      synthetic people, ground truth
 
 COMMAND --help shows options and examples of a command.
@@ -19,6 +20,7 @@ from occlupose import __version__
 from occlupose.cli.about import doctor
 from occlupose.cli.convert import CONVERT
 from occlupose.cli.evaluate import EVAL
+from occlupose.cli.export import export
 from occlupose.cli.label import label
 from occlupose.cli.parser import Command, parse
 from occlupose.cli.people import demo, lift, run
@@ -27,13 +29,14 @@ from occlupose.cli.terminal import BROKEN_PIPE, INTERRUPTED
 from occlupose.cli.training import TRAIN
 from occlupose.errors import OccluposeError
 
-__all__ = ["CONVERT", "EVAL", "TRAIN", "demo", "doctor", "label", "lift", "main", "run", "synth"]
+__all__ = ["CONVERT", "EVAL", "TRAIN", "demo", "doctor", "export", "label", "lift", "main", "run", "synth"]
 
 
 COMMANDS: dict[str, Command | dict[str, Command]] = {
     "run": run,
     "demo": demo,
     "lift": lift,
+    "export": export,
     "label": label,
     "synth": synth,
     "convert": CONVERT,

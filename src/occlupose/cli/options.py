@@ -64,6 +64,7 @@ Size = Annotated[
 ]
 Rate = Annotated[float | None, arg(metavar="FPS", help_behavior_hint="(default: as the input says, else 30)")]
 SkeletonName = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: as the input says)")]
+Formats = Annotated[tuple[str, ...], arg(metavar="FORMATS", help_behavior_hint="(default: none)")]
 Folder = Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: out/NAME)")]
 Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: everybody)")]
 Degrees = Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, marked as assumed)")]

@@ -12,13 +12,14 @@ from occlupose.files import atomic
 if TYPE_CHECKING:
     from occlupose.media import Source
 
-POSES = ("poses.npz", "poses.json")
+STEM = "poses"
+POSES = (f"{STEM}.npz", f"{STEM}.json")
 PREVIEW = "preview.png"
 OVERLAY = "overlay.mp4"
 RUN = "run.json"
 """Version, input and method that the files were made with."""
 
-FILE_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".png", ".jpg", ".jpeg", ".npz", ".json", ".csv")
+FILE_SUFFIXES = tuple(".mp4 .mov .avi .mkv .webm .png .jpg .jpeg .npz .json .csv .xlsx .trc .c3d .nc .rrd".split())
 """A name with such a suffix is not meant as a folder."""
 
 
@@ -62,7 +63,8 @@ class OutputFolder:
             raise OccluposeError(f"{self.path}: holds poses of {whose}; give another folder with -o, or --overwrite")
 
     def prepare(self, **details: Any) -> None:
-        """Removes files of an earlier run and writes what makes those that follow; before poses are written.
+        """Removes files of an earlier run, exports too, and writes what makes those that follow; before poses are
+        written.
 
         Poses of the same input stay until they are replaced, so that nothing is lost and a run that is killed here
         can be repeated.
@@ -70,12 +72,13 @@ class OutputFolder:
         Arguments:
             details: values for JSON, besides the version and the input.
         """
-        from occlupose import __version__
+        from occlupose import __version__, formats
 
         if self._has_poses():
             stale = (PREVIEW, OVERLAY) if self._earlier_input() == self.input else (*POSES, PREVIEW, OVERLAY)
             for name in stale:
                 (self.path / name).unlink(missing_ok=True)
+            formats.remove(self.path, STEM)
 
         content = {"occlupose": __version__, "input": self.input, **details}
         with atomic(self.path / RUN) as part:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from occlupose.cli.export import check_formats
 from occlupose.cli.options import (
     UNKNOWN_CAMERA,
     Boxes,
@@ -23,6 +24,7 @@ from occlupose.cli.options import (
     Detector,
     Device,
     Folder,
+    Formats,
     Rate,
     Seconds,
     Size,
@@ -31,7 +33,7 @@ from occlupose.cli.options import (
     Weights,
     use_threads,
 )
-from occlupose.cli.output import OVERLAY, POSES, PREVIEW, OutputFolder, check_output
+from occlupose.cli.output import OVERLAY, POSES, PREVIEW, STEM, OutputFolder, check_output
 from occlupose.cli.terminal import (
     INTERRUPTED,
     Interrupt,
@@ -94,6 +96,7 @@ def run(
     max_people: Count = None,
     video: bool = True,
     overwrite: bool = False,
+    export: Formats = (),
     method: Literal["oanet", "hupor"] = "oanet",
     flip: bool = False,
     weights: Weights = None,
@@ -122,6 +125,7 @@ def run(
         max_people: Maximum number of people in a frame; those who came first are kept.
         video: Write overlay.mp4.
         overwrite: Replace poses of another input in the folder.
+        export: Formats to write the poses in, too: csv, trc, c3d, ...; occlupose export --help lists them.
         method: oanet detects people in 2D and lifts their tracks to 3D; hupor estimates everybody in an image at once,
             in 3D.
         flip: Test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors front ends
@@ -137,6 +141,8 @@ def run(
     options.check()
     if output is not None:
         check_output(output)
+    if export:
+        check_formats(export)
     _silence_ffmpeg()
     from occlupose.media import open_media
     from occlupose.media.images import ImageSequence
@@ -145,7 +151,7 @@ def run(
         if isinstance(source, ImageSequence):
             source.check_sizes()
         folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
-        _run(source, folder, options, calibration, max_people=max_people, video=video)
+        _run(source, folder, options, calibration, max_people=max_people, video=video, export=export)
 
 
 def demo(
@@ -256,6 +262,7 @@ def _run(
     *,
     max_people: int | None = None,
     video: bool = True,
+    export: tuple[str, ...] = (),
 ) -> None:
     """Estimates, writes and prints a summary. Invalid options are refused before networks are loaded or downloaded."""
     folder.check()
@@ -267,7 +274,7 @@ def _run(
     check_people(max_people, calibration.height)
     camera = resolve_camera(source, calibration.load(), calibration.fov)
     estimator = options.build(source, console)
-    from occlupose import viewer
+    from occlupose import formats, viewer
 
     builder = PosesBuilder(estimator.skeleton, source.fps, camera, estimator.in_3d)
     status = StatusLines(console)
@@ -304,6 +311,10 @@ def _run(
                 written.append(OVERLAY)
             else:
                 say(console, "interrupted; overlay.mp4 is left out")
+        if poses.state.any():
+            for name in export:
+                file = folder.path / formats.file_name(STEM, name)
+                written += [each.name for each in poses.export(file, name)]
     for warning in source.warnings:
         say(console, f"warning: {warning}")
     print_notes(console, source.name, poses, getattr(estimator, "best_rejected", 0.0))

@@ -5,8 +5,13 @@ a third number of every joint: a confidence, or v as in annotations), and a `sco
 others `track_id`. Annotations have `images`, `annotations` and `categories` with the names of the `keypoints`; their v
 is 2 for a visible joint, 1 for an occluded one, 0 for one that is not annotated. In both an image is a frame of a
 video: by the number in its name, or by its id.
+
+Results of ours have `image_id`, the number of a frame from 0, the joint states as v, `keypoint_scores` with the
+confidences, their mean as `score`, and `track_id`; x and y are in pixels.
 """
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +22,10 @@ from pydantic import AliasChoices, BaseModel, Field, TypeAdapter
 from occlupose.errors import OccluposeError
 from occlupose.formats.content import Content, checked
 from occlupose.formats.recording import Recording, Rows, number_frames
-from occlupose.poses import ABSENT
+from occlupose.pose_files import shortest
+from occlupose.poses import ABSENT, Poses
 
-__all__ = ["is_annotations", "is_results", "read_annotations", "read_results"]
+__all__ = ["is_annotations", "is_results", "read_annotations", "read_results", "write_results"]
 
 _HINT = "give poses in COCO's format of keypoints"
 PERSON = 1
@@ -79,7 +85,7 @@ def read_results(content: Content) -> Recording:
     numbers, notes = number_frames(result.image_id for result in results)
     keypoints = [_triples(result.keypoints, content.path) for result in results]
     states = any((each[:, 2] == 2).any() for each in keypoints) and all(
-        np.isin(each[:, 2], (0, 1, 2)).all() for each in keypoints
+        np.isin(np.nan_to_num(each[:, 2]), (0, 1, 2)).all() for each in keypoints
     )
     rows = Rows(content.path)
     for result, each in zip(results, keypoints, strict=True):
@@ -147,3 +153,30 @@ def _with_states(recording: Recording) -> Recording:
     recording.state = state.clip(0, 2).astype(np.uint8)
     recording.score = None
     return recording
+
+
+def write_results(poses: Poses, path: Path) -> None:
+    """Writes everybody in every frame in which they are, a line each. Raises OSError."""
+    with path.open("w", encoding="utf-8") as file:
+        for place, result in enumerate(_results(poses)):
+            file.write(f"{',' if place else '['}\n{json.dumps(result, separators=(',', ':'))}")
+        file.write("\n]\n")
+
+
+def _results(poses: Poses) -> Iterator[dict[str, Any]]:
+    for number, frame in enumerate(poses.frames()):
+        state = frame.state.astype(np.float32)
+        triples = shortest(np.concatenate([np.nan_to_num(frame.xy), state[..., None]], axis=-1))
+        triples = triples.reshape(len(frame), -1)
+        score = np.where(frame.state == ABSENT, 0, frame.score)
+        mean = score.sum(-1) / (frame.state != ABSENT).sum(-1)
+        rows = zip(frame.track_id.tolist(), triples.tolist(), shortest(score).tolist(), mean.tolist(), strict=True)
+        for person, keypoints, scores, confidence in rows:
+            yield {
+                "image_id": number,
+                "category_id": PERSON,
+                "keypoints": keypoints,
+                "score": confidence,
+                "keypoint_scores": scores,
+                "track_id": person,
+            }

@@ -3,8 +3,12 @@
 A file has `people`; each has `pose_keypoints_2d`, x, y and confidence of every joint, and since version 1.3
 `person_id`, [-1] where unknown. A joint that is not found has 0 for all three. Pose2Sim and Sports2D write such files
 with other joints. With `--keypoint_scale 3` x and y are fractions of the image.
+
+Files of ours are in pixels, BODY_25, `person_id` is the track id. The confidence of an inferred joint may be 0, so that
+other tools take it as missing.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +20,11 @@ from pydantic import AliasChoices, BaseModel, Field, TypeAdapter
 from occlupose.errors import OccluposeError
 from occlupose.formats.content import Content, checked, parse_json
 from occlupose.formats.recording import Recording, Rows
+from occlupose.pose_files import shortest
+from occlupose.poses import Poses
 from occlupose.skeletons import BODY25, BODY25B, Skeleton
 
-__all__ = ["is_document", "is_folder", "read_document", "read_folder", "read_frames"]
+__all__ = ["is_document", "is_folder", "read_document", "read_folder", "read_frames", "write_folder"]
 
 _HINT = "give OpenPose's JSON files, with x, y and confidence of every joint"
 _SAMPLE = 2000
@@ -112,3 +118,21 @@ def _tell_apart(xy: Float[np.ndarray, "row 25 2"]) -> Skeleton:
         known = limbs[np.isfinite(limbs)]
         lengths.append(known.mean() if len(known) else np.inf)
     return BODY25B if lengths[1] < lengths[0] else BODY25
+
+
+def write_folder(poses: Poses, path: Path) -> None:
+    """Writes a new folder with a file for each frame, in which those are who are there. Raises OSError."""
+    path.mkdir()
+    parts = ("face_keypoints", "hand_left_keypoints", "hand_right_keypoints")
+    empty: dict[str, object] = {f"{part}_2d": [] for part in parts}
+    empty |= {f"{part}_3d": [] for part in ("pose_keypoints", *parts)}
+    for number, frame in enumerate(poses.frames()):
+        triples = np.concatenate([np.nan_to_num(frame.xy), frame.score[..., None]], axis=-1)
+        triples[np.isnan(frame.xy).any(-1)] = 0
+        numbers = shortest(triples.reshape(len(frame), -1)).tolist()
+        people = [
+            {"person_id": [person], "pose_keypoints_2d": keypoints, **empty}
+            for person, keypoints in zip(frame.track_id.tolist(), numbers, strict=True)
+        ]
+        document = json.dumps({"version": 1.3, "people": people}, separators=(",", ":"))
+        (path / f"poses_{number:012d}_keypoints.json").write_text(document, encoding="utf-8")

@@ -2,8 +2,6 @@
 
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from occlupose import pose_files
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, naming
 from occlupose.formats.arrays import of_array
 from occlupose.formats.content import open_content
 from occlupose.formats.coordinates import place_camera, to_pixels
@@ -86,7 +84,7 @@ def read(
     if recording is not None:
         return _read(recording, path, fps, size or recording.size or fallback_size, skeleton)
     poses = pose_files.load(path)
-    with _named(path):
+    with naming(path):
         return ReadPoses(_override(poses, fps, size, skeleton), OURS)
 
 
@@ -115,20 +113,11 @@ def _read(
     size: tuple[int, int] | None,
     skeleton: Skeleton | str | None,
 ) -> ReadPoses:
-    with _named(where):
+    with naming(where):
         recording.fps = recording.fps if fps is None else fps
         recording.size = recording.size if size is None else size
         poses = _to_poses(recording, _find_skeleton(recording, skeleton))
     return ReadPoses(poses, recording.tool, [f"{where}: {note}" for note in recording.notes])
-
-
-@contextmanager
-def _named(where: object) -> Iterator[None]:
-    """Puts the name of the file before the message of an error."""
-    try:
-        yield
-    except OccluposeError as error:
-        raise OccluposeError(f"{where}: {error}") from error
 
 
 def _read_other_tool(path: Path) -> Recording | None:

@@ -1,13 +1,16 @@
-"""The formats that are read, and which of them a file has."""
+"""The formats that are read, and which of them a file has; the formats that are written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from occlupose.errors import OccluposeError
 from occlupose.formats import (
     alphapose,
     arrays,
+    c3d,
     coco,
     deeplabcut,
     mediapipe,
@@ -15,13 +18,17 @@ from occlupose.formats import (
     mmpose,
     movement,
     openpose,
+    rerun,
     sleap,
+    spreadsheet,
     trc,
 )
 from occlupose.formats.content import Content, Kind
 from occlupose.formats.recording import Recording
+from occlupose.poses import Poses
+from occlupose.skeletons import BODY25, COCO17, Skeleton
 
-__all__ = ["FORMATS", "Format", "read_recording"]
+__all__ = ["EXPORTS", "FORMATS", "ExportFormat", "Format", "read_recording"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +81,45 @@ def read_recording(content: Content) -> Recording:
             return each.read(content)
     names = ", ".join(dict.fromkeys(each.name.split()[0] for each in FORMATS))
     raise OccluposeError(f"{content.path}: no poses that occlupose knows; give a .npz or .json file, or one of {names}")
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """A format of files that is written.
+
+    Attributes:
+        name: in options.
+        ending: of the names of its files; a folder's has no suffix.
+        write: writes the record, whose people are all in it, to a new path. Raises OSError and OccluposeError.
+        dimensions: 2 or 3, if it holds only such poses; None: it takes both.
+        skeleton: if it holds only the joints of this one.
+        one_person: a file holds one person.
+        library: (module, extra) that it needs.
+    """
+
+    name: str
+    ending: str
+    write: Callable[[Poses, Path], None]
+    dimensions: int | None = None
+    skeleton: Skeleton | None = None
+    one_person: bool = False
+    library: tuple[str, str] | None = None
+
+
+_WIDE_CSV = partial(spreadsheet.write_csv, wide=True)
+_WIDE_XLSX = partial(spreadsheet.write_xlsx, wide=True)
+
+EXPORTS = (
+    ExportFormat("csv", ".csv", spreadsheet.write_csv),
+    ExportFormat("csv-wide", "-wide.csv", _WIDE_CSV),
+    ExportFormat("xlsx", ".xlsx", spreadsheet.write_xlsx, library=("xlsxwriter", "xlsx")),
+    ExportFormat("xlsx-wide", "-wide.xlsx", _WIDE_XLSX, library=("xlsxwriter", "xlsx")),
+    ExportFormat("trc", ".trc", trc.write, dimensions=3, one_person=True),
+    ExportFormat("c3d", ".c3d", c3d.write, dimensions=3, library=("ezc3d", "c3d")),
+    ExportFormat("nc", ".nc", movement.write),
+    ExportFormat("nc-2d", "-2d.nc", movement.write, dimensions=2),
+    ExportFormat("openpose", "-openpose", openpose.write_folder, dimensions=2, skeleton=BODY25),
+    ExportFormat("coco", "-coco.json", coco.write_results, dimensions=2, skeleton=COCO17),
+    ExportFormat("rrd", ".rrd", rerun.write, library=("rerun", "rerun")),
+)
+"""Of those with one suffix the first is the one that a file name means."""

@@ -1,15 +1,16 @@
-"""Tables of numbers in text files: CSV and the like."""
+"""Tables of numbers: CSV and the like."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from occlupose.errors import OccluposeError
+from occlupose.pose_files import shortest
 
-__all__ = ["frame_of", "read_numbers", "split_lines"]
+__all__ = ["frame_of", "read_numbers", "split_lines", "to_cells"]
 
 EMPTY = ("", "na", "nan", "none", "null")
 _CHUNK = 1000
@@ -57,3 +58,10 @@ def frame_of(cell: str) -> int | str:
         return int(float(cell))
     except (ValueError, OverflowError):
         return cell
+
+
+def to_cells(values: Shaped[np.ndarray, "*any"]) -> Shaped[np.ndarray, "*any"]:
+    """Python's numbers, float32 with as few digits as tell them apart; None where NaN."""
+    cells = shortest(values).astype(object)
+    cells[np.isnan(values)] = None
+    return cells

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from occlupose.codecs.crops import HALF_PIXEL, Crop
 from occlupose.codecs.letterbox import fit
@@ -19,8 +19,9 @@ SIDE = 256  # px, side of Thunder's input
 BATCH = 4  # people at once; more are no faster and take more memory
 LONG_SIDE = 416  # px, of MultiPose's input
 STEP = 32  # px; its sides are multiples of this
-SEEN = 0.3  # least probability that a joint is visible where its keypoint is the peak of its heatmap
-AGREEMENT = 12.0  # px between the peak and the most likely place, above which the keypoint is that place
+# where a keypoint is: at the most likely place, at the peak of its heatmap, and between both in between
+VISIBILITY = (0.1, 0.5)  # probability that the joint is visible
+APART = (16.0, 8.0)  # px between the two
 THUNDER_OUTPUTS = ((17, 2), (17,), (17, PEAKS, 2), (17, PEAKS))
 OCCLUSION_OUTPUTS = ((21, 2), (21,), (21,), (21, 2), (21, 3), (21, PEAKS, 2), (21, PEAKS))
 MIN_SCORE = 0.1  # confidence of a person, 0..1; less is nobody
@@ -74,29 +75,44 @@ class MoveNetOcclusion:
         return found.xy, found.score
 
     def detail(self, crops: UInt8[np.ndarray, "person 256 256 3"]) -> CropKeypoints:
-        """Keypoints in any number of RGB crops: peaks where they are visible, else their most likely places."""
+        """Keypoints in any number of RGB crops: near their peaks where visible, else at their most likely places."""
         outputs = run_in_batches(self._network, crops, OCCLUSION_OUTPUTS)
         xy, score, visible, place, covariance, peaks, peak_score = outputs
-        seen = at_peak(xy, visible, place)
+        share = peak_share(xy, visible, place)
         return CropKeypoints(
-            xy=np.where(seen[..., None], xy, place) - 0.5,
+            xy=combine(share, xy, place) - 0.5,
             score=visible,
-            peak_score=np.where(seen, score, 0),
+            peak_score=np.where(share > 0.5, score, 0),
             place=place - 0.5,
             spread=np.sqrt((covariance[..., 0] + covariance[..., 2]) / 2),
             peaks=join_peaks(peaks, peak_score),
         )
 
 
-def at_peak(
+def peak_share(
     xy: Float[np.ndarray, "person joint 2"],
     visible: Float[np.ndarray, "person joint"],
     place: Float[np.ndarray, "person joint 2"],
-) -> Bool[np.ndarray, "person joint"]:
-    """Which keypoints are at the peaks of their heatmaps: where the joint is probably visible, and the most likely
-    place is near. The others are at that place. Chosen on the people of the calibration (ours).
+) -> Float[np.ndarray, "person joint"]:
+    """How far each keypoint is from the most likely place, 0, to the peak of its heatmap, 1: the farther the more
+    probably the joint is visible and the nearer the two are. It is continuous, so that keypoints of video do not jump.
+    Chosen on the people of the calibration (ours).
     """
-    return (visible >= SEEN) & (np.linalg.norm(xy - place, axis=-1) <= AGREEMENT)
+    apart = np.linalg.norm(xy - place, axis=-1)
+    return _ramp(visible, *VISIBILITY) * _ramp(apart, *APART)
+
+
+def _ramp(x: Float[np.ndarray, "*any"], zero: float, one: float) -> Float[np.ndarray, "*any"]:
+    return np.clip((x - zero) / (one - zero), 0, 1)
+
+
+def combine(
+    share: Float[np.ndarray, "person joint"],
+    xy: Float[np.ndarray, "person joint 2"],
+    place: Float[np.ndarray, "person joint 2"],
+) -> Float[np.ndarray, "person joint 2"]:
+    """Positions between the most likely places and the peaks."""
+    return place + share[..., None] * (xy - place)
 
 
 def run_in_batches(

@@ -468,7 +468,8 @@ def _draw(
 
 def _blur_motion(random: np.random.Generator, image: RGB, limb_end: Float[np.ndarray, "2"]) -> RGB:
     """Blur by a straight motion: of the whole crop, as if the camera moved, or around a joint."""
-    blurred = cv2.filter2D(image, -1, motion_kernel(random.integers(4, LONGEST_MOTION), random.uniform(0, np.pi)))
+    kernel = motion_kernel(int(random.integers(4, LONGEST_MOTION)), random.uniform(0, np.pi))
+    blurred = cv2.filter2D(image, -1, kernel)
     if random.random() < 0.3:
         return blurred
     distance = np.linalg.norm(PIXELS - limb_end, axis=-1)

@@ -1,0 +1,110 @@
+"""Tables of poses, CSV and XLSX, for spreadsheets, pandas and R.
+
+Long: a row for each joint of each person in each frame. Wide: a row for each person in each frame, whose columns are
+called as those of the long table, with the joint's name before. Frames in which somebody is absent have no row. The
+first row names the columns with their units. Pixel centres are at integers; metres and covariances are in the camera
+frame: x right, y down, z forward. An empty cell is an unknown number; others are those of the record, without loss.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from occlupose.errors import OccluposeError
+from occlupose.formats.tables import to_cells
+from occlupose.poses import ABSENT, Poses
+
+__all__ = ["write_csv", "write_xlsx"]
+
+_PAIRS = ("xx", "yy", "zz", "xy", "xz", "yz")
+JOINT_COLUMNS = {
+    "state": ("state",),
+    "score": ("score",),
+    "xy": ("x_px", "y_px"),
+    "xyz": ("x_m", "y_m", "z_m"),
+    "spread": ("spread_px",),
+    "covariance": tuple(f"cov_{pair}_m2" for pair in _PAIRS),
+}
+"""Names of the columns of each array of `poses.JOINT_FIELDS`."""
+
+PERSON_COLUMNS = {"root_covariance": tuple(f"root_cov_{pair}_m2" for pair in _PAIRS)}
+"""Those of each array of `poses.PERSON_FIELDS`."""
+
+STATES = np.array(["absent", "occluded", "visible"], object)
+SHEET = (1_048_576, 16_384)
+"""Rows and columns of a sheet, at most."""
+
+_CHUNK = 200
+"""Frames that are turned into rows at once."""
+
+
+def write_csv(poses: Poses, path: Path, *, wide: bool = False) -> None:
+    """Writes a table in UTF-8, with commas. Raises OSError."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(_rows(poses, wide))
+
+
+def write_xlsx(poses: Poses, path: Path, *, wide: bool = False) -> None:
+    """Writes a workbook of one sheet, with xlsxwriter.
+
+    Raises:
+        OccluposeError: more rows or columns than a sheet has.
+        OSError: it cannot be written.
+    """
+    import xlsxwriter
+    from xlsxwriter.exceptions import FileCreateError
+
+    people = int((poses.state != ABSENT).any(-1).sum())
+    size = (1 + people * (1 if wide else len(poses.skeleton)), len(_header(poses, wide)))
+    if size[0] > SHEET[0] or size[1] > SHEET[1]:
+        wrong = f"{size[0]} rows and {size[1]} columns are more than the {SHEET[0]} and {SHEET[1]} of a sheet"
+        raise OccluposeError(f"{wrong}; export csv, or fewer frames")
+    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    try:
+        with xlsxwriter.Workbook(str(path), options) as workbook:
+            sheet = workbook.add_worksheet("poses")
+            sheet.freeze_panes(1, 0)
+            for number, row in enumerate(_rows(poses, wide)):
+                sheet.write_row(number, 0, row)
+    except FileCreateError as error:
+        raise OSError(*error.args[0].args) from error
+
+
+def _columns(columns: dict[str, tuple[str, ...]], poses: Poses) -> list[str]:
+    return [column for name, names in columns.items() if name in poses.arrays for column in names]
+
+
+def _header(poses: Poses, wide: bool) -> list[str]:
+    row = ["frame", "time_s", "person", *_columns(PERSON_COLUMNS, poses)]
+    columns = _columns(JOINT_COLUMNS, poses)
+    if wide:
+        return row + [f"{joint}_{column}" for joint in poses.skeleton.joints for column in columns]
+    return [*row, "joint", *columns]
+
+
+def _rows(poses: Poses, wide: bool) -> Iterator[list[object]]:
+    """The header and the rows below it."""
+    poses = replace(poses, observed=None)
+    yield [*_header(poses, wide)]
+    for start in range(0, len(poses), _CHUNK):
+        yield from _table(poses.select(time=slice(start, start + _CHUNK)), start, wide).tolist()
+
+
+def _table(poses: Poses, start: int, wide: bool) -> np.ndarray:
+    """The rows of some frames, the first of which has the number `start`; an array of objects."""
+    frame, person = np.nonzero((poses.state != ABSENT).any(-1))
+    arrays = poses.arrays
+    row = [frame + start, poses.time[frame], poses.track_id[person]]
+    row += [arrays[name][frame, person].T for name in PERSON_COLUMNS if name in arrays]
+    lead = np.vstack([to_cells(values) for values in row]).T
+    blocks = [to_cells(arrays[name][frame, person]) for name in JOINT_COLUMNS if name in arrays]
+    blocks[0] = STATES[poses.state[frame, person]]
+    joints = len(poses.skeleton)
+    block = np.concatenate([np.atleast_3d(values) for values in blocks], axis=-1)
+    if wide:
+        return np.hstack([lead, block.reshape(len(frame), joints * block.shape[-1])])
+    names = np.tile(np.array(poses.skeleton.joints, object), len(frame))[:, None]
+    return np.hstack([lead.repeat(joints, axis=0), names, block.reshape(len(names), block.shape[-1])])

@@ -1,0 +1,135 @@
+"""Writes `Poses` in the formats of other tools."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from occlupose.errors import OccluposeError, naming
+from occlupose.files import atomic
+from occlupose.formats.registry import EXPORTS, ExportFormat
+from occlupose.poses import ABSENT, Poses
+from occlupose.skeletons import Skeleton
+
+__all__ = ["check", "file_name", "remove", "write"]
+
+
+def write(poses: Poses, path: str | Path, format: str | None = None) -> list[Path]:
+    """Write poses in the format of another tool.
+
+    People who are in no frame are left out. Where a format has its own joints, those that the poses lack are taken from
+    the 2D detections, `poses.observed`. An existing file is replaced, a folder with files in it is not.
+
+    Arguments:
+        path: of the file, or of the folder for "openpose".
+        format: name of one of `registry.EXPORTS`; by default by the suffix.
+
+    Returns:
+        The files that were written: `path`, or of a format for one person and several people NAME_ID, by track id.
+
+    Raises:
+        OccluposeError: an unknown format, one whose package is not installed or which cannot hold these poses, nobody
+            is in them, or the file cannot be written; names the file and leaves none behind.
+    """
+    path = Path(path)
+    chosen = check(path, format)
+    if path.is_dir() and ("." in chosen.ending or any(path.iterdir())):
+        raise OccluposeError(f"{path}: is a folder with files in it; give another name")
+    with naming(path):
+        poses = _to_format(poses, chosen)
+    written = []
+    for file, people in _files(poses, path, chosen):
+        with atomic(file) as temporary, naming(file):
+            chosen.write(people, temporary)
+        written.append(file)
+    return written
+
+
+def check(path: str | Path, format: str | None = None) -> ExportFormat:
+    """The format that a file will have.
+
+    Arguments:
+        path, format: as of `write`.
+
+    Raises:
+        OccluposeError: it is unknown, or its package is not installed.
+    """
+    path = Path(path)
+    chosen = _find(path, format)
+    if chosen.library is not None:
+        module, extra = chosen.library
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise OccluposeError(f"{path}: needs {module}; pip install '.[{extra}]' in a clone of occlupose") from error
+    return chosen
+
+
+def file_name(stem: str, format: str) -> str:
+    """Name of a file of this format, beside others of the same poses. Raises OccluposeError: an unknown format."""
+    return stem + _find(Path(stem), format).ending
+
+
+def remove(folder: Path, stem: str) -> None:
+    """Removes the files that `write` made in a folder, of poses with this name in any format."""
+    for each in EXPORTS:
+        path = folder / f"{stem}{each.ending}"
+        people = folder.glob(f"{stem}_*{each.ending}") if each.one_person else ()
+        numbered = [file for file in people if re.fullmatch(r"-?\d+", file.stem.removeprefix(f"{stem}_"))]
+        for file in (path, *numbered, *path.glob("poses_*_keypoints.json")):
+            with suppress(OSError):
+                file.unlink()
+        with suppress(OSError):
+            path.rmdir()
+
+
+def _find(path: Path, name: str | None) -> ExportFormat:
+    found = [each for each in EXPORTS if each.name == name or (name is None and each.ending == path.suffix.lower())]
+    if not found:
+        wrong = f"{path}: its suffix is" if name is None else f"{name}: is"
+        raise OccluposeError(
+            f"{wrong} no format of files to write; they are {', '.join(each.name for each in EXPORTS)}"
+        )
+    return found[0]
+
+
+def _files(poses: Poses, path: Path, chosen: ExportFormat) -> Iterator[tuple[Path, Poses]]:
+    if not chosen.one_person or len(poses.track_id) == 1:
+        yield path, poses
+        return
+    for person in poses.track_id.tolist():
+        yield path.with_name(f"{path.stem}_{person}{path.suffix}"), poses.select(person=person)
+
+
+def _to_format(poses: Poses, chosen: ExportFormat) -> Poses:
+    """The poses that the format holds, of people who are in some frame."""
+    if chosen.dimensions == 3 and poses.xyz is None:
+        raise OccluposeError(f"the poses are in 2D, {chosen.name} holds 3D; lift them with occlupose lift")
+    if chosen.dimensions == 2:
+        poses = poses.to_2d()
+    if chosen.skeleton is not None:
+        poses = _to_skeleton(poses, chosen.skeleton)
+    places = poses.xyz if chosen.dimensions == 3 and poses.xyz is not None else poses.xy
+    there = np.isfinite(places).all(-1).any((0, 2))
+    if not there.any():
+        raise OccluposeError("nobody is in the poses; give poses of at least one person")
+    return poses.select(person=poses.track_id[there].tolist())
+
+
+def _to_skeleton(poses: Poses, skeleton: Skeleton) -> Poses:
+    """Poses in 2D with the joints of a skeleton; those that are absent though the person is there, as detected."""
+    own = replace(poses.to(skeleton), observed=None, spread=None)
+    if poses.observed is None:
+        return own
+    seen = poses.observed.to(skeleton)
+    lacking = (own.state == ABSENT) & (poses.state != ABSENT).any(-1, keepdims=True)
+    return replace(
+        own,
+        xy=np.where(lacking[..., None], seen.xy, own.xy),
+        score=np.where(lacking, seen.score, own.score),
+        state=np.where(lacking, seen.state, own.state),
+    )
