@@ -29,12 +29,14 @@ class BearingPoints:
         xyz: of the joints, metres.
         radius: from the joint to the skin, metres.
         speed: metres per second.
+        fps: frames per second.
     """
 
     names: tuple[str, ...]
     xyz: Float[np.ndarray, "time person point 3"]
     radius: Float[np.ndarray, "point"]
     speed: Float[np.ndarray, "time person point"]
+    fps: float
 
     @property
     def feet(self) -> list[list[int]]:
@@ -55,7 +57,7 @@ def bearing_points(xyz: Float[np.ndarray, "time person joint 3"], skeleton: Skel
     """Those parts of the bodies, in the axes of xyz."""
     radii = bearing_joints(skeleton)
     points = np.asarray(xyz[:, :, skeleton.index(*radii)], float)
-    return BearingPoints(tuple(radii), points, np.array(list(radii.values())), speed(points, fps))
+    return BearingPoints(tuple(radii), points, np.array(list(radii.values())), speed(points, fps), fps)
 
 
 def speed(points: Float[np.ndarray, "time *any 3"], fps: float) -> Float[np.ndarray, "time *any"]:
