@@ -10,7 +10,7 @@ from occlupose.bodies.body import SIDES
 from occlupose.kinematics.observations import SYMMETRIC
 from occlupose.skeletons import H36M17, Skeleton, convert
 from occlupose.world.bearing import BearingPoints, bearing_points
-from occlupose.world.contact import HEIGHT_SIGMA, bottoms, floor_share, touch
+from occlupose.world.contact import HEIGHT_SIGMA, bottoms, floor_share, person_sigma, touch
 from occlupose.world.frame import WorldFrame
 
 ROLL = np.radians(10.0)
@@ -46,12 +46,6 @@ STEADY = np.radians(1.0)
 UNSTEADY = np.radians(10.0)
 """Standard deviation of a turn that all places of a person share: of one who is always on their legs, and of others.
 Ours.
-"""
-
-SOLE = 0.03
-SIZE = 0.03
-"""Standard deviation of an error that all heights of a person share: metres, from their soles, and as a share of the
-camera's height, from their size and so their distance. Ours.
 """
 
 TOUCH = 0.1
@@ -176,7 +170,7 @@ def of_touched_places(world: WorldFrame, evidence: Evidence) -> tuple[NormalEqua
     cells = _cells(world, evidence)
     height = cells.place[:, 2]
     jacobian = np.stack([cells.place[:, 1], -cells.place[:, 0], np.ones_like(height)], 1)
-    raised = float(np.hypot(SOLE, SIZE * world.translation[2]))
+    raised = person_sigma(world)
     expected = cells.variance + raised**2 + np.einsum("ni,ij,nj->n", jacobian, world.covariance, jacobian)
     weight = np.minimum(1.0, cells.seconds / TOUCH) * floor_share(height, expected)
     turned = np.sqrt(STEADY**2 + (1 - _share_on_legs(world, evidence)) * UNSTEADY**2)
