@@ -52,6 +52,12 @@ def test_whoever_lies_touches_the_floor_with_their_back():
         assert on_floor[part] > 0.5, part
 
 
+def test_whoever_floats_all_the_time_is_of_a_wrong_size_and_on_the_floor():
+    raised = stand(0, 4, 10) + np.array([0, 0.1, 0])
+    assert contacts(raised)[2].min() > 0.5
+    assert contacts(raised + np.array([0, 0.5, 0]))[2].max() < 0.01
+
+
 def test_what_is_unknown_is_nan():
     body = stand(0, 4, 10)
     body[:, H36M17.index("left_ankle")] = np.nan

@@ -45,7 +45,8 @@ def rest_on_contacts(fit: SkeletonFit, contacts: Contacts, world: WorldFrame, fp
         fps: frames per second.
 
     Returns:
-        A new record; frames far from any contact hardly change. Uncertainties are those of `fit`.
+        A new record. Who floated or sank is moved as a whole; relative to the pelvis hardly anything but the legs
+        moves. Uncertainties are those of `fit`.
     """
     rested = copy.deepcopy(fit)
     for person in range(fit.xyz.shape[1]):
