@@ -32,6 +32,22 @@ def lifting() -> str:
     return pivot(chosen, "condition", "method", "p_mpjpe_mm") + _caption("lifting")
 
 
+def lifting_by_front_end() -> str:
+    """Our P-MPJPE with the errors of two front ends: of the joints that are hidden, or of all if none is."""
+    files = {"movenet": "lifting", "movenet-occlusion": "lifting_movenet_occlusion"}
+    errors: dict[str, list[str]] = {}
+    for file in files.values():
+        for row in _rows(file):
+            name = row["condition"].removeprefix("detector noise, ")
+            joints = "all" if name == "all present" else "missing"
+            if name != row["condition"] and (row["method"], row["joints"]) == ("ours", joints):
+                errors.setdefault(name, []).append(f"{float(row['p_mpjpe_mm']):.1f}")
+    columns = ["P-MPJPE, mm", *files]
+    return _table_of_lines(columns, [[name, *cells] for name, cells in errors.items()]) + _caption(
+        "lifting_movenet_occlusion"
+    )
+
+
 def pipeline() -> str:
     """The time of each stage, for each number of people."""
     rows = _rows("pipeline")
@@ -536,6 +552,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "readme real": readme_real,
     "headlines": headlines,
     "lifting": lifting,
+    "front ends of lifting": lifting_by_front_end,
     "pipeline": pipeline,
     "front ends of pipeline": front_ends,
     "parts of oanet_table2": oanet_table2,

@@ -8,12 +8,9 @@ from occlupose.skeletons import BODY22, COCO17
 from occlupose.synth.noise import (
     MIN_CONFIDENCE,
     MODEL_FPS,
-    OCCLUDED_DISTANCE,
-    OCCLUDED_LOW_CONFIDENCE,
     WINDOW,
     NoiseModel,
     fit_noise,
-    sample_occluded_joints,
 )
 
 CLEAN = NoiseModel((0.0,) * 22, 0.0, 0.0, 0.0, 0.1, 0.0, 2.0, 0.0, 1.0)
@@ -257,17 +254,18 @@ def test_a_joint_that_is_never_reliable_cannot_be_fitted():
 
 def test_occluded_joints_are_guessed_near_the_truth_and_sometimes_with_low_confidence():
     xy = still().expand(300, 60, 22, 2)
-    guessed, confidence = sample_occluded_joints(xy, torch.Generator().manual_seed(0))
+    noise = model(occluded_distance=0.13, occluded_low_confidence=0.6)
+    guessed, confidence = noise.sample_occluded(xy, torch.Generator().manual_seed(0))
     distance = (guessed - xy).norm(dim=-1) / SIDE
-    assert distance.square().mean().sqrt().item() == pytest.approx(OCCLUDED_DISTANCE, rel=0.02)
-    assert (confidence < MIN_CONFIDENCE).float().mean().item() == pytest.approx(OCCLUDED_LOW_CONFIDENCE, abs=0.01)
+    assert distance.square().mean().sqrt().item() == pytest.approx(0.13, rel=0.02)
+    assert (confidence < MIN_CONFIDENCE).float().mean().item() == pytest.approx(0.6, abs=0.01)
     assert confidence.min() >= 0 and confidence.max() <= 1
 
 
 def test_the_lower_the_threshold_the_more_good_and_occluded_joints_are_used():
     xy = still().expand(100, 60, 22, 2)
     good = model(low_confidence_inliers=0.05).sample(xy, torch.Generator().manual_seed(0))[1]
-    hidden = sample_occluded_joints(xy, torch.Generator().manual_seed(0))[1]
+    hidden = model().sample_occluded(xy, torch.Generator().manual_seed(0))[1]
     for confidence in (good, hidden):
         shares = [(confidence >= threshold).float().mean().item() for threshold in (0.1, 0.3, 0.5, 0.7)]
         assert shares == sorted(shares, reverse=True)

@@ -37,22 +37,9 @@ MIN_OUTLIER.
 """
 MIN_OUTLIER = 0.05
 MIN_CONFIDENCE = 0.2
-"""Confidence from which a joint is used: that of a visible joint of the default front end."""
-OCCLUDED_DISTANCE = 0.18
-"""Root mean square error of a guessed occluded joint, in box sides: of a normal distribution with the measured median,
-0.15 (`benchmarks/hidden.py`: a board in front of limbs, 79 times; the measured mean, 0.28, is due to a few guesses on
-another person).
-"""
-OCCLUDED_CONSTANT_SHARE = 0.79
-"""Share of the squared error that is constant while the joint is occluded; measured in the same way. The same share for
-the confidence is ours.
-"""
+"""Confidence from which a joint of the model is used: that of a visible joint of the default front end."""
 OCCLUDED_CORRELATION = 0.8
-"""Correlation of the rest over 1/30 s. Ours."""
-OCCLUDED_LOW_CONFIDENCE = 0.27
-"""Share of occluded joints with a confidence below MIN_CONFIDENCE: MoveNet Thunder's behind objects
-(`benchmarks/reliability.py`).
-"""
+"""Correlation over 1/30 s of the part of an occluded joint's error that is not constant. Ours."""
 OFFSET = 0.01
 """Standard deviation of the constant error, in box sides: that of annotators (OKS sigmas), as temporal residuals do not
 contain it. Ours.
@@ -81,6 +68,18 @@ class NoiseModel:
     """Share of good joints with a confidence below MIN_CONFIDENCE."""
     low_confidence_outliers: float
     """The same share of outliers: confidence follows error."""
+    occluded_distance: float = 0.18
+    """Root mean square error of a guessed occluded joint, in box sides: of a normal distribution with the measured
+    median, since a few guesses are on another person (`benchmarks/hidden.py`: a board in front of limbs, 79 times).
+    """
+    occluded_constant_share: float = 0.79
+    """Share of the squared error that is constant while the joint is occluded; measured in the same way. The same share
+    for the confidence is ours.
+    """
+    occluded_low_confidence: float = 0.27
+    """Share of occluded joints with a confidence below MIN_CONFIDENCE: of those behind objects
+    (`benchmarks/reliability.py`).
+    """
 
     @classmethod
     def load(cls, path: Path | None = None) -> "NoiseModel":
@@ -129,6 +128,24 @@ class NoiseModel:
         power = math.log(MIN_CONFIDENCE) / low.clamp(1e-9, 1 - 1e-6).log()
         return noisy, torch.rand(shape, generator=generator) ** power
 
+    def sample_occluded(
+        self, xy: Float[Tensor, "batch time 22 2"], generator: Generator
+    ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 22"]]:
+        """Occluded joints as a front end guesses them, and their confidence: near the truth with a mostly constant
+        error, and with a low confidence only some of the time.
+
+        Positions are normal around the truth, confidence follows a power law; both forms are ours.
+        """
+        share = self.occluded_constant_share
+        constant = torch.randn(xy.shape[0], 1, *xy.shape[2:], generator=generator)
+        varying = correlated_noise(xy.shape, OCCLUDED_CORRELATION, generator)
+        offset = share**0.5 * constant + (1 - share) ** 0.5 * varying
+        constant_level = torch.randn(xy.shape[0], 1, xy.shape[2], generator=generator)
+        varying_level = torch.randn(xy.shape[:-1], generator=generator)
+        level = share**0.5 * constant_level + (1 - share) ** 0.5 * varying_level
+        low = torch.special.ndtr(level) ** (math.log(1 - MIN_CONFIDENCE) / math.log(1 - self.occluded_low_confidence))
+        return xy + box_side(xy) * self.occluded_distance / 2**0.5 * offset, 1 - low
+
     def _sample_swaps(self, shape: tuple[int, ...], generator: Generator) -> Bool[Tensor, "batch time 22"]:
         """Where left and right are swapped: legs and arms separately, for geometrically distributed durations."""
         begin = torch.rand(shape[0], shape[1], 2, generator=generator) < self.swaps / self.swap_length
@@ -158,27 +175,10 @@ def correlated_noise(
     return torch.stack(noise, 1)
 
 
-def sample_occluded_joints(
-    xy: Float[Tensor, "batch time 22 2"], generator: Generator
-) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 22"]]:
-    """Occluded joints as a front end guesses them, and their confidence: near the truth with a mostly constant error,
-    and with a low confidence only a quarter of the time.
-
-    Positions are normal around the truth, confidence follows a power law; both forms are ours, their parameters are
-    measured (OCCLUDED_...).
-    """
-    constant = torch.randn(xy.shape[0], 1, *xy.shape[2:], generator=generator)
-    varying = correlated_noise(xy.shape, OCCLUDED_CORRELATION, generator)
-    offset = OCCLUDED_CONSTANT_SHARE**0.5 * constant + (1 - OCCLUDED_CONSTANT_SHARE) ** 0.5 * varying
-    constant_level = torch.randn(xy.shape[0], 1, xy.shape[2], generator=generator)
-    varying_level = torch.randn(xy.shape[:-1], generator=generator)
-    level = OCCLUDED_CONSTANT_SHARE**0.5 * constant_level + (1 - OCCLUDED_CONSTANT_SHARE) ** 0.5 * varying_level
-    low = torch.special.ndtr(level) ** (math.log(1 - MIN_CONFIDENCE) / math.log(1 - OCCLUDED_LOW_CONFIDENCE))
-    return xy + box_side(xy) * OCCLUDED_DISTANCE / 2**0.5 * offset, 1 - low
-
-
 def fit_noise(
-    tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray, "time 17"]]], fps: float
+    tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray, "time 17"]]],
+    fps: float,
+    min_confidence: float = MIN_CONFIDENCE,
 ) -> NoiseModel:
     """Fit the noise model to the output of a front end on real video.
 
@@ -189,6 +189,7 @@ def fit_noise(
     Arguments:
         tracks: unbroken COCO-17 tracks: joints in pixels, and confidence 0..1.
         fps: frames per second of all of them, at least 50.
+        min_confidence: of a visible joint of the front end; MIN_CONFIDENCE of the model is as much.
 
     Raises:
         OccluposeError: slower video, no track of at least 28 frames, or a joint whose confidence is always low.
@@ -217,7 +218,7 @@ def fit_noise(
     error = np.concatenate(residuals)
     jump = np.concatenate(jumps)
     confidence = np.concatenate(confidences)
-    confident = confidence >= MIN_CONFIDENCE
+    confident = confidence >= min_confidence
     unseen = [name for name, values in zip(COCO17.joints, confident.T, strict=True) if not values.any()]
     if unseen:
         raise OccluposeError(f"{', '.join(unseen)}: low confidence in all of the video; give video that shows them")

@@ -12,7 +12,7 @@ from occlupose.methods.oanet.network import OANetOutput, shipped_network
 from occlupose.methods.oanet.shipped import ShippedRecipe, make_batch, shipped_loss
 from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
-from occlupose.synth.noise import OCCLUDED_LOW_CONFIDENCE, NoiseModel
+from occlupose.synth.noise import NoiseModel
 
 NOISE = NoiseModel.load()
 EXACT = ShippedRecipe(
@@ -209,7 +209,9 @@ def test_guesses_of_occluded_joints_become_false_positives():
     assert (guessed <= part.observed).all()
     occluded = guessed | ~part.observed
     share = (guessed & in_skeleton(made)).sum() / (occluded & in_skeleton(made)).sum()
-    sure = 1 - OCCLUDED_LOW_CONFIDENCE  # of the occluded joints; some of the others are below the threshold, too
+    sure = (
+        1 - NoiseModel.load().occluded_low_confidence
+    )  # of the occluded joints; some of the others are below the threshold, too
     assert sure - 0.2 < share < sure + 0.1
     error = (part.inputs.xy - part.truth).norm(dim=-1)
     assert error[guessed].mean() > 2 * error[part.observed & ~guessed].mean()

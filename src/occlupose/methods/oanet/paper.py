@@ -23,7 +23,7 @@ from occlupose.methods.oanet.windows import MocapWindows, Observations2D, VideoW
 from occlupose.occlusion import cylinders, gaps
 from occlupose.occlusion.confidence import MIN_CONFIDENCE
 from occlupose.skeletons import BODY22_TO_H36M17, H36M17
-from occlupose.synth.noise import NoiseModel, sample_occluded_joints
+from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation, Terms
 from occlupose.training.run import TrainingStage
 
@@ -205,7 +205,7 @@ def simulate_detections(
     body = joints[:, :, BODY22_TO_H36M17]
     xy = joints[..., :2] / joints[..., 2:] if perspective else joints[..., :2]
     detected, score = noise.sample(xy, generator)
-    guessed, guessed_score = sample_occluded_joints(xy, generator)
+    guessed, guessed_score = noise.sample_occluded(xy, generator)
     without_objects = 1 - sum(probability for probability, _ in OBJECT_MASKS)
     masks = [(without_objects, gaps.no_mask), *OBJECT_MASKS]
     covered = ~gaps.choose_mask((body.shape[0], body.shape[1], body.shape[2]), generator, masks) & objects

@@ -21,7 +21,7 @@ from occlupose.methods.oanet.recipe import Depth, OANetRecipe
 from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
-from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel, sample_occluded_joints
+from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel
 from occlupose.training.loop import Optimisation, Terms
 from occlupose.training.run import TrainingStage
 
@@ -124,7 +124,7 @@ def make_batch(windows: MocapWindows, noise: NoiseModel, recipe: ShippedRecipe, 
         if recipe.occlusion_aware:
             visible = _visible(xyz, complete_probability, generator)
             if recipe.guess_probability:
-                guesses, guess_score = sample_occluded_joints(rays, generator)
+                guesses, guess_score = noise.sample_occluded(rays, generator)
                 guessing = with_noise & (torch.rand(batch, 1, 1, generator=generator) < recipe.guess_probability)
                 false_positive = in_skeleton & guessing & ~visible & (guess_score >= MIN_CONFIDENCE)
                 points = torch.where(false_positive.unsqueeze(-1), guesses, detected)
