@@ -27,7 +27,8 @@ def export(
 
     csv, xlsx: tables with a row for each joint; csv-wide, xlsx-wide: with a row for each person. trc: OpenSim. c3d:
     motion capture. nc, nc-2d: movement, in metres and in pixels. openpose: a folder of JSON files, BODY_25. coco:
-    keypoint results. rrd: the rerun viewer. docs/export.md has the units, the axes and what each format leaves out.
+    keypoint results. rrd: the rerun viewer. bvh, gltf, mot: rotations of a fitted skeleton, for animation, with a body,
+    and for OpenSim. docs/export.md has the units, the axes and what each format leaves out.
 
         occlupose export out/walk -o walk.csv
         occlupose export out/walk --to trc c3d xlsx
@@ -55,9 +56,8 @@ def export(
     read = formats.read(record, fps=fps, size=size, skeleton=skeleton)
     for note in read.notes:
         say(Console(stderr=True), f"note: {note}")
-    for file, name in files.items():
-        for written in formats.write(read.poses, file, name):
-            print(f"{written}: written")
+    for written in formats.write_all(read.poses, files):
+        print(f"{written}: written")
 
 
 def _targets(record: Path, to: tuple[str, ...], output: Path | None, *, beside: bool) -> dict[Path, str | None]:

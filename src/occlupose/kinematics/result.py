@@ -1,14 +1,15 @@
 """The record of fitted skeletons, and their uncertainty."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32, Float64
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from occlupose.kinematics.body_tree import BodyTree
+from occlupose.kinematics.body_tree import BodyTree, body_tree
 from occlupose.kinematics.observations import SYMMETRIC
 from occlupose.kinematics.solver import CHUNK, Motion, RigidBody, angle_jacobian, point_jacobian
 from occlupose.skeletons import Skeleton, convert
@@ -52,6 +53,47 @@ class SkeletonFit:
     def joints(self, skeleton: Skeleton) -> Float32[np.ndarray, "time person joint 3"]:
         """The fitted joints of h36m17, coco17, coco21 or another skeleton, by name; NaN where the tree has none."""
         return convert(self.xyz, self.skeleton, skeleton)
+
+    @property
+    def known(self) -> Bool[np.ndarray, "time person"]:
+        """From each person's first to their last frame."""
+        return np.isfinite(self.root).all(-1)
+
+    def relative(self) -> Float64[np.ndarray, "time person segment 3 3"]:
+        """Rotation matrix of each segment from rest, relative to its parent; NaN where unknown."""
+        known = self.known[..., None, None]
+        quaternions = np.where(known, self.rotation, IDENTITY).astype(float)
+        matrices = Rotation.from_quat(quaternions.reshape(-1, 4), scalar_first=True).as_matrix()
+        return np.where(known[..., None], matrices.reshape(*quaternions.shape[:-1], 3, 3), np.nan)
+
+    def orientation(self) -> Float64[np.ndarray, "time person segment 3 3"]:
+        """Rotation matrix of each segment from rest, in the axes of the data; NaN where unknown."""
+        return body_tree().compose(torch.from_numpy(self.relative())).numpy()
+
+    def select(self, people: Iterable[int]) -> "SkeletonFit":
+        """The same of some people, by their place in the record."""
+        chosen = [*people]
+        own = {name: getattr(self, name)[:, chosen] for name in _BY_FRAME}
+        return replace(self, bone_offsets=self.bone_offsets[chosen], **own)
+
+    def turn_y_up(self) -> "SkeletonFit":
+        """In axes x right, y up, z towards the camera, instead of those of the camera; covariances too."""
+        rotation = self.rotation.copy()
+        rotation[..., 0, :] = rotation[..., 0, [1, 0, 3, 2]] * np.array(_HALF_TURN, np.float32)
+        turned = {name: getattr(self, name) * np.array(_ABOUT_X, np.float32) for name in ("root", "xyz")}
+        signs = np.array(_ABOUT_X_COVARIANCE, np.float32)
+        turned |= {name: getattr(self, name) * signs for name in ("covariance", "root_covariance")}
+        return replace(self, rotation=rotation, **turned)
+
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0)
+"""The quaternion of no rotation."""
+
+_BY_FRAME = ("rotation", "root", "xyz", "covariance", "root_covariance", "angle_sigma")
+_ABOUT_X = (1, -1, -1)
+_ABOUT_X_COVARIANCE = (1, 1, 1, -1, -1, 1)
+_HALF_TURN = (-1, 1, -1, 1)
+"""Half a turn about x: of a vector, of a covariance, and (0, 1, 0, 0) (w, x, y, z) = (-x, w, -z, y)."""
 
 
 def blank(tree: BodyTree, frames: int, people: int) -> SkeletonFit:
