@@ -47,8 +47,8 @@ def moving_points(random, frames, bones=None):
 
 def moving_poses(random, frames=40, people=2, skeleton=BODY26, fps=60.0):
     """A record of such people, seen by a camera."""
-    xyz = np.concatenate([moving_points(random, frames) + (person, 0, 0) for person in range(people)], 1)
-    return poses_of(xyz, skeleton, fps)
+    points = np.concatenate([moving_points(random, frames) for _ in range(people)], 1)
+    return poses_of(points + np.arange(people)[:, None, None] * (1, 0, 0), skeleton, fps)
 
 
 def poses_of(points, skeleton=BODY26, fps=60.0):

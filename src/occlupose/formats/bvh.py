@@ -37,22 +37,35 @@ def write(poses: Poses, path: Path, fit: SkeletonFit) -> None:
     Arguments:
         fit: of this person, with y up.
     """
+    tree = body_tree()
     frames = _nearest(fit.known[:, 0])
-    degrees = _euler(fit.relative()[frames, 0])
+    degrees = _euler(fit.relative()[frames, 0])[:, _depth_first(tree)]
     numbers = np.concatenate([fit.root[frames, 0], degrees.reshape(len(frames), -1)], 1, dtype=np.float32)
     with path.open("w", newline="", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in _hierarchy(body_tree(), fit.bone_offsets[0]))
+        file.writelines(f"{line}\n" for line in _hierarchy(tree, fit.bone_offsets[0]))
         file.write(f"MOTION\nFrames: {len(frames)}\nFrame Time: {1 / poses.fps:.9g}\n")
         csv.writer(file, delimiter=" ", lineterminator="\n").writerows(to_cells(numbers))
 
 
 def _nearest(known: np.ndarray) -> np.ndarray:
     """Of each frame, itself or the nearest one that is known."""
-    first, *_, last = [*known.nonzero()[0], known.nonzero()[0][-1]]
-    return np.arange(len(known)).clip(first, last)
+    frames = known.nonzero()[0]
+    return np.arange(len(known)).clip(frames[0], frames[-1])
 
 
-def _hierarchy(tree: BodyTree, offsets: Float64[np.ndarray, "bone 3"], segment: int = 0, depth: int = 0) -> Iterator[str]:
+def _children(tree: BodyTree, segment: int) -> list[int]:
+    return [child for child, parent in enumerate(tree.parents) if parent == segment]
+
+
+def _depth_first(tree: BodyTree, segment: int = 0) -> list[int]:
+    """A segment and those that hang on it, in the order of the file."""
+    below = [_depth_first(tree, child) for child in _children(tree, segment)]
+    return [segment, *(each for branch in below for each in branch)]
+
+
+def _hierarchy(
+    tree: BodyTree, offsets: Float64[np.ndarray, "bone 3"], segment: int = 0, depth: int = 0
+) -> Iterator[str]:
     """The lines of a segment and of those that hang on it."""
     name = tree.segments[segment]
     tab = "\t" * depth
@@ -62,9 +75,8 @@ def _hierarchy(tree: BodyTree, offsets: Float64[np.ndarray, "bone 3"], segment: 
     yield f"{tab}\tOFFSET {_text(_origin(tree, offsets, segment))}"
     moved = "Xposition Yposition Zposition " if segment == 0 else ""
     yield f"{tab}\tCHANNELS {6 if moved else 3} {moved}{turned}"
-    for child, parent in enumerate(tree.parents):
-        if parent == segment:
-            yield from _hierarchy(tree, offsets, child, depth + 1)
+    for child in _children(tree, segment):
+        yield from _hierarchy(tree, offsets, child, depth + 1)
     if name in TIPS:
         tip = offsets[tree.points.index(TIPS[name]) - 1]
         yield from (f"{tab}\tEnd Site", f"{tab}\t{{", f"{tab}\t\tOFFSET {_text(tip)}", f"{tab}\t}}")
@@ -95,6 +107,6 @@ def _euler(rotation: Float64[np.ndarray, "time segment 3 3"]) -> Float64[np.ndar
         before = angles[frame - 1]
         ways = np.stack([angles[frame], (180, 180, 180) + angles[frame] * (1, -1, 1)])
         ways += 360 * np.round((before - ways) / 360)
-        farther = np.abs(ways - before).sum(-1).argmin(0)
-        angles[frame] = np.take_along_axis(ways, farther[None, :, None], 0)[0]
+        nearer = np.abs(ways - before).sum(-1).argmin(0)
+        angles[frame] = np.take_along_axis(ways, nearer[None, :, None], 0)[0]
     return angles

@@ -191,9 +191,7 @@ class _Person:
         output = self.scene.add(values.astype(np.float32))
         target = library.AnimationChannelTarget(node=node, path=path)
         animation.channels.append(library.AnimationChannel(sampler=len(animation.samplers), target=target))
-        animation.samplers.append(
-            library.AnimationSampler(input=self.time, output=output, interpolation=interpolation)
-        )
+        animation.samplers.append(library.AnimationSampler(input=self.time, output=output, interpolation=interpolation))
 
     def hide(self, absent: Bool[np.ndarray, "time"], track_id: int) -> None:
         """Hides the person in some frames, and says who it is."""

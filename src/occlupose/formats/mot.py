@@ -14,16 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from scipy.spatial.transform import Rotation
 
+from occlupose.bodies.body import SIDES
 from occlupose.formats.tables import to_cells
 from occlupose.kinematics import SkeletonFit, body_tree
 from occlupose.kinematics.angles import to_angles
-from occlupose.kinematics.isb import AXES, isb_joint, rotate_joint, turns
+from occlupose.kinematics.isb import AXES, JOINTS, joint_rotation, turns
 from occlupose.poses import ABSENT, Poses
 
 __all__ = ["COORDINATES", "write"]
+
+Segments = dict[str, Float64[np.ndarray, "row person *any"]]
+LIMBS = ("hip", "knee", "shoulder", "elbow")
 
 _LIMBS = {
     "hip_flexion": (-30, 120),
@@ -83,7 +87,7 @@ def write(poses: Poses, path: Path, fit: SkeletonFit) -> None:
         fit: of this person, with y up.
     """
     rows = fit.known[:, 0] & (poses.state[:, 0] != ABSENT).any(-1)
-    values = _coordinates(fit.relative()[rows, 0], fit.root[rows, 0].astype(float))
+    values = _coordinates(fit, rows)
     numbers = np.stack([values[name] for name in COORDINATES], -1).astype(np.float32)
     with path.open("w", newline="", encoding="utf-8") as file:
         file.write(_HEADER.format(rows=len(numbers), columns=len(COORDINATES) + 1))
@@ -92,51 +96,48 @@ def write(poses: Poses, path: Path, fit: SkeletonFit) -> None:
         table.writerows([time, *row] for time, row in zip(poses.time[rows].tolist(), to_cells(numbers), strict=True))
 
 
-def _coordinates(
-    relative: Float64[np.ndarray, "time segment 3 3"], root: Float64[np.ndarray, "time 3"]
-) -> dict[str, Float64[np.ndarray, "time"]]:
-    """Each coordinate over time, degrees and metres, without jumps by 360 degrees."""
-    segments = dict(zip(body_tree().segments, np.moveaxis(relative, 1, 0), strict=True))
-    pelvis = segments["pelvis"] @ AXES
-    trunk = isb_joint("trunk")
-    angles = dict(zip(("pelvis_tilt", "pelvis_list", "pelvis_rotation"), turns(pelvis, "ZXY").T, strict=True))
-    lumbar = ("lumbar_extension", "lumbar_bending", "lumbar_rotation")
-    bent = turns(rotate_joint(trunk, [segments[segment] for segment in trunk.chain]), "ZXY")
-    angles |= dict(zip(lumbar, bent.T, strict=True))
-    for side in ("left", "right"):
-        angles |= {f"{name}_{side[0]}": values for name, values in _limbs(segments, side).items()}
-    degrees = {name: np.degrees(np.unwrap(values)) for name, values in angles.items()}
-    places = root - pelvis @ np.array(HIPS)
-    return degrees | dict(zip(("pelvis_tx", "pelvis_ty", "pelvis_tz"), places.T, strict=True))
+def _coordinates(fit: SkeletonFit, rows: Bool[np.ndarray, "time"]) -> dict[str, Float64[np.ndarray, "row"]]:
+    """Each coordinate over time, degrees without jumps by 360, and metres."""
+    orientation = fit.by_segment(fit.orientation()[rows])
+    pelvis = orientation["pelvis"] @ AXES
+    angles = _named(("pelvis_tilt", "pelvis_list", "pelvis_rotation"), turns(pelvis, "ZXY"))
+    bent = turns(joint_rotation("chest", orientation), "ZXY")
+    angles |= _named(("lumbar_extension", "lumbar_bending", "lumbar_rotation"), bent)
+    own = fit.by_segment(fit.relative()[rows])
+    for side in SIDES:
+        limbs = _limbs(side, orientation) | _ends(side, own)
+        angles |= {f"{name}_{side[0]}": values for name, values in limbs.items()}
+    degrees = {name: np.degrees(np.unwrap(values[:, 0])) for name, values in angles.items()}
+    places = fit.root[rows] - pelvis @ np.array(HIPS)
+    return degrees | dict(zip(("pelvis_tx", "pelvis_ty", "pelvis_tz"), places[:, 0].T, strict=True))
 
 
-def _limbs(segments: dict[str, Float64[np.ndarray, "time 3 3"]], side: str) -> dict[str, Float64[np.ndarray, "time"]]:
-    """The coordinates of one side, radians."""
-
-    def joint(name: str) -> Float64[np.ndarray, "time 3 3"]:
-        found = isb_joint(name, side)
-        return rotate_joint(found, [segments[segment] for segment in found.chain])
-
-    hip = turns(joint("hip"), "ZXY").T
-    arm = turns(joint("shoulder"), "ZXY").T
-    elbow = turns(joint("elbow"), "ZXY").T
-    foot = Rotation.from_matrix(joint("ankle")).as_rotvec() @ np.linalg.pinv(FOOT).T
-    hand = _own_angles(segments, f"{side}_hand")
+def _limbs(side: str, orientation: Segments) -> Segments:
+    """The coordinates of one side but wrist and toes, radians."""
+    turned = {name: turns(joint_rotation(f"{side}_{JOINTS[name]}", orientation), "ZXY") for name in LIMBS}
+    foot = joint_rotation(f"{side}_foot", orientation)
+    rotation = Rotation.from_matrix(foot[:, 0]).as_rotvec()[:, None] @ np.linalg.pinv(FOOT).T
     return {
-        **dict(zip(("hip_flexion", "hip_adduction", "hip_rotation"), hip, strict=True)),
-        "knee_angle": -turns(joint("knee"), "ZXY")[:, 0],
-        "ankle_angle": foot[:, 0],
-        "subtalar_angle": foot[:, 1],
-        "mtp_angle": -_own_angles(segments, f"{side}_toes")[:, 0],
-        **dict(zip(("arm_flex", "arm_add", "arm_rot"), arm, strict=True)),
-        "elbow_flex": elbow[0],
-        "pro_sup": elbow[2],
-        "wrist_flex": hand[:, 0],
-        "wrist_dev": hand[:, 1],
+        **_named(("hip_flexion", "hip_adduction", "hip_rotation"), turned["hip"]),
+        "knee_angle": -turned["knee"][..., 0],
+        **_named(("ankle_angle", "subtalar_angle"), rotation),
+        **_named(("arm_flex", "arm_add", "arm_rot"), turned["shoulder"]),
+        "elbow_flex": turned["elbow"][..., 0],
+        "pro_sup": turned["elbow"][..., 2],
     }
 
 
-def _own_angles(segments: dict[str, Float64[np.ndarray, "time 3 3"]], name: str) -> Float64[np.ndarray, "time 3"]:
-    """A segment's flexion, swing to the side and twist (see `kinematics.body_tree`), radians."""
-    axes = body_tree().axes[body_tree().segments.index(name) - 1]
-    return to_angles(torch.from_numpy(segments[name]), axes).numpy()
+def _ends(side: str, relative: Segments) -> Segments:
+    """The coordinates of wrist and toes, radians; see `kinematics.body_tree`."""
+    hand = _own_angles(f"{side}_hand", relative)
+    toes = _own_angles(f"{side}_toes", relative)
+    return {"wrist_flex": hand[..., 0], "wrist_dev": hand[..., 1], "mtp_angle": -toes[..., 0]}
+
+
+def _own_angles(segment: str, relative: Segments) -> Float64[np.ndarray, "row person 3"]:
+    axes = body_tree().axes[body_tree().segments.index(segment) - 1]
+    return to_angles(torch.from_numpy(relative[segment]), axes).numpy()
+
+
+def _named(names: tuple[str, ...], values: Float64[np.ndarray, "row person n"]) -> Segments:
+    return dict(zip(names, np.moveaxis(values, -1, 0), strict=True))

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from occlupose.errors import OccluposeError
@@ -28,7 +27,6 @@ from occlupose.formats import (
 )
 from occlupose.formats.content import Content, Kind
 from occlupose.formats.recording import Recording
-from occlupose.poses import Poses
 from occlupose.skeletons import BODY25, COCO17, Skeleton
 
 __all__ = ["EXPORTS", "FORMATS", "ExportFormat", "Format", "read_recording"]

@@ -7,6 +7,12 @@ from occlupose.kinematics.live import LiveSkeleton
 from occlupose.kinematics.result import SkeletonFit
 
 __all__ = [
-    *("BodyTree", "JointAngles", "LiveSkeleton", "SkeletonFit"),
-    *("body_tree", "fit_poses", "fit_skeleton", "measure_angles"),
+    "BodyTree",
+    "JointAngles",
+    "LiveSkeleton",
+    "SkeletonFit",
+    "body_tree",
+    "fit_poses",
+    "fit_skeleton",
+    "measure_angles",
 ]

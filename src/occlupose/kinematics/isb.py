@@ -8,15 +8,14 @@ The axes of a segment are those of `body_tree`, which follow joint centres and n
 """
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
 
 from occlupose.bodies.body import SIDES
+from occlupose.kinematics.result import reference
 
 AXES = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
 """x forward, y up and z to the right as columns, in the axes of the tree."""
@@ -26,35 +25,15 @@ ARMS = ("upper_arm", "forearm", "hand")
 SUPINATED = ("forearm", "hand")
 
 
-@dataclass(frozen=True)
-class IsbJoint:
-    """A joint of one side or of the middle of the body.
-
-    Attributes:
-        parent: the segment that it is measured from.
-        chain: segments from there to the other one, each the parent of the next.
-        sequence: axes about which it turns.
-    """
-
-    parent: str
-    chain: tuple[str, ...]
-    sequence: str = "ZXY"
-
-
-def isb_joint(name: str, side: str = "") -> IsbJoint:
-    """The hip, knee, ankle, shoulder or elbow of a side, or the trunk: the chest on the pelvis."""
-    parent, *chain = [segment.format(side=side) for segment in _CHAINS[name]]
-    return IsbJoint(parent, tuple(chain), "YXY" if name == "shoulder" else "ZXY")
-
-
-_CHAINS = {
-    "trunk": ("pelvis", "abdomen", "chest"),
-    "hip": ("pelvis", "{side}_thigh"),
-    "knee": ("{side}_thigh", "{side}_shank"),
-    "ankle": ("{side}_shank", "{side}_foot"),
-    "shoulder": ("chest", "{side}_clavicle", "{side}_upper_arm"),
-    "elbow": ("{side}_upper_arm", "{side}_forearm"),
+JOINTS = {
+    "trunk": "chest",
+    "hip": "thigh",
+    "knee": "shank",
+    "ankle": "foot",
+    "shoulder": "upper_arm",
+    "elbow": "forearm",
 }
+"""The segment that each joint turns; the one relative to which it does is its `result.reference`."""
 
 
 def isb_axes(segment: str) -> Float64[np.ndarray, "3 3"]:
@@ -71,16 +50,18 @@ def isb_axes(segment: str) -> Float64[np.ndarray, "3 3"]:
     return raised @ Rotation.from_euler("y", turn, degrees=True).as_matrix()
 
 
-def rotate_joint(
-    joint: IsbJoint, relative: Sequence[Float64[np.ndarray, "*any 3 3"]]
+def joint_rotation(
+    segment: str, orientation: Mapping[str, Float64[np.ndarray, "*any 3 3"]]
 ) -> Float64[np.ndarray, "*any 3 3"]:
-    """Rotation of a joint in the ISB's axes, as if it were a right one.
+    """Rotation of a segment relative to its reference in the ISB's axes, as if it were a right one.
 
     Arguments:
-        relative: rotation of each segment of the chain from rest, relative to its parent.
+        orientation: of each segment from rest, not relative to its parent.
     """
-    rotation = isb_axes(joint.parent).T @ reduce(np.matmul, relative) @ isb_axes(joint.chain[-1])
-    return MIRROR @ rotation @ MIRROR if joint.chain[-1].startswith("left") else rotation
+    parent = reference(segment)
+    axes = orientation[parent] @ isb_axes(parent)
+    rotation = axes.swapaxes(-1, -2) @ orientation[segment] @ isb_axes(segment)
+    return MIRROR @ rotation @ MIRROR if segment.startswith("left") else rotation
 
 
 def turns(rotation: Float64[np.ndarray, "*any 3 3"], sequence: str) -> Float64[np.ndarray, "*any 3"]:

@@ -7,18 +7,16 @@ from functools import reduce
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float32, Float64, Int64, UInt8
+from scipy.spatial.transform import Rotation
 
 from occlupose.bodies.body import SIDES
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.kinematics.angles import from_angles, to_angles
-from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.fit import fit_poses
-from occlupose.kinematics.isb import IsbJoint, isb_joint, rotate_joint, turns, wrap
+from occlupose.kinematics.isb import JOINTS, MIRROR, isb_axes, joint_rotation, turns, wrap
 from occlupose.kinematics.observations import SYMMETRIC
-from occlupose.kinematics.result import SkeletonFit
+from occlupose.kinematics.result import SkeletonFit, reference
 from occlupose.kinematics.start import CAMERA_UP
 from occlupose.pose_files import shortest
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
@@ -27,8 +25,8 @@ from occlupose.skeletons import convert_weakest
 COLUMNS = ("frame", "time_s", "person", "angle", "state", "value_deg", "sd_deg", "velocity_deg_s")
 STATES = {ABSENT: "absent", OCCLUDED: "occluded", VISIBLE: "visible"}
 
-STEP = 0.1
-"""Largest step of a segment's angle from which the derivative of a joint's is taken, radians."""
+STEP = 1e-4
+"""Of the central differences by which angles are differentiated, radians."""
 
 TURNS = {
     "trunk": {"flexion": (0, -1), "right_bending": (1, 1), "left_rotation": (2, 1)},
@@ -110,8 +108,8 @@ class JointAngles:
 def measure_angles(poses: Poses, fit: SkeletonFit | None = None) -> JointAngles:
     """Angles of hips, knees, ankles, shoulders, elbows and trunk, and of segments to the vertical.
 
-    Joints turn as the ISB recommends (see `isb`). Standard deviations are carried over to first order from those of the
-    angles of each segment, as if these were independent; of an inclination, from the covariances of both points. Ours.
+    Joints turn as the ISB recommends (see `isb`). Standard deviations are those of the fit to first order: of a joint
+    from the covariance of its rotation, of an inclination from the covariances of both points. Ours.
 
     Arguments:
         poses: in 3D.
@@ -121,14 +119,17 @@ def measure_angles(poses: Poses, fit: SkeletonFit | None = None) -> JointAngles:
         OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant.
     """
     fit = fit_poses(poses) if fit is None else fit
-    relative = dict(zip(fit.segments, np.moveaxis(fit.relative(), 2, 0), strict=True))
-    sigmas = dict(zip(fit.segments, np.moveaxis(fit.angle_sigma.astype(float), 2, 0), strict=True))
+    orientation = fit.by_segment(fit.orientation())
     points = convert_weakest(poses.state, poses.skeleton, fit.skeleton)
     found = {}
     for name, side in _sided(TURNS):
-        joint = isb_joint(name, side)
-        angles = turns(rotate_joint(joint, [relative[segment] for segment in joint.chain]), joint.sequence)
-        deviation = _deviations(joint, relative, sigmas)
+        segment = "_".join(filter(None, (side, JOINTS[name])))
+        rotation = joint_rotation(segment, orientation)
+        sequence = "YXY" if name == "shoulder" else "ZXY"
+        axes = orientation[reference(segment)] @ isb_axes(reference(segment))
+        turn_covariance = _matrices(fit.turn_covariance[:, :, fit.segments.index(segment)])
+        angles = turns(rotation, sequence)
+        deviation = _deviations(rotation, sequence, axes @ MIRROR if side == "left" else axes, turn_covariance)
         for turn, (column, sign) in TURNS[name].items():
             shown = SHOWN_BY.get(turn, SHOWN_BY[name])
             own = (sign * angles[..., column], deviation[..., column], _state(points, fit, shown, side))
@@ -172,27 +173,25 @@ def _state(
 
 
 def _deviations(
-    joint: IsbJoint,
-    relative: dict[str, Float64[np.ndarray, "time person 3 3"]],
-    sigmas: dict[str, Float64[np.ndarray, "time person 3"]],
+    rotation: Float64[np.ndarray, "time person 3 3"],
+    sequence: str,
+    axes: Float64[np.ndarray, "time person 3 3"],
+    covariance: Float64[np.ndarray, "time person 3 3"],
 ) -> Float64[np.ndarray, "time person 3"]:
-    """Standard deviations of a joint's turns, from small steps of each angle of each segment of its chain."""
-    tree = body_tree()
-    chain = [relative[segment] for segment in joint.chain]
-    variance = np.zeros(chain[0].shape[:-1])
-    for place, segment in enumerate(joint.chain):
-        axes = tree.axes[tree.segments.index(segment) - 1]
-        angles = to_angles(torch.from_numpy(chain[place]), axes)
-        step = np.clip(sigmas[segment], 1e-6, STEP)
-        for axis in range(3):
-            move = torch.from_numpy(step * np.eye(3)[axis])
-            ends = []
-            for end in (angles + move, angles - move):
-                moved = [*chain[:place], from_angles(end, axes).numpy(), *chain[place + 1 :]]
-                ends.append(turns(rotate_joint(joint, moved), joint.sequence))
-            slope = wrap(ends[0] - ends[1]) / (2 * step[..., axis, None])
-            variance += (slope * sigmas[segment][..., axis, None]) ** 2
-    return np.sqrt(variance)
+    """Standard deviations of the turns of a rotation.
+
+    Arguments:
+        axes: in which the rotation is, as columns, up to the sign of all three.
+        covariance: of a small rotation that follows, in the axes of `axes`.
+    """
+    steps = Rotation.from_rotvec(STEP * np.eye(3)).as_matrix()
+    changes = [turns(step @ rotation, sequence) - turns(step.T @ rotation, sequence) for step in steps]
+    jacobian = wrap(np.stack(changes, -1)) / (2 * STEP) @ axes.swapaxes(-1, -2)
+    return np.sqrt(np.einsum("tpai,tpij,tpaj->tpa", jacobian, covariance, jacobian))
+
+
+def _matrices(six: Float32[np.ndarray, "*any 6"]) -> Float64[np.ndarray, "*any 3 3"]:
+    return six.astype(float)[..., SYMMETRIC].reshape(*six.shape[:-1], 3, 3)
 
 
 def _inclination(
@@ -207,7 +206,7 @@ def _inclination(
     across = CAMERA_UP - cosine * along
     sine = np.linalg.norm(across, axis=-1, keepdims=True)
     gradient = across / np.maximum(sine, 1e-9) / length
-    covariance = fit.covariance[:, :, ends].astype(float).sum(2)[..., SYMMETRIC].reshape(*length.shape[:2], 3, 3)
+    covariance = _matrices(fit.covariance[:, :, ends].sum(2))
     variance = np.einsum("tpi,tpij,tpj->tp", gradient, covariance, gradient)
     return np.arctan2(sine, cosine)[..., 0], np.sqrt(variance)
 
