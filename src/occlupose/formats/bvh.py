@@ -11,6 +11,7 @@ one the nearest is repeated, since BVH knows no absence.
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float64
@@ -22,7 +23,7 @@ from occlupose.poses import Poses
 
 __all__ = ["write"]
 
-SEQUENCE = "ZXY"
+SEQUENCE: Final = "ZXY"
 TIPS = {"head": "head_top"} | {
     f"{side}_{segment}": f"{side}_{point}"
     for side in ("left", "right")

@@ -241,11 +241,12 @@ class _Person:
         attributes = library.Attributes(
             POSITION=add(vertices, bounds=True, target=target), NORMAL=add(_normals(vertices, faces), target=target)
         )
-        weights, bones = rig.weights.topk(INFLUENCES)
-        weights = (weights / weights.sum(1, keepdim=True)).numpy()
+        largest = rig.weights.topk(INFLUENCES)
+        weights = (largest.values / largest.values.sum(1, keepdim=True)).numpy()
+        bones = largest.indices.numpy()
         for number in range(INFLUENCES // 4):
             four = slice(4 * number, 4 * number + 4)
-            used = np.where(weights[:, four] > 0, bones.numpy()[:, four], 0).astype(np.uint8)
+            used = np.where(weights[:, four] > 0, bones[:, four], 0).astype(np.uint8)
             setattr(attributes, f"JOINTS_{number}", add(used, target=target))
             setattr(attributes, f"WEIGHTS_{number}", add(weights[:, four], target=target))
         indices = add(faces.astype(np.uint32).ravel(), target=library.ELEMENT_ARRAY_BUFFER)

@@ -9,6 +9,7 @@ The axes of a segment are those of `body_tree`, which follow joint centres and n
 
 import warnings
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -64,7 +65,10 @@ def joint_rotation(
     return MIRROR @ rotation @ MIRROR if segment.startswith("left") else rotation
 
 
-def turns(rotation: Float64[np.ndarray, "*any 3 3"], sequence: str) -> Float64[np.ndarray, "*any 3"]:
+Sequence = Literal["ZXY", "YXY"]
+
+
+def turns(rotation: Float64[np.ndarray, "*any 3 3"], sequence: Sequence) -> Float64[np.ndarray, "*any 3"]:
     """Angles about the axes of a sequence, radians, positive by the right-hand rule; NaN where unknown.
 
     Of y, x, y the middle one is from -pi to 0: the elevation of an arm is negative.

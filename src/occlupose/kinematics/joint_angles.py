@@ -1,10 +1,11 @@
 """Joint angles over time, with their velocities and standard deviations."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
@@ -14,13 +15,13 @@ from occlupose.bodies.body import SIDES
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.kinematics.fit import fit_poses
-from occlupose.kinematics.isb import JOINTS, MIRROR, isb_axes, joint_rotation, turns, wrap
+from occlupose.kinematics.isb import JOINTS, MIRROR, Sequence, isb_axes, joint_rotation, turns, wrap
 from occlupose.kinematics.observations import SYMMETRIC
 from occlupose.kinematics.result import SkeletonFit, reference
 from occlupose.kinematics.start import CAMERA_UP
 from occlupose.pose_files import shortest
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
-from occlupose.skeletons import convert_weakest
+from occlupose.skeletons import Skeleton, convert_weakest
 
 COLUMNS = ("frame", "time_s", "person", "angle", "state", "value_deg", "sd_deg", "velocity_deg_s")
 STATES = {ABSENT: "absent", OCCLUDED: "occluded", VISIBLE: "visible"}
@@ -34,9 +35,11 @@ TURNS = {
     "knee": {"flexion": (0, -1)},
     "ankle": {"dorsiflexion": (0, 1)},
     "shoulder": {"elevation_plane": (0, 1), "elevation": (1, -1), "internal_rotation": (2, 1)},
-    "elbow": {"flexion": (0, 1), "pronation": (2, 1)},
+    "elbow": {"flexion": (0, 1)},
 }
-"""Angles of each joint: which turn of its sequence it is (see `isb`), and the sign of what the name says."""
+"""Angles of each joint: which turn of its sequence it is (see `isb`), and the sign of what the name says. Others than
+these are not shown by joint centres: pronation, for example, needs both sides of a hand.
+"""
 
 _HIPS = ("left_hip", "right_hip")
 _SHOULDERS = ("left_shoulder", "right_shoulder")
@@ -47,9 +50,8 @@ SHOWN_BY = {
     "ankle": ("{side}_knee", "{side}_ankle", "{side}_foot {side}_big_toe"),
     "shoulder": (*_HIPS, *_SHOULDERS, "{side}_elbow", "{side}_wrist"),
     "elbow": ("{side}_shoulder", "{side}_elbow", "{side}_wrist"),
-    "pronation": ("{side}_elbow", "{side}_wrist", "{side}_hand"),
 }
-"""Points of the tree that show each joint, or one angle; of several in one text the better known one counts."""
+"""Points of the tree that show each joint; of several in one text the better known one counts."""
 
 INCLINED = {
     "trunk": ("pelvis", "thorax"),
@@ -119,34 +121,16 @@ def measure_angles(poses: Poses, fit: SkeletonFit | None = None) -> JointAngles:
         OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant.
     """
     fit = fit_poses(poses) if fit is None else fit
-    orientation = fit.by_segment(fit.orientation())
+    measured = [*_of_joints(fit), *_of_segments(fit)]
     points = convert_weakest(poses.state, poses.skeleton, fit.skeleton)
-    found = {}
-    for name, side in _sided(TURNS):
-        segment = "_".join(filter(None, (side, JOINTS[name])))
-        rotation = joint_rotation(segment, orientation)
-        sequence = "YXY" if name == "shoulder" else "ZXY"
-        axes = orientation[reference(segment)] @ isb_axes(reference(segment))
-        turn_covariance = _matrices(fit.turn_covariance[:, :, fit.segments.index(segment)])
-        angles = turns(rotation, sequence)
-        deviation = _deviations(rotation, sequence, axes @ MIRROR if side == "left" else axes, turn_covariance)
-        for turn, (column, sign) in TURNS[name].items():
-            shown = SHOWN_BY.get(turn, SHOWN_BY[name])
-            own = (sign * angles[..., column], deviation[..., column], _state(points, fit, shown, side))
-            found["_".join(filter(None, (side, name, turn)))] = own
-    for name, side in _sided(INCLINED):
-        ends = [point.format(side=side) for point in INCLINED[name]]
-        shown = SHOWN_BY["trunk"] if name == "trunk" else tuple(ends)
-        inclined = (*_inclination(fit, *ends), _state(points, fit, shown, side))
-        found["_".join(filter(None, (side, name, "inclination")))] = inclined
-    values, deviations, states = zip(*found.values(), strict=True)
-    state = np.stack(states, -1)
+    state = np.stack([_lowest(points, each.shown_by, fit.skeleton) for each in measured], -1)
     present = (poses.state != ABSENT).any(-1)[..., None] & (state != ABSENT).any(0)
-    value = np.where(present, np.stack(values, -1), np.nan)
+    value = np.where(present, np.stack([each.value for each in measured], -1), np.nan)
+    sigma = np.where(present, np.stack([each.sigma for each in measured], -1), np.nan)
     return JointAngles(
-        names=tuple(found),
+        names=tuple(each.name for each in measured),
         value=value.astype(np.float32),
-        sigma=np.where(present, np.stack(deviations, -1), np.nan).astype(np.float32),
+        sigma=sigma.astype(np.float32),
         velocity=_velocity(value, poses.fps).astype(np.float32),
         state=state,
         track_id=poses.track_id,
@@ -154,27 +138,59 @@ def measure_angles(poses: Poses, fit: SkeletonFit | None = None) -> JointAngles:
     )
 
 
-def _sided(names: dict[str, object]) -> Iterator[tuple[str, str]]:
+class _Angle(NamedTuple):
+    """One angle over time, and the points that show it; of several in one text the better known one counts."""
+
+    name: str
+    value: Float64[np.ndarray, "time person"]
+    sigma: Float64[np.ndarray, "time person"]
+    shown_by: list[str]
+
+
+def _of_joints(fit: SkeletonFit) -> Iterator[_Angle]:
+    orientation = fit.by_segment(fit.orientation())
+    covariance = fit.by_segment(_matrices(fit.turn_covariance))
+    for name, side in _sided(TURNS):
+        segment = _join(side, JOINTS[name])
+        sequence: Sequence = "YXY" if name == "shoulder" else "ZXY"
+        axes = orientation[reference(segment)] @ isb_axes(reference(segment))
+        rotation = joint_rotation(segment, orientation)
+        angles = turns(rotation, sequence)
+        sigmas = _deviations(rotation, sequence, axes @ MIRROR if side == "left" else axes, covariance[segment])
+        shown_by = [points.format(side=side) for points in SHOWN_BY[name]]
+        for turn, (column, sign) in TURNS[name].items():
+            yield _Angle(_join(side, name, turn), sign * angles[..., column], sigmas[..., column], shown_by)
+
+
+def _of_segments(fit: SkeletonFit) -> Iterator[_Angle]:
+    for name, side in _sided(INCLINED):
+        ends = [point.format(side=side) for point in INCLINED[name]]
+        shown_by = [*SHOWN_BY["trunk"]] if name == "trunk" else ends
+        yield _Angle(_join(side, name, "inclination"), *_inclination(fit, *ends), shown_by)
+
+
+def _join(*words: str) -> str:
+    return "_".join(filter(None, words))
+
+
+def _sided(names: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Each name with each side that it has; the trunk has none."""
     for name in names:
         for side in ("",) if name == "trunk" else SIDES:
             yield name, side
 
 
-def _state(
-    points: UInt8[np.ndarray, "time person point"], fit: SkeletonFit, shown: tuple[str, ...], side: str
+def _lowest(
+    states: UInt8[np.ndarray, "time person point"], shown_by: list[str], skeleton: Skeleton
 ) -> UInt8[np.ndarray, "time person"]:
-    """Lowest state of the points that show something."""
-    states = []
-    for alternatives in shown:
-        known = [points[..., fit.skeleton.index(name)[0]] for name in alternatives.format(side=side).split()]
-        states.append(reduce(np.maximum, known))
-    return reduce(np.minimum, states)
+    """Lowest state of the points that show an angle."""
+    known = [states[..., skeleton.index(*points.split())].max(-1) for points in shown_by]
+    return reduce(np.minimum, known)
 
 
 def _deviations(
     rotation: Float64[np.ndarray, "time person 3 3"],
-    sequence: str,
+    sequence: Sequence,
     axes: Float64[np.ndarray, "time person 3 3"],
     covariance: Float64[np.ndarray, "time person 3 3"],
 ) -> Float64[np.ndarray, "time person 3"]:

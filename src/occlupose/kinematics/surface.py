@@ -7,11 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from occlupose.bodies.body import BodyModel
-from occlupose.bodies.fitting import fit_shape
+from occlupose.bodies.fitting import fit_pose, fit_shape
 from occlupose.kinematics.body_pose import from_tree
 from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.result import SkeletonFit
 from occlupose.skeletons import convert
+
+STEPS = 2
+"""Gauss-Newton steps towards the fitted joints. Ours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +35,9 @@ class BodyMotion:
 def move_body(fit: SkeletonFit, person: int, body: BodyModel) -> BodyMotion:
     """A body in the poses of one person, in the frames in which they are known.
 
-    Its shape is the one whose joints in the T-pose are nearest to those of the fitted bones; it is moved so that the
-    mean of its joints is the fitted ones'. A body has no free bones, so that each joint is about a centimetre away.
+    Its shape is the one whose joints in the T-pose are nearest to those of the fitted bones. As a body has no free
+    bones, its joints are then turned towards the fitted ones, which changes rotations by a few degrees; what is left is
+    about a centimetre.
     """
     tree = body_tree()
     known = fit.known[:, person]
@@ -42,6 +46,6 @@ def move_body(fit: SkeletonFit, person: int, body: BodyModel) -> BodyMotion:
     joints = convert(tree.place(straight, offsets).numpy(), tree.skeleton, body.skeleton)
     shape = fit_shape(torch.from_numpy(joints).float(), body).expand(int(known.sum()), -1)
     pose = from_tree(torch.from_numpy(fit.orientation()[known, person]), tree).float()
-    posed = body.joints(pose, shape, torch.zeros(len(pose), 3))
     fitted = torch.from_numpy(fit.joints(body.skeleton)[known, person])
-    return BodyMotion(pose, shape, (fitted - posed).mean(1))
+    moved = fit_pose(fitted, body, shape, pose=pose, steps=STEPS)
+    return BodyMotion(moved.pose, shape, moved.translation)
