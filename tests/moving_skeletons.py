@@ -53,15 +53,19 @@ def moving_poses(random, frames=40, people=2, skeleton=BODY26, fps=60.0):
 
 def poses_of(points, skeleton=BODY26, fps=60.0):
     """A record of people whose points of the tree are at these places, (time, person, point, 3), all visible."""
-    xyz = convert(points, TREE.skeleton, skeleton).astype(np.float32)
+    return poses_of_joints(convert(points, TREE.skeleton, skeleton), skeleton, fps)
+
+
+def poses_of_joints(joints, skeleton=BODY26, fps=60.0):
+    """A record of people whose joints are at these places, (time, person, joint, 3), all visible."""
     camera = Camera.from_fov(1280, 960, 70)
     return Poses(
-        xy=camera.project(xyz),
-        score=np.ones(xyz.shape[:3]),
-        state=np.full(xyz.shape[:3], 2),
-        xyz=xyz,
-        track_id=np.arange(xyz.shape[1]) * 3 + 1,
-        time=np.arange(len(xyz)) / fps,
+        xy=camera.project(joints),
+        score=np.ones(joints.shape[:3]),
+        state=np.full(joints.shape[:3], 2),
+        xyz=joints,
+        track_id=np.arange(joints.shape[1]) * 3 + 1,
+        time=np.arange(len(joints)) / fps,
         skeleton=skeleton,
         fps=fps,
         width=1280,

@@ -15,10 +15,10 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.spatial.transform import Rotation
 
 from occlupose.formats.tables import to_cells
 from occlupose.kinematics import BodyTree, SkeletonFit, body_tree
+from occlupose.kinematics.isb import turns
 from occlupose.poses import Poses
 
 __all__ = ["write"]
@@ -102,8 +102,7 @@ def _euler(rotation: Float64[np.ndarray, "time segment 3 3"]) -> Float64[np.ndar
     """Degrees about z, x and y; of the two ways to say a rotation the one nearer to the frame before, so that curves
     stay smooth when x passes 90 degrees. Ours.
     """
-    flat = Rotation.from_matrix(rotation.reshape(-1, 3, 3)).as_euler(SEQUENCE, degrees=True)
-    angles = flat.reshape(*rotation.shape[:2], 3)
+    angles = np.degrees(turns(rotation, SEQUENCE)) + 0.0  # no -0
     for frame in range(1, len(angles)):
         before = angles[frame - 1]
         ways = np.stack([angles[frame], (180, 180, 180) + angles[frame] * (1, -1, 1)])
