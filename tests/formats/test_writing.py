@@ -140,7 +140,7 @@ def test_the_extras_are_those_of_the_package():
 
 
 def test_unknown_formats(tmp_path):
-    for name, format in (("a.json", None), ("a", None), ("a.csv", "bvh")):
+    for name, format in (("a.json", None), ("a", None), ("a.csv", "fbx")):
         with pytest.raises(OccluposeError, match=r"is no format of files to write; they are csv, .*, rrd$"):
             record(3, 1, H36M17).export(tmp_path / name, format)
 

@@ -29,6 +29,10 @@ STATES = {ABSENT: "absent", OCCLUDED: "occluded", VISIBLE: "visible"}
 STEP = 1e-4
 """Of the central differences by which angles are differentiated, radians."""
 
+SMALL = 1e-6
+SIDEWAYS = (1.0, 0.0, 0.0)
+"""Where a vertical segment would incline; any direction across is as good."""
+
 TURNS = {
     "trunk": {"flexion": (0, -1), "right_bending": (1, 1), "left_rotation": (2, 1)},
     "hip": {"flexion": (0, 1), "adduction": (1, 1), "internal_rotation": (2, 1)},
@@ -221,7 +225,7 @@ def _inclination(
     cosine = (along @ np.array(CAMERA_UP))[..., None]
     across = CAMERA_UP - cosine * along
     sine = np.linalg.norm(across, axis=-1, keepdims=True)
-    gradient = across / np.maximum(sine, 1e-9) / length
+    gradient = np.where(sine > SMALL, across / np.maximum(sine, SMALL), SIDEWAYS) / length
     covariance = _matrices(fit.covariance[:, :, ends].sum(2))
     variance = np.einsum("tpi,tpij,tpj->tp", gradient, covariance, gradient)
     return np.arctan2(sine, cosine)[..., 0], np.sqrt(variance)
