@@ -82,7 +82,7 @@ class SkeletonFit:
     def select(self, people: Iterable[int]) -> "SkeletonFit":
         """The same of some people, by their place in the record."""
         chosen = [*people]
-        own = {name: getattr(self, name)[:, chosen] for name in _BY_FRAME}
+        own = {name: getattr(self, name)[:, chosen] for name in BY_FRAME}
         return replace(self, bone_offsets=self.bone_offsets[chosen], **own)
 
     def turn_y_up(self) -> "SkeletonFit":
@@ -98,7 +98,9 @@ class SkeletonFit:
 IDENTITY = (1.0, 0.0, 0.0, 0.0)
 """The quaternion of no rotation."""
 
-_BY_FRAME = ("rotation", "root", "xyz", "covariance", "root_covariance", "angle_sigma", "turn_covariance")
+BY_FRAME = ("rotation", "root", "xyz", "covariance", "root_covariance", "angle_sigma", "turn_covariance")
+"""The fields of a `SkeletonFit` with a time and a person axis."""
+
 _ABOUT_X = (1, -1, -1)
 _ABOUT_X_COVARIANCE = (1, 1, 1, -1, -1, 1)
 _HALF_TURN = (-1, 1, -1, 1)
