@@ -51,8 +51,8 @@ def _place(nodes, values):
             rotation = turned[parent]
             where = places[nodes[parent][0]] + rotation.apply(where)
         for channel, value in zip(channels, own.T, strict=True):
-            axis, kind = channel[0].lower(), channel[1:]
-            if kind == "position":
+            axis = channel[0].lower()
+            if channel[1:] == "position":
                 where = where + value[:, None] * np.eye(3)["xyz".index(axis)]
             else:
                 rotation = rotation * Rotation.from_euler(axis, value[:, None], degrees=True)

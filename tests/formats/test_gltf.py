@@ -50,8 +50,7 @@ def test_the_skin_is_the_body_model(file, fit, poses):
     for person, track_id in enumerate(poses.track_id):
         motion = move_body(fit, person, body)
         for frame in (0, 7, 11):
-            one = [values[frame : frame + 1] for values in (motion.pose, motion.shape, motion.translation)]
-            expected = body(*one).vertices[0].numpy()
+            expected = motion.at(slice(frame, frame + 1)).vertices[0].numpy()
             vertices = file.vertices(f"id_{track_id}:body", file.times()[frame])
             assert np.linalg.norm(vertices - expected, axis=1).max() < 2e-4
 
@@ -91,7 +90,8 @@ def volume(vertices, indices):
 
 def test_a_t_pose_and_a_bent_knee(tmp_path):
     glb = one_person(tmp_path / "a.glb", known_fit([{}, {"left_shank": (np.pi / 2, 0, 0)}]))
-    straight, bent = glb.places(0.0), glb.places(glb.times()[1])
+    straight = glb.places(0.0)
+    bent = glb.places(glb.times()[1])
     np.testing.assert_allclose(straight["left_ankle"][[0, 2]], straight["left_knee"][[0, 2]], atol=1e-6)
     np.testing.assert_allclose(bent["left_ankle"][:2], bent["left_knee"][:2], atol=1e-6)
     assert bent["left_ankle"][2] < bent["left_knee"][2] - 0.3

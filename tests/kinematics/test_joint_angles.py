@@ -132,7 +132,7 @@ def test_a_table_has_a_row_for_each_known_angle(tmp_path):
     with (tmp_path / "a.csv").open(newline="") as file:
         rows = [*csv.DictReader(file)]
     assert tuple(rows[0]) == COLUMNS and len(rows) == 2 * len(angles.names)
-    (knee,) = [row for row in rows if row["angle"] == "left_knee_flexion" and row["frame"] == "1"]
+    knee = next(row for row in rows if (row["angle"], row["frame"]) == ("left_knee_flexion", "1"))
     assert float(knee["value_deg"]) == pytest.approx(np.degrees(1), abs=1e-4)
     assert (knee["time_s"], knee["person"], knee["state"]) == ("0.02", "1", "visible")
     with pytest.raises(OccluposeError, match=r"a.txt: is no table; give a .csv"):

@@ -5,7 +5,7 @@ Everybody is in one file, in metres: x right, y up, z towards the camera, which 
 - a mesh, skinned by bones that are named as the segments of `bodies.SEGMENTS`; one between two segments has the names
   of both and its share. Their rotations and the root's translation are animated. At rest they have no rotation;
 - a node for each point of the fitted skeleton (`kinematics.body_tree`), at its place in each frame: joints are exact
-  there, while the body's own are about a centimetre away, as its bones are not free;
+  there, while the body's own are some millimetres away, since skin moves otherwise than rigid bones;
 - a node above these, whose scale is 0 in frames in which the person is absent.
 
 Names have the prefix `id_1:` if there are several people. The extras of the topmost node are the track id.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -46,7 +46,8 @@ def write(poses: Poses, path: Path, fit: SkeletonFit) -> None:
         fit: of these people, with y up.
     """
     scene = _Scene()
-    rig = _rig(anny(captured=True))
+    body = anny(captured=True)
+    rig = _rig(body)
     time = poses.time - poses.time[:1]
     lasts = np.diff(time.astype(np.float32), prepend=np.float32(-1)) > 0  # times must ascend
     for person, track_id in enumerate(poses.track_id.tolist()):
@@ -54,7 +55,7 @@ def write(poses: Poses, path: Path, fit: SkeletonFit) -> None:
         prefix = f"id_{track_id}:" if len(poses.track_id) > 1 else ""
         absent = (poses.state[frames, person] == ABSENT).all(-1)
         shown = _Person(scene, prefix, scene.add(time[frames].astype(np.float32), bounds=True))
-        shown.add(rig, move_body(fit, person, rig.body), lasts[fit.known[:, person]])
+        shown.add(rig, move_body(fit, person, body), lasts[fit.known[:, person]])
         for point, name in enumerate(fit.skeleton.joints):
             shown.move(shown.node(name), "translation", fit.xyz[frames, person, point])
         shown.hide(absent, track_id)
@@ -66,14 +67,12 @@ class _Rig:
     """The bones of a body model that turn differently; others are merged into the nearest of these above them.
 
     Attributes:
-        body: the model.
         bones: of the body, by index.
         parents: of each, among them; -1 for the root.
         names: of each.
         weights: of the vertices.
     """
 
-    body: BodyModel
     bones: list[int]
     parents: list[int]
     names: list[str]
@@ -94,7 +93,7 @@ def _rig(body: BodyModel) -> _Rig:
     drivers = [body.drivers[bone] for bone in bones]
     names = [f"{each.segment}_{each.towards}_{each.share:.2f}" if each.towards else each.segment for each in drivers]
     weights = body.weights @ torch.nn.functional.one_hot(torch.tensor(home)).float()
-    return _Rig(body, bones, parents, names, weights)
+    return _Rig(bones, parents, names, weights)
 
 
 @dataclass(eq=False)
@@ -203,15 +202,14 @@ class _Person:
         """The skinned body and its motion in some of the frames."""
         import pygltflib as library
 
-        shape = motion.shape[:1]
-        rest = (torch.eye(3).expand(1, len(SEGMENTS), 3, 3), shape, torch.zeros(1, 3))
-        heads = rig.body.bones(*rest)[1][0, rig.bones].numpy()
+        rest = BodyMotion(motion.body, torch.eye(3).expand(1, len(SEGMENTS), 3, 3), torch.zeros(1, 3))
+        heads = rest.bones()[1][0, rig.bones].numpy()
         bones = self._animate(rig, heads, motion, frames)
         inverse = np.tile(np.eye(4, dtype=np.float32), (len(bones), 1, 1))
         inverse[:, 3, :3] = -heads  # a matrix is stored by columns
         skin = library.Skin(inverseBindMatrices=self.scene.add(inverse), joints=bones, skeleton=bones[0])
         self.scene.gltf.skins.append(skin)
-        mesh = self._mesh(rig, rig.body(*rest).vertices[0].numpy())
+        mesh = self._mesh(rig, rest.at(slice(None)).vertices[0].numpy(), motion.body.faces.numpy())
         number = len(self.scene.gltf.skins) - 1
         node = self.scene.node(name=f"{self.prefix}body", mesh=mesh, skin=number)
         self.scene.gltf.scenes[0].nodes.append(node)
@@ -220,7 +218,7 @@ class _Person:
         self, rig: _Rig, heads: Float[np.ndarray, "bone 3"], motion: BodyMotion, frames: Bool[np.ndarray, "time"]
     ) -> list[int]:
         """The nodes of the bones."""
-        rotation, position = rig.body.bones(motion.pose, motion.shape, motion.translation)
+        rotation, position = motion.bones()
         rotation = rotation[:, rig.bones]
         nodes: list[int] = []
         for bone, parent in enumerate(rig.parents):
@@ -232,12 +230,11 @@ class _Person:
         self.move(nodes[0], "translation", position[:, 0].numpy()[frames])
         return nodes
 
-    def _mesh(self, rig: _Rig, vertices: Float[np.ndarray, "vertex 3"]) -> int:
+    def _mesh(self, rig: _Rig, vertices: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]) -> int:
         import pygltflib as library
 
         add = self.scene.add
         target = library.ARRAY_BUFFER
-        faces = rig.body.faces.numpy()
         attributes = library.Attributes(
             POSITION=add(vertices, bounds=True, target=target), NORMAL=add(_normals(vertices, faces), target=target)
         )
@@ -256,7 +253,7 @@ class _Person:
 
 
 def _normals(
-    vertices: Float[np.ndarray, "vertex 3"], faces: Float[np.ndarray, "face 3"]
+    vertices: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]
 ) -> Float[np.ndarray, "vertex 3"]:
     """Directions out of the surface: the mean of the triangles around, by area."""
     corners = vertices[faces]
