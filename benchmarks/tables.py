@@ -154,6 +154,39 @@ def joint_angles() -> str:
     return _table_of_lines(["joints", "flexion of", *JOINT_ANGLE_COLUMNS.values()], lines) + _caption("joint_angles")
 
 
+FLOOR_COLUMNS = {
+    "scenes": "scenes",
+    "up_deg": "up, °",
+    "floor_cm": "floor, cm",
+    "up_inside": "up inside 2 σ",
+    "floor_inside": "floor inside 2 σ",
+}
+"""Columns of the table of up and the floor and their titles."""
+
+CONTACT_COLUMNS = {
+    "people": "people",
+    "precision": "precision",
+    "recall": "recall",
+    "slide_before_cm": "slide before, cm",
+    "slide_cm": "slide, cm",
+    "float_before_cm": "float before, cm",
+    "float_cm": "float, cm",
+}
+"""Columns of the table of contacts and their titles."""
+
+
+def floor() -> str:
+    """Up and the floor after five seconds, by kind."""
+    lines = [[row["kind"], *(row[name] for name in FLOOR_COLUMNS)] for row in _rows("floor") if row["seconds"] == "5.0"]
+    return _table_of_lines(["after 5 s of", *FLOOR_COLUMNS.values()], lines) + _caption("floor")
+
+
+def floor_contacts() -> str:
+    """Contacts by kind."""
+    lines = [[row["kind"], *(row[name] for name in CONTACT_COLUMNS)] for row in _rows("floor_contacts")]
+    return _table_of_lines(["contacts", *CONTACT_COLUMNS.values()], lines) + _caption("floor_contacts")
+
+
 def _against(errors: dict[tuple[str, str, str], float], condition: str, joints: str) -> str:
     ours = errors["ours", condition, joints]
     baseline = errors["interpolate", condition, joints]
@@ -512,6 +545,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "readme lifting": readme_lifting,
     "kinematics": kinematics,
     "joint angles": joint_angles,
+    "floor": floor,
+    "contacts of floor": floor_contacts,
     "readme real": readme_real,
     "headlines": headlines,
     "lifting": lifting,

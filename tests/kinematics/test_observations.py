@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -93,3 +95,21 @@ def test_what_cannot_be_meant_is_refused_in_one_line(arguments, message):
 def test_a_skeleton_without_a_root_cannot_have_a_covariance_of_it():
     observations = observe(TREE, np.zeros((2, 17, 3)), COCO17, root_covariance=np.tile(UNIT, (2, 1)))
     assert not observations.known.any()
+
+
+def test_a_point_is_pulled_to_its_anchor_by_points_and_root():
+    points, xyz = h36m(1)
+    observations = observe(TREE, xyz, H36M17, covariance=np.full((1, 17, 6), np.nan))
+    anchor = torch.from_numpy(xyz).clone()
+    anchor[0, 3, 1] += 0.01
+    precision = torch.zeros(1, 17, 3, 3).double()
+    precision[0, 3] = torch.eye(3) * 400
+    anchored = replace(observations, anchor=anchor, anchor_precision=precision)
+    root = torch.from_numpy(points[:, 0])
+    information = anchored.information(torch.from_numpy(xyz) - root[:, None], root)
+    expected = torch.zeros(1, 17, 3).double()
+    expected[0, 3, 1] = 4.0
+    torch.testing.assert_close(information.slope, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(information.absolute_slope, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(information.absolute_curvature, precision)
+    assert anchored.select(slice(0, 0)).anchor.shape == (0, 17, 3)

@@ -74,6 +74,8 @@ class Observations:
         xy: keypoints, px; 0 where unknown.
         xy_precision: inverse variance along an axis; 0 where unknown.
         camera: of the keypoints.
+        anchor: where points are held, metres, in the axes of xyz; None if nowhere.
+        anchor_precision: inverse covariances of that; 0 where a point is free.
     """
 
     points: Int[Tensor, "point"]
@@ -84,6 +86,8 @@ class Observations:
     xy: Float[Tensor, "time point 2"]
     xy_precision: Float[Tensor, "time point"]
     camera: Camera | None
+    anchor: Float[Tensor, "time point 3"] | None = None
+    anchor_precision: Float[Tensor, "time point 3 3"] | None = None
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -102,7 +106,7 @@ class Observations:
         return self._map(lambda values, others: torch.cat([values, others]), later)
 
     def _map(self, function: Callable[[Tensor, Tensor], Tensor], other: "Observations") -> "Observations":
-        names = ("xyz", "precision", "root", "root_precision", "xy", "xy_precision")
+        names = ("xyz", "precision", "root", "root_precision", "xy", "xy_precision", "anchor", "anchor_precision")
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
         changed: dict[str, Any] = {name: function(*pair) for name, pair in pairs.items() if pair[0] is not None}
         return replace(self, **changed)
@@ -111,6 +115,9 @@ class Observations:
         """At these places, metres; those of points are relative to the root. Outliers count less."""
         places = relative + root[:, None]
         absolute_curvature, absolute_slope = self._in_the_image(places)
+        if self.anchor is not None and self.anchor_precision is not None:
+            absolute_curvature = absolute_curvature + self.anchor_precision
+            absolute_slope = absolute_slope + (self.anchor_precision @ (self.anchor - places)[..., None]).squeeze(-1)
         measured = self.xyz - (places if self.root_precision is None else relative + self.root[:, None])
         weighted = (self.precision @ measured[..., None]).squeeze(-1)
         trust = _trust((weighted * measured).sum(-1), 3)

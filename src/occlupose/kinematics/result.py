@@ -136,11 +136,7 @@ def write(
     curvature: Float[Tensor, "time unknown unknown"],
 ) -> None:
     """Puts a fitted motion into some frames of a record, with the uncertainty that the cost's curvature says."""
-    relative = body.tree.to_parent_relative(motion.rotation)
-    quaternion = Rotation.from_matrix(relative.numpy().reshape(-1, 3, 3)).as_quat(canonical=True, scalar_first=True)
-    fit.rotation[frames, person] = quaternion.reshape(*relative.shape[:2], 4)
-    fit.root[frames, person] = motion.root.numpy()
-    fit.xyz[frames, person] = (motion.root[:, None] + body.tree.place(motion.rotation, body.offsets)).numpy()
+    write_motion(fit, person, frames, body, motion)
     for first in range(0, len(motion.root), CHUNK):
         part = slice(first, first + CHUNK)
         place = slice(frames.start + first, min(frames.start + first + CHUNK, frames.stop))
@@ -149,6 +145,15 @@ def write(
         fit.root_covariance[place, person] = _six(root)
         fit.angle_sigma[place, person] = angles.numpy()
         fit.turn_covariance[place, person] = _six(turns)
+
+
+def write_motion(fit: SkeletonFit, person: int, frames: slice, body: RigidBody, motion: Motion) -> None:
+    """Puts a motion into some frames of a record, and leaves its uncertainty as it is."""
+    relative = body.tree.to_parent_relative(motion.rotation)
+    quaternion = Rotation.from_matrix(relative.numpy().reshape(-1, 3, 3)).as_quat(canonical=True, scalar_first=True)
+    fit.rotation[frames, person] = quaternion.reshape(*relative.shape[:2], 4)
+    fit.root[frames, person] = motion.root.numpy()
+    fit.xyz[frames, person] = (motion.root[:, None] + body.tree.place(motion.rotation, body.offsets)).numpy()
 
 
 def keep_signs(quaternions: Float[np.ndarray, "time segment 4"]) -> Float[np.ndarray, "time segment 4"]:
