@@ -75,6 +75,14 @@ def test_mirrored_people_have_the_same_angles():
             np.testing.assert_allclose(value, right[name.replace("left", "right")], atol=1e-3)
 
 
+def test_inclinations_are_to_what_is_up():
+    poses = poses_of_fit(known_fit([{}]))
+    fit = known_fit([{}]).turn_y_up()
+    tilted = measure_angles(poses, fit, up=(0, -2 * np.cos(0.3), 2 * np.sin(0.3)))
+    inclined = tilted.names.index("left_shank_inclination")
+    assert tilted.value[0, 0, inclined] == pytest.approx(0.3, abs=1e-3)
+
+
 def test_velocities_are_those_of_a_knee_that_bends_evenly():
     angles = measured([{"left_shank": (0.02 * frame, 0, 0)} for frame in range(10)])
     index = angles.names.index("left_knee_flexion")

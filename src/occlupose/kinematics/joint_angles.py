@@ -30,8 +30,6 @@ STEP = 1e-4
 """Of the central differences by which angles are differentiated, radians."""
 
 SMALL = 1e-6
-SIDEWAYS = (1.0, 0.0, 0.0)
-"""Where a vertical segment would incline; any direction across is as good."""
 
 TURNS = {
     "trunk": {"flexion": (0, -1), "right_bending": (1, 1), "left_rotation": (2, 1)},
@@ -111,7 +109,9 @@ class JointAngles:
             yield [frame, float(self.time[frame]), int(self.track_id[person]), self.names[angle], state, *numbers]
 
 
-def measure_angles(poses: Poses, fit: SkeletonFit | None = None) -> JointAngles:
+def measure_angles(
+    poses: Poses, fit: SkeletonFit | None = None, up: tuple[float, float, float] = CAMERA_UP
+) -> JointAngles:
     """Angles of hips, knees, ankles, shoulders, elbows and trunk, and of segments to the vertical.
 
     Joints turn as the ISB recommends (see `isb`). Standard deviations are those of the fit to first order: of a joint
@@ -120,12 +120,13 @@ def measure_angles(poses: Poses, fit: SkeletonFit | None = None) -> JointAngles:
     Arguments:
         poses: in 3D.
         fit: the skeletons fitted to them; None fits them.
+        up: direction to which inclinations are measured, in the camera frame.
 
     Raises:
         OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant.
     """
     fit = fit_poses(poses) if fit is None else fit
-    measured = [*_of_joints(fit), *_of_segments(fit)]
+    measured = [*_of_joints(fit), *_of_segments(fit, np.array(up) / np.linalg.norm(up))]
     points = convert_weakest(poses.state, poses.skeleton, fit.skeleton)
     state = np.stack([_lowest(points, each.shown_by, fit.skeleton) for each in measured], -1)
     present = (poses.state != ABSENT).any(-1)[..., None] & (state != ABSENT).any(0)
@@ -166,11 +167,11 @@ def _of_joints(fit: SkeletonFit) -> Iterator[_Angle]:
             yield _Angle(_join(side, name, turn), sign * angles[..., column], sigmas[..., column], shown_by)
 
 
-def _of_segments(fit: SkeletonFit) -> Iterator[_Angle]:
+def _of_segments(fit: SkeletonFit, up: Float64[np.ndarray, "3"]) -> Iterator[_Angle]:
     for name, side in _sided(INCLINED):
         ends = [point.format(side=side) for point in INCLINED[name]]
         shown_by = [*SHOWN_BY["trunk"]] if name == "trunk" else ends
-        yield _Angle(_join(side, name, "inclination"), *_inclination(fit, *ends), shown_by)
+        yield _Angle(_join(side, name, "inclination"), *_inclination(fit, ends, up), shown_by)
 
 
 def _join(*words: str) -> str:
@@ -215,17 +216,18 @@ def _matrices(six: Float32[np.ndarray, "*any 6"]) -> Float64[np.ndarray, "*any 3
 
 
 def _inclination(
-    fit: SkeletonFit, lower: str, upper: str
+    fit: SkeletonFit, points: list[str], up: Float64[np.ndarray, "3"]
 ) -> tuple[Float64[np.ndarray, "time person"], Float64[np.ndarray, "time person"]]:
-    """Angle of a segment to the vertical, 0 if its upper point is above, and its standard deviation."""
-    ends = fit.skeleton.index(lower, upper)
+    """Angle of a segment to the vertical, 0 if its upper point, the second, is above, and its standard deviation."""
+    ends = fit.skeleton.index(*points)
     bone = fit.xyz[:, :, ends[1]].astype(float) - fit.xyz[:, :, ends[0]]
     length = np.linalg.norm(bone, axis=-1, keepdims=True)
     along = bone / length
-    cosine = (along @ np.array(CAMERA_UP))[..., None]
-    across = CAMERA_UP - cosine * along
+    cosine = (along @ up)[..., None]
+    across = up - cosine * along
     sine = np.linalg.norm(across, axis=-1, keepdims=True)
-    gradient = np.where(sine > SMALL, across / np.maximum(sine, SMALL), SIDEWAYS) / length
+    sideways = np.cross(up, np.eye(3)[np.abs(up).argmin()])  # where it is vertical, any direction across is as good
+    gradient = np.where(sine > SMALL, across / np.maximum(sine, SMALL), sideways / np.linalg.norm(sideways)) / length
     covariance = _matrices(fit.covariance[:, :, ends].sum(2))
     variance = np.einsum("tpi,tpij,tpj->tp", gradient, covariance, gradient)
     return np.arctan2(sine, cosine)[..., 0], np.sqrt(variance)
