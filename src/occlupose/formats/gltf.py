@@ -12,7 +12,9 @@ Names have the prefix `id_1:` if there are several people. The extras of the top
 """
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,21 +100,23 @@ def _rig(body: BodyModel) -> _Rig:
 
 @dataclass(eq=False)
 class _Scene:
-    """A glTF document that grows."""
+    """A glTF document that grows; `library` is pygltflib."""
 
     data: bytearray = field(default_factory=bytearray)
+    library: ModuleType = field(init=False)
     gltf: "pygltflib.GLTF2" = field(init=False)
 
     def __post_init__(self) -> None:
-        import pygltflib as library
-
-        surface = library.PbrMetallicRoughness(baseColorFactor=[*SKIN_COLOUR], metallicFactor=0, roughnessFactor=0.8)
-        self.gltf = library.GLTF2(
-            asset=library.Asset(generator="occlupose"),
+        self.library = import_module("pygltflib")
+        surface = self.library.PbrMetallicRoughness(
+            baseColorFactor=[*SKIN_COLOUR], metallicFactor=0, roughnessFactor=0.8
+        )
+        self.gltf = self.library.GLTF2(
+            asset=self.library.Asset(generator="occlupose"),
             scene=0,
-            scenes=[library.Scene(nodes=[])],
-            materials=[library.Material(pbrMetallicRoughness=surface)],
-            animations=[library.Animation(name="poses")],
+            scenes=[self.library.Scene(nodes=[])],
+            materials=[self.library.Material(pbrMetallicRoughness=surface)],
+            animations=[self.library.Animation(name="poses")],
         )
 
     def add(self, values: np.ndarray, *, bounds: bool = False, target: int | None = None) -> int:
@@ -122,16 +126,16 @@ class _Scene:
             bounds: whether the accessor needs minimum and maximum.
             target: of the buffer view, for vertices and indices.
         """
-        import pygltflib as library
-
         values = np.ascontiguousarray(values)
         shape = values.shape[1:]
         kind = "MAT4" if shape == (4, 4) else {(): "SCALAR", (3,): "VEC3", (4,): "VEC4"}[shape]
-        component = {"f": library.FLOAT, "B": library.UNSIGNED_BYTE, "I": library.UNSIGNED_INT}[values.dtype.char]
-        view = library.BufferView(buffer=0, byteOffset=len(self.data), byteLength=values.nbytes, target=target)
+        component = {"f": self.library.FLOAT, "B": self.library.UNSIGNED_BYTE, "I": self.library.UNSIGNED_INT}[
+            values.dtype.char
+        ]
+        view = self.library.BufferView(buffer=0, byteOffset=len(self.data), byteLength=values.nbytes, target=target)
         self.data += values.tobytes()
         self.data += bytes(-len(self.data) % 4)
-        accessor = library.Accessor(
+        accessor = self.library.Accessor(
             bufferView=len(self.gltf.bufferViews), componentType=component, count=len(values), type=kind
         )
         if bounds:
@@ -143,16 +147,12 @@ class _Scene:
 
     def node(self, **options: Any) -> int:
         """A new node; its number."""
-        import pygltflib as library
-
-        self.gltf.nodes.append(library.Node(**options))
+        self.gltf.nodes.append(self.library.Node(**options))
         return len(self.gltf.nodes) - 1
 
     def to_bytes(self) -> bytes:
         """The file."""
-        import pygltflib as library
-
-        self.gltf.buffers = [library.Buffer(byteLength=len(self.data))]
+        self.gltf.buffers = [self.library.Buffer(byteLength=len(self.data))]
         self.gltf.set_binary_blob(bytes(self.data))
         return b"".join(self.gltf.save_to_bytes())
 
@@ -184,13 +184,13 @@ class _Person:
 
     def move(self, node: int, path: str, values: np.ndarray, interpolation: str = "LINEAR") -> None:
         """Animates the translation, rotation (x, y, z, w) or scale of a node."""
-        import pygltflib as library
-
         animation = self.scene.gltf.animations[0]
         output = self.scene.add(values.astype(np.float32))
-        target = library.AnimationChannelTarget(node=node, path=path)
-        animation.channels.append(library.AnimationChannel(sampler=len(animation.samplers), target=target))
-        animation.samplers.append(library.AnimationSampler(input=self.time, output=output, interpolation=interpolation))
+        target = self.scene.library.AnimationChannelTarget(node=node, path=path)
+        animation.channels.append(self.scene.library.AnimationChannel(sampler=len(animation.samplers), target=target))
+        animation.samplers.append(
+            self.scene.library.AnimationSampler(input=self.time, output=output, interpolation=interpolation)
+        )
 
     def hide(self, absent: Bool[np.ndarray, "time"], track_id: int) -> None:
         """Hides the person in some frames, and says who it is."""
@@ -200,14 +200,12 @@ class _Person:
 
     def add(self, rig: _Rig, motion: BodyMotion, frames: Bool[np.ndarray, "time"]) -> None:
         """The skinned body and its motion in some of the frames."""
-        import pygltflib as library
-
         rest = BodyMotion(motion.body, torch.eye(3).expand(1, len(SEGMENTS), 3, 3), torch.zeros(1, 3))
         heads = rest.bones()[1][0, rig.bones].numpy()
         bones = self._animate(rig, heads, motion, frames)
         inverse = np.tile(np.eye(4, dtype=np.float32), (len(bones), 1, 1))
         inverse[:, 3, :3] = -heads  # a matrix is stored by columns
-        skin = library.Skin(inverseBindMatrices=self.scene.add(inverse), joints=bones, skeleton=bones[0])
+        skin = self.scene.library.Skin(inverseBindMatrices=self.scene.add(inverse), joints=bones, skeleton=bones[0])
         self.scene.gltf.skins.append(skin)
         mesh = self._mesh(rig, rest.at(slice(None)).vertices[0].numpy(), motion.body.faces.numpy())
         number = len(self.scene.gltf.skins) - 1
@@ -231,11 +229,9 @@ class _Person:
         return nodes
 
     def _mesh(self, rig: _Rig, vertices: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]) -> int:
-        import pygltflib as library
-
         add = self.scene.add
-        target = library.ARRAY_BUFFER
-        attributes = library.Attributes(
+        target = self.scene.library.ARRAY_BUFFER
+        attributes = self.scene.library.Attributes(
             POSITION=add(vertices, bounds=True, target=target), NORMAL=add(_normals(vertices, faces), target=target)
         )
         largest = rig.weights.topk(INFLUENCES)
@@ -246,9 +242,9 @@ class _Person:
             used = np.where(weights[:, four] > 0, bones[:, four], 0).astype(np.uint8)
             setattr(attributes, f"JOINTS_{number}", add(used, target=target))
             setattr(attributes, f"WEIGHTS_{number}", add(weights[:, four], target=target))
-        indices = add(faces.astype(np.uint32).ravel(), target=library.ELEMENT_ARRAY_BUFFER)
-        primitive = library.Primitive(attributes=attributes, indices=indices, material=0)
-        self.scene.gltf.meshes.append(library.Mesh(name=f"{self.prefix}body", primitives=[primitive]))
+        indices = add(faces.astype(np.uint32).ravel(), target=self.scene.library.ELEMENT_ARRAY_BUFFER)
+        primitive = self.scene.library.Primitive(attributes=attributes, indices=indices, material=0)
+        self.scene.gltf.meshes.append(self.scene.library.Mesh(name=f"{self.prefix}body", primitives=[primitive]))
         return len(self.scene.gltf.meshes) - 1
 
 
