@@ -157,6 +157,19 @@ def kinematics() -> str:
     return _table_of_lines(["joints", *KINEMATICS_COLUMNS.values()], lines) + _caption("kinematics")
 
 
+JOINT_ANGLE_COLUMNS = {"error_deg": "error, °", "bias_deg": "bias, °", "worst_clip_deg": "worst clip, °"}
+"""Columns of the table of joint angles and their titles."""
+
+
+def joint_angles() -> str:
+    """The errors of each joint, for each kind of joints."""
+    lines = [
+        [f"{row['joints']}, {row['noise']}", row["joint"], *(row[name] for name in JOINT_ANGLE_COLUMNS)]
+        for row in _rows("joint_angles")
+    ]
+    return _table_of_lines(["joints", "flexion of", *JOINT_ANGLE_COLUMNS.values()], lines) + _caption("joint_angles")
+
+
 FLOOR_COLUMNS = {
     "scenes": "scenes",
     "up_deg": "up, °",
@@ -547,6 +560,7 @@ def _with_interval(values: dict[str, float]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "readme lifting": readme_lifting,
     "kinematics": kinematics,
+    "joint angles": joint_angles,
     "floor": floor,
     "contacts of floor": floor_contacts,
     "readme real": readme_real,

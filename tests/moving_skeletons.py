@@ -4,8 +4,11 @@ import numpy as np
 import torch
 
 from occlupose.bodies.fitting import from_rotation_vector
+from occlupose.cameras import Camera
 from occlupose.kinematics.angles import from_angles
 from occlupose.kinematics.body_tree import body_tree
+from occlupose.poses import Poses
+from occlupose.skeletons import BODY26, convert
 
 TREE = body_tree()
 
@@ -40,3 +43,32 @@ def moving_points(random, frames, bones=None):
     root = np.array([0, 0, 4.0]) + 0.3 * smooth(random, frames, 3)
     places = TREE.place(moving_rotation(random, frames), own_bones(random) if bones is None else bones)
     return (root[:, None] + places.numpy())[:, None]
+
+
+def moving_poses(random, frames=40, people=2, skeleton=BODY26, fps=60.0):
+    """A record of such people, seen by a camera."""
+    points = np.concatenate([moving_points(random, frames) for _ in range(people)], 1)
+    return poses_of(points + np.arange(people)[:, None, None] * (1, 0, 0), skeleton, fps)
+
+
+def poses_of(points, skeleton=BODY26, fps=60.0):
+    """A record of people whose points of the tree are at these places, (time, person, point, 3), all visible."""
+    return poses_of_joints(convert(points, TREE.skeleton, skeleton), skeleton, fps)
+
+
+def poses_of_joints(joints, skeleton=BODY26, fps=60.0):
+    """A record of people whose joints are at these places, (time, person, joint, 3), all visible."""
+    camera = Camera.from_fov(1280, 960, 70)
+    return Poses(
+        xy=camera.project(joints),
+        score=np.ones(joints.shape[:3]),
+        state=np.full(joints.shape[:3], 2),
+        xyz=joints,
+        track_id=np.arange(joints.shape[1]) * 3 + 1,
+        time=np.arange(len(joints)) / fps,
+        skeleton=skeleton,
+        fps=fps,
+        width=1280,
+        height=960,
+        camera=camera,
+    )

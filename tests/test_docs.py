@@ -33,6 +33,7 @@ COMMANDS = {
     "run": cli.run,
     "lift": cli.lift,
     "export": cli.export,
+    "angles": cli.angles,
     "demo": cli.demo,
     "label": cli.label,
     "doctor": cli.doctor,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from occlupose.detections import Detections
     from occlupose.errors import OccluposeError
     from occlupose.estimator import PoseEstimator
+    from occlupose.kinematics import measure_angles
     from occlupose.methods.hupor.estimator import HUPOR
     from occlupose.methods.oanet.estimator import OANet
     from occlupose.methods.oanet.lifting import lift
@@ -28,6 +29,7 @@ __all__ = [
     "Poses",
     "__version__",
     "lift",
+    "measure_angles",
     "run",
     "stream",
 ]
@@ -41,6 +43,7 @@ _HOMES = {
     "PoseEstimator": "occlupose.estimator",
     "Poses": "occlupose.poses",
     "lift": "occlupose.methods.oanet.lifting",
+    "measure_angles": "occlupose.kinematics",
     "run": "occlupose.pipeline",
     "stream": "occlupose.pipeline",
 }

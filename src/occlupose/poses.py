@@ -247,17 +247,17 @@ class Poses:
         pose_files.save(self, path)
 
     def export(self, path: str | Path, format: str | None = None) -> list[Path]:
-        """Write the poses for another tool: CSV, XLSX, TRC, C3D, netCDF, OpenPose, COCO or rerun.
+        """Write the poses for another tool: CSV, XLSX, TRC, MOT, C3D, BVH, glTF, netCDF, OpenPose, COCO or rerun.
 
         What each holds, its units and axes are in the modules of `occlupose.formats` and in docs/export.md.
 
         Arguments:
             path: of the file, or of the folder for "openpose"; an existing file is replaced.
-            format: "csv", "csv-wide", "xlsx", "xlsx-wide", "trc", "c3d", "nc", "nc-2d", "openpose", "coco" or "rrd"; by
-                default by the suffix.
+            format: "csv", "csv-wide", "xlsx", "xlsx-wide", "trc", "mot", "c3d", "bvh", "gltf", "nc", "nc-2d",
+                "openpose", "coco" or "rrd"; by default by the suffix.
 
         Returns:
-            The files that were written; TRC has one for each person.
+            The files that were written; TRC, MOT and BVH have one for each person.
 
         Raises:
             OccluposeError: an unknown format, one whose package is not installed or which cannot hold these poses,

@@ -55,7 +55,7 @@ def test_files_of_other_tools(command, tmp_path):
     [
         ([], ["no format to write; give --to csv, or a file"]),
         (["-o", "a.json"], ["a.json: its suffix is no format of files to write; they are csv, "]),
-        (["--to", "bvh"], ["bvh: is no format of files to write; they are csv, "]),
+        (["--to", "fbx"], ["fbx: is no format of files to write; they are csv, "]),
         (["--to", "csv", "trc", "-o", "a.csv"], ["a.csv: is the name of a file"]),
         (["--to", "coco", "-o", "out/walk/poses.npz"], ["poses.npz: is the input; give another file to write"]),
         (["--to", "csv", "-o", "out/walk"], ["out/walk: is a folder with files in it; give another name"]),
@@ -106,7 +106,7 @@ def test_the_next_run_leaves_no_old_exports(run):
 
 
 def test_formats_are_refused_before_anything_is_done(run, monkeypatch):
-    assert_refused(run("--export", "bvh"), "bvh: is no format of files to write")
+    assert_refused(run("--export", "fbx"), "fbx: is no format of files to write")
     monkeypatch.setitem(sys.modules, "ezc3d", None)
     assert_refused(run("--export", "c3d"), "poses.c3d: needs ezc3d; pip install '.[c3d]' in a clone of occlupose")
     assert not Path("out").exists()

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 
 from commands import names
+from moving_skeletons import moving_poses
 from occlupose import formats
 from occlupose.errors import OccluposeError
+from occlupose.formats import writing
 from occlupose.formats.registry import EXPORTS
-from occlupose.skeletons import H36M17
+from occlupose.kinematics import fit_poses
+from occlupose.skeletons import H36M17, build_skeleton
 from pose_records import record, records, uncertain
 
 every_format = pytest.mark.parametrize("each", EXPORTS, ids=lambda each: each.name)
@@ -139,8 +142,30 @@ def test_the_extras_are_those_of_the_package():
     assert {each.library[1] for each in EXPORTS if each.library} <= {*extras}
 
 
+def test_a_skeleton_is_fitted_once_for_all_formats(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(writing, "fit_poses", lambda poses: calls.append(poses) or fit_poses(poses))
+    poses = moving_poses(np.random.default_rng(0), 5)
+    files = {tmp_path / name: None for name in ("a.csv", "a.bvh", "a.mot", "a.glb")}
+    written = [path.name for path in formats.write_all(poses, files)]
+    assert written == ["a.csv", "a_1.bvh", "a_4.bvh", "a_1.mot", "a_4.mot", "a.glb"] and len(calls) == 1
+    assert [path.name for path in formats.write_all(poses, {tmp_path / "b.csv": None})] == ["b.csv"]
+    assert len(calls) == 1
+
+
+def test_who_has_no_joint_that_can_be_fitted_is_named(tmp_path):
+    poses = moving_poses(np.random.default_rng(0), 5, people=2)
+    unknown = {"xyz": poses.xyz.copy()}
+    unknown["xyz"][:, 1] = np.nan
+    unknown["xyz"][:, 1, 0] = 1e-3
+    lone = replace(poses, **unknown, skeleton=build_skeleton("own", ["elsewhere", *poses.skeleton.joints[1:]]))
+    with refused(tmp_path / "a.bvh", "no joint of person 4 can be fitted; export the others"):
+        lone.export(tmp_path / "a.bvh")
+    assert names(tmp_path) == []
+
+
 def test_unknown_formats(tmp_path):
-    for name, format in (("a.json", None), ("a", None), ("a.csv", "bvh")):
+    for name, format in (("a.json", None), ("a", None), ("a.csv", "fbx")):
         with pytest.raises(OccluposeError, match=r"is no format of files to write; they are csv, .*, rrd$"):
             record(3, 1, H36M17).export(tmp_path / name, format)
 

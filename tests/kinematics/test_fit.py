@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from moving_skeletons import TREE, moving_points, moving_rotation, own_bones
+from moving_skeletons import TREE, moving_points, moving_poses, moving_rotation, own_bones
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.kinematics import fit, fit_skeleton
+from occlupose.kinematics import fit, fit_poses, fit_skeleton
 from occlupose.skeletons import BODY26, COCO17, H36M17, convert
 
 UNIT = np.array([1.0, 1, 1, 0, 0, 0])
@@ -243,3 +245,35 @@ def test_windows_give_what_all_frames_together_give(monkeypatch):
     whole = fit_skeleton(xyz, H36M17, 60.0)
     monkeypatch.setattr(fit, "WINDOW", 100)
     assert distance(fit_skeleton(xyz, H36M17, 60.0).xyz, whole.xyz).max() < 0.005
+
+
+def test_poses_are_fitted_with_all_that_they_know():
+    poses = moving_poses(np.random.default_rng(0), 8, people=1)
+    sure = np.broadcast_to(np.array([1, 1, 1, 0, 0, 0]) * 1e-4, (*poses.state.shape, 6)).copy()
+    loose = sure.copy()
+    wrist = poses.skeleton.index("left_wrist")[0]
+    loose[:, :, wrist] *= 100
+    deviations = []
+    for covariance in (sure, loose):
+        fit = fit_poses(replace(poses, covariance=covariance, camera=None))
+        deviations.append(fit.covariance[4, 0, fit.skeleton.index("left_wrist")[0], :3].sum())
+    assert deviations[1] > 4 * deviations[0]
+    loose[2, 0, wrist] = np.nan
+    assert np.isfinite(fit_poses(replace(poses, covariance=loose)).xyz).all()
+
+
+def test_keypoints_count_where_they_were_seen():
+    poses = moving_poses(np.random.default_rng(0), 8, people=1)
+    moved = replace(poses, xy=poses.xy + 20)
+    hidden = replace(moved, state=np.full_like(poses.state, 1))
+    exact = fit_poses(poses).xyz
+    assert np.abs(fit_poses(moved).xyz - exact).max() > 0.002
+    apart = np.abs(fit_poses(hidden).xyz - fit_poses(replace(poses, state=hidden.state)).xyz)
+    np.testing.assert_allclose(apart, 0, atol=1e-6)
+
+
+def test_poses_in_2d_are_refused():
+    with pytest.raises(
+        OccluposeError, match="the poses are in 2D, a skeleton is fitted in 3D; lift them with occlupose"
+    ):
+        fit_poses(moving_poses(np.random.default_rng(0), 3).to_2d())

@@ -201,6 +201,16 @@ class BodyModel:
         vertices = (skin[..., :9].unflatten(-1, (3, 3)) * rest.unsqueeze(-2)).sum(-1) + skin[..., 9:]
         return PosedBodies(vertices, self.joints(pose, shape, translation))
 
+    def bones(
+        self,
+        pose: Float[Tensor, "batch 17 3 3"],
+        shape: Float[Tensor, "batch shape"],
+        translation: Float[Tensor, "batch 3"],
+    ) -> tuple[Float[Tensor, "batch bone 3 3"], Float[Tensor, "batch bone 3"]]:
+        """Rotation of every bone from rest, and where its head is, metres; arguments as of a call."""
+        rotation, _, position = self._bones(pose, self.blend(shape), translation)
+        return rotation, position
+
     def lever_arms(
         self,
         pose: Float[Tensor, "batch 17 3 3"],

@@ -5,6 +5,7 @@
     occlupose run walk.mp4 --fov 70 -o results  field of view: correct metres
     occlupose lift joints.npz -o poses.npz      3D poses from 2D joints
     occlupose export out/walk -o walk.csv       poses for other tools
+    occlupose angles out/walk -o angles.csv     joint angles
     occlupose synth --scenes 200 -o people      synthetic people, ground truth
 
 COMMAND --help shows options and examples of a command.
@@ -18,6 +19,7 @@ from collections.abc import Callable
 
 from occlupose import __version__
 from occlupose.cli.about import doctor
+from occlupose.cli.angles import angles
 from occlupose.cli.convert import CONVERT
 from occlupose.cli.evaluate import EVAL
 from occlupose.cli.export import export
@@ -29,7 +31,7 @@ from occlupose.cli.terminal import BROKEN_PIPE, INTERRUPTED
 from occlupose.cli.training import TRAIN
 from occlupose.errors import OccluposeError
 
-__all__ = ["CONVERT", "EVAL", "TRAIN", "demo", "doctor", "export", "label", "lift", "main", "run", "synth"]
+__all__ = ["CONVERT", "EVAL", "TRAIN", "angles", "demo", "doctor", "export", "label", "lift", "main", "run", "synth"]
 
 
 COMMANDS: dict[str, Command | dict[str, Command]] = {
@@ -37,6 +39,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "demo": demo,
     "lift": lift,
     "export": export,
+    "angles": angles,
     "label": label,
     "synth": synth,
     "convert": CONVERT,

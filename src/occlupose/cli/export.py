@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 from tyro.conf import Positional, arg
@@ -11,6 +11,9 @@ from occlupose.cli.options import Formats, Rate, Size, SkeletonName
 from occlupose.cli.output import POSES, STEM, check_output
 from occlupose.cli.terminal import check_file, say
 from occlupose.errors import OccluposeError
+
+if TYPE_CHECKING:
+    from occlupose.poses import Poses
 
 
 def export(
@@ -27,7 +30,8 @@ def export(
 
     csv, xlsx: tables with a row for each joint; csv-wide, xlsx-wide: with a row for each person. trc: OpenSim. c3d:
     motion capture. nc, nc-2d: movement, in metres and in pixels. openpose: a folder of JSON files, BODY_25. coco:
-    keypoint results. rrd: the rerun viewer. docs/export.md has the units, the axes and what each format leaves out.
+    keypoint results. rrd: the rerun viewer. bvh, gltf, mot: rotations of a fitted skeleton, for animation, with a body,
+    and for OpenSim. docs/export.md has the units, the axes and what each format leaves out.
 
         occlupose export out/walk -o walk.csv
         occlupose export out/walk --to trc c3d xlsx
@@ -44,7 +48,7 @@ def export(
     """
     from occlupose import formats
 
-    record = next((input / name for name in POSES if (input / name).is_file()), input)
+    record = find_record(input)
     files = _targets(record, to, output, beside=record != input)
     for file, name in files.items():
         formats.check(file, name)
@@ -52,12 +56,23 @@ def export(
             check_file(file)
         if file.resolve() == record.resolve():
             raise OccluposeError(f"{file}: is the input; give another file to write")
+    for written in formats.write_all(read_record(record, fps, size, skeleton), files):
+        print(f"{written}: written")
+
+
+def find_record(input: Path) -> Path:
+    """The poses in a folder of occlupose run; any other input itself."""
+    return next((input / name for name in POSES if (input / name).is_file()), input)
+
+
+def read_record(record: Path, fps: float | None, size: tuple[int, int] | None, skeleton: str | None) -> "Poses":
+    """The poses of a file or folder; says what was assumed. Raises OccluposeError; arguments as of `formats.read`."""
+    from occlupose import formats
+
     read = formats.read(record, fps=fps, size=size, skeleton=skeleton)
     for note in read.notes:
         say(Console(stderr=True), f"note: {note}")
-    for file, name in files.items():
-        for written in formats.write(read.poses, file, name):
-            print(f"{written}: written")
+    return read.poses
 
 
 def _targets(record: Path, to: tuple[str, ...], output: Path | None, *, beside: bool) -> dict[Path, str | None]:

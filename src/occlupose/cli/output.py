@@ -19,7 +19,9 @@ OVERLAY = "overlay.mp4"
 RUN = "run.json"
 """Version, input and method that the files were made with."""
 
-FILE_SUFFIXES = tuple(".mp4 .mov .avi .mkv .webm .png .jpg .jpeg .npz .json .csv .xlsx .trc .c3d .nc .rrd".split())
+FILE_SUFFIXES = tuple(
+    ".mp4 .mov .avi .mkv .webm .png .jpg .jpeg .npz .json .csv .xlsx .trc .mot .c3d .bvh .glb .nc .rrd".split()
+)
 """A name with such a suffix is not meant as a folder."""
 
 

@@ -312,9 +312,8 @@ def _run(
             else:
                 say(console, "interrupted; overlay.mp4 is left out")
         if poses.state.any():
-            for name in export:
-                file = folder.path / formats.file_name(STEM, name)
-                written += [each.name for each in poses.export(file, name)]
+            files = {folder.path / formats.file_name(STEM, name): name for name in export}
+            written += [each.name for each in formats.write_all(poses, files)]
     for warning in source.warnings:
         say(console, f"warning: {warning}")
     print_notes(console, source.name, poses, getattr(estimator, "best_rejected", 0.0))

@@ -8,6 +8,6 @@ Some modules write poses, too; `registry.EXPORTS` lists these formats, and `writ
 """
 
 from occlupose.formats.reading import OURS, ReadPoses, from_array, read
-from occlupose.formats.writing import check, file_name, remove, write
+from occlupose.formats.writing import check, file_name, remove, write, write_all
 
-__all__ = ["OURS", "ReadPoses", "check", "file_name", "from_array", "read", "remove", "write"]
+__all__ = ["OURS", "ReadPoses", "check", "file_name", "from_array", "read", "remove", "write", "write_all"]

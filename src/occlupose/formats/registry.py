@@ -3,19 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from occlupose.errors import OccluposeError
 from occlupose.formats import (
     alphapose,
     arrays,
+    bvh,
     c3d,
     coco,
     deeplabcut,
+    gltf,
     mediapipe,
     mediapipe_csv,
     mmpose,
+    mot,
     movement,
     openpose,
     rerun,
@@ -25,7 +27,6 @@ from occlupose.formats import (
 )
 from occlupose.formats.content import Content, Kind
 from occlupose.formats.recording import Recording
-from occlupose.poses import Poses
 from occlupose.skeletons import BODY25, COCO17, Skeleton
 
 __all__ = ["EXPORTS", "FORMATS", "ExportFormat", "Format", "read_recording"]
@@ -90,19 +91,22 @@ class ExportFormat:
     Attributes:
         name: in options.
         ending: of the names of its files; a folder's has no suffix.
-        write: writes the record, whose people are all in it, to a new path. Raises OSError and OccluposeError.
+        write: writes the record, whose people are all in it, to a new path, with `rotations` from the skeletons that
+            are fitted to it, its third argument. Raises OSError and OccluposeError.
         dimensions: 2 or 3, if it holds only such poses; None: it takes both.
         skeleton: if it holds only the joints of this one.
         one_person: a file holds one person.
+        rotations: it holds rotations of segments.
         library: (module, extra) that it needs.
     """
 
     name: str
     ending: str
-    write: Callable[[Poses, Path], None]
+    write: Callable[..., None]
     dimensions: int | None = None
     skeleton: Skeleton | None = None
     one_person: bool = False
+    rotations: bool = False
     library: tuple[str, str] | None = None
 
 
@@ -115,7 +119,10 @@ EXPORTS = (
     ExportFormat("xlsx", ".xlsx", spreadsheet.write_xlsx, library=("xlsxwriter", "xlsx")),
     ExportFormat("xlsx-wide", "-wide.xlsx", _WIDE_XLSX, library=("xlsxwriter", "xlsx")),
     ExportFormat("trc", ".trc", trc.write, dimensions=3, one_person=True),
+    ExportFormat("mot", ".mot", mot.write, dimensions=3, one_person=True, rotations=True),
     ExportFormat("c3d", ".c3d", c3d.write, dimensions=3, library=("ezc3d", "c3d")),
+    ExportFormat("bvh", ".bvh", bvh.write, dimensions=3, one_person=True, rotations=True),
+    ExportFormat("gltf", ".glb", gltf.write, dimensions=3, rotations=True, library=("pygltflib", "gltf")),
     ExportFormat("nc", ".nc", movement.write),
     ExportFormat("nc-2d", "-2d.nc", movement.write, dimensions=2),
     ExportFormat("openpose", "-openpose", openpose.write_folder, dimensions=2, skeleton=BODY25),

@@ -1,9 +1,10 @@
 """Writes `Poses` in the formats of other tools."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import numpy as np
 from occlupose.errors import OccluposeError, naming
 from occlupose.files import atomic
 from occlupose.formats.registry import EXPORTS, ExportFormat
+from occlupose.kinematics import SkeletonFit, fit_poses
 from occlupose.poses import ABSENT, Poses
 from occlupose.skeletons import Skeleton
 
-__all__ = ["check", "file_name", "remove", "write"]
+__all__ = ["check", "file_name", "remove", "write", "write_all"]
 
 
 def write(poses: Poses, path: str | Path, format: str | None = None) -> list[Path]:
@@ -35,18 +37,47 @@ def write(poses: Poses, path: str | Path, format: str | None = None) -> list[Pat
         OccluposeError: an unknown format, one whose package is not installed or which cannot hold these poses, nobody
             is in them, or the file cannot be written; names the file and leaves none behind.
     """
-    path = Path(path)
-    chosen = check(path, format)
+    return [*write_all(poses, {Path(path): format})]
+
+
+def write_all(poses: Poses, files: Mapping[Path, str | None]) -> Iterator[Path]:
+    """Write poses in several formats; a skeleton is fitted once for all that hold rotations.
+
+    Arguments:
+        files: path and format of each, as of `write`.
+
+    Yields:
+        Each file when it is written.
+
+    Raises:
+        OccluposeError: as of `write`, at the file that cannot be written.
+    """
+    fit = cache(partial(_fit, poses))
+    for path, format in files.items():
+        yield from _write(poses, path, check(path, format), fit)
+
+
+def _write(poses: Poses, path: Path, chosen: ExportFormat, fit: Callable[[], SkeletonFit]) -> Iterator[Path]:
     if path.is_dir() and ("." in chosen.ending or any(path.iterdir())):
         raise OccluposeError(f"{path}: is a folder with files in it; give another name")
     with naming(path):
         poses = _to_format(poses, chosen)
-    written = []
+        fitted = fit() if chosen.rotations else None
     for file, people in _files(poses, path, chosen):
+        own = () if fitted is None else (fitted.select(np.isin(poses.track_id, people.track_id).nonzero()[0]),)
         with atomic(file) as temporary, naming(file):
-            chosen.write(people, temporary)
-        written.append(file)
-    return written
+            chosen.write(people, temporary, *own)
+        yield file
+
+
+def _fit(poses: Poses) -> SkeletonFit:
+    """Skeletons of the people who are there, with y up."""
+    people = _of_people_there(poses, poses.xyz)
+    fit = fit_poses(people)
+    lost = people.track_id[~fit.known.any(0)].tolist()
+    if lost:
+        raise OccluposeError(f"no joint of person {lost[0]} can be fitted; export the others")
+    return fit.turn_y_up()
 
 
 def check(path: str | Path, format: str | None = None) -> ExportFormat:
@@ -114,7 +145,12 @@ def _to_format(poses: Poses, chosen: ExportFormat) -> Poses:
     if chosen.skeleton is not None:
         poses = _to_skeleton(poses, chosen.skeleton)
     places = poses.xyz if chosen.dimensions == 3 and poses.xyz is not None else poses.xy
-    there = np.isfinite(places).all(-1).any((0, 2))
+    return _of_people_there(poses, places)
+
+
+def _of_people_there(poses: Poses, places: np.ndarray | None) -> Poses:
+    """The people who have a place in some frame. Raises OccluposeError: nobody has."""
+    there = np.zeros(0, bool) if places is None else np.isfinite(places).all(-1).any((0, 2))
     if not there.any():
         raise OccluposeError("nobody is in the poses; give poses of at least one person")
     return poses.select(person=poses.track_id[there].tolist())

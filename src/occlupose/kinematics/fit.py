@@ -3,16 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
 from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
-from occlupose.kinematics.observations import Observations, check_shapes, observe
+from occlupose.kinematics.observations import SIGMA, Observations, check_shapes, observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, keep_signs, write
 from occlupose.kinematics.solver import RigidBody, approach, improve
 from occlupose.kinematics.start import CAMERA_UP, check_view, first_motion
+from occlupose.poses import VISIBLE, Poses
 from occlupose.skeletons import Skeleton
 
 ITERATIONS = 3
@@ -67,6 +69,39 @@ def fit_skeleton(
             frames = slice(int(there[0]), int(there[-1]) + 1)
             _fit_person(fit, person, frames, observations.select(frames), fps, up)
     return fit
+
+
+def fit_poses(poses: Poses) -> SkeletonFit:
+    """`fit_skeleton` with all that poses know: places, their covariances, and the keypoints that were seen.
+
+    Where covariances are NaN they are 1 cm.
+
+    Raises:
+        OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant.
+    """
+    if poses.xyz is None:
+        raise OccluposeError("the poses are in 2D, a skeleton is fitted in 3D; lift them with occlupose lift")
+    known = np.isfinite(poses.xyz).all(-1)
+    return fit_skeleton(
+        poses.xyz,
+        poses.skeleton,
+        poses.fps,
+        covariance=_fill(poses.covariance, known),
+        root_covariance=_fill(poses.root_covariance, known.any(-1)),
+        xy=np.where((poses.state == VISIBLE)[..., None], poses.xy, np.nan),
+        spread=poses.spread,
+        camera=poses.camera,
+    )
+
+
+def _fill(
+    covariance: Float[np.ndarray, "*any 6"] | None, known: Bool[np.ndarray, "*any"]
+) -> Float[np.ndarray, "*any 6"] | None:
+    """Covariances, with `SIGMA` where they are NaN though the place is known."""
+    if covariance is None:
+        return None
+    unknown = known & np.isnan(covariance).any(-1)
+    return np.where(unknown[..., None], SIGMA**2 * np.array([1, 1, 1, 0, 0, 0]), covariance)
 
 
 def _fit_person(

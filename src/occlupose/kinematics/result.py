@@ -1,14 +1,15 @@
 """The record of fitted skeletons, and their uncertainty."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32, Float64
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from occlupose.kinematics.body_tree import BodyTree
+from occlupose.kinematics.body_tree import BodyTree, body_tree, joint_of
 from occlupose.kinematics.observations import SYMMETRIC
 from occlupose.kinematics.solver import CHUNK, Motion, RigidBody, angle_jacobian, point_jacobian
 from occlupose.skeletons import Skeleton, convert
@@ -31,6 +32,8 @@ class SkeletonFit:
         root_covariance: of the root.
         angle_sigma: standard deviation of each segment's flexion, swing to the side and twist, radians; of the pelvis
             about its local x, y and z. Large where neither joints nor keypoints show it.
+        turn_covariance: of a small rotation of each segment relative to its parent (the chest: to the pelvis, the upper
+            arm: to the chest), in the axes of the data, rad^2; six numbers as of the points.
         skeleton: of the points.
     """
 
@@ -42,6 +45,7 @@ class SkeletonFit:
     covariance: Float32[np.ndarray, "time person point 6"]
     root_covariance: Float32[np.ndarray, "time person 6"]
     angle_sigma: Float32[np.ndarray, "time person segment 3"]
+    turn_covariance: Float32[np.ndarray, "time person segment 6"]
     skeleton: Skeleton
 
     @property
@@ -52,6 +56,55 @@ class SkeletonFit:
     def joints(self, skeleton: Skeleton) -> Float32[np.ndarray, "time person joint 3"]:
         """The fitted joints of h36m17, coco17, coco21 or another skeleton, by name; NaN where the tree has none."""
         return convert(self.xyz, self.skeleton, skeleton)
+
+    @property
+    def known(self) -> Bool[np.ndarray, "time person"]:
+        """From each person's first to their last frame."""
+        return np.isfinite(self.root).all(-1)
+
+    def relative(self) -> Float64[np.ndarray, "time person segment 3 3"]:
+        """Rotation matrix of each segment from rest, relative to its parent; NaN where unknown."""
+        known = self.known[..., None, None]
+        quaternions = np.where(known, self.rotation, IDENTITY).astype(float)
+        matrices = Rotation.from_quat(quaternions.reshape(-1, 4), scalar_first=True).as_matrix()
+        return np.where(known[..., None], matrices.reshape(*quaternions.shape[:-1], 3, 3), np.nan)
+
+    def orientation(self) -> Float64[np.ndarray, "time person segment 3 3"]:
+        """Rotation matrix of each segment from rest, in the axes of the data; NaN where unknown."""
+        return body_tree().compose(torch.from_numpy(self.relative())).numpy()
+
+    def by_segment(
+        self, values: Float64[np.ndarray, "time person segment *any"]
+    ) -> dict[str, Float64[np.ndarray, "time person *any"]]:
+        """The values of each segment, by its name."""
+        return dict(zip(self.segments, np.moveaxis(values, 2, 0), strict=True))
+
+    def select(self, people: Iterable[int]) -> "SkeletonFit":
+        """The same of some people, by their place in the record."""
+        chosen = [*people]
+        own = {name: getattr(self, name)[:, chosen] for name in BY_FRAME}
+        return replace(self, bone_offsets=self.bone_offsets[chosen], **own)
+
+    def turn_y_up(self) -> "SkeletonFit":
+        """In axes x right, y up, z towards the camera, instead of those of the camera; covariances too."""
+        rotation = self.rotation.copy()
+        rotation[..., 0, :] = rotation[..., 0, [1, 0, 3, 2]] * np.array(_HALF_TURN, np.float32)
+        turned = {name: getattr(self, name) * np.array(_ABOUT_X, np.float32) for name in ("root", "xyz")}
+        signs = np.array(_ABOUT_X_COVARIANCE, np.float32)
+        turned |= {name: getattr(self, name) * signs for name in ("covariance", "root_covariance", "turn_covariance")}
+        return replace(self, rotation=rotation, **turned)
+
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0)
+"""The quaternion of no rotation."""
+
+BY_FRAME = ("rotation", "root", "xyz", "covariance", "root_covariance", "angle_sigma", "turn_covariance")
+"""The fields of a `SkeletonFit` with a time and a person axis."""
+
+_ABOUT_X = (1, -1, -1)
+_ABOUT_X_COVARIANCE = (1, 1, 1, -1, -1, 1)
+_HALF_TURN = (-1, 1, -1, 1)
+"""Half a turn about x: of a vector, of a covariance, and (0, 1, 0, 0) (w, x, y, z) = (-x, w, -z, y)."""
 
 
 def blank(tree: BodyTree, frames: int, people: int) -> SkeletonFit:
@@ -69,6 +122,7 @@ def blank(tree: BodyTree, frames: int, people: int) -> SkeletonFit:
         covariance=unknown(frames, people, len(tree.points), 6),
         root_covariance=unknown(frames, people, 6),
         angle_sigma=unknown(frames, people, len(tree.segments), 3),
+        turn_covariance=unknown(frames, people, len(tree.segments), 6),
         skeleton=tree.skeleton,
     )
 
@@ -86,10 +140,11 @@ def write(
     for first in range(0, len(motion.root), CHUNK):
         part = slice(first, first + CHUNK)
         place = slice(frames.start + first, min(frames.start + first + CHUNK, frames.stop))
-        points, root, angles = _uncertainty(body, motion.select(part), curvature[part])
+        points, root, angles, turns = _uncertainty(body, motion.select(part), curvature[part])
         fit.covariance[place, person] = _six(points)
         fit.root_covariance[place, person] = _six(root)
         fit.angle_sigma[place, person] = angles.numpy()
+        fit.turn_covariance[place, person] = _six(turns)
 
 
 def write_motion(fit: SkeletonFit, person: int, frames: slice, body: RigidBody, motion: Motion) -> None:
@@ -108,10 +163,25 @@ def keep_signs(quaternions: Float[np.ndarray, "time segment 4"]) -> Float[np.nda
     return np.concatenate([quaternions[:1], signs[..., None] * quaternions[1:]])
 
 
+def reference(segment: str) -> str:
+    """The segment relative to which an anatomical joint turns: the parent, but of a chest the pelvis, and of an upper
+    arm the chest; of the pelvis itself.
+    """
+    if segment == "chest":
+        return "pelvis"
+    return "chest" if segment.endswith("upper_arm") else segment if segment == "pelvis" else joint_of(segment).parent
+
+
 def _uncertainty(
     body: RigidBody, motion: Motion, curvature: Float[Tensor, "time unknown unknown"]
-) -> tuple[Float[Tensor, "time point 3 3"], Float[Tensor, "time 3 3"], Float[Tensor, "time segment 3"]]:
-    """Covariance of points relative to the root, covariance of the root, standard deviation of angles.
+) -> tuple[
+    Float[Tensor, "time point 3 3"],
+    Float[Tensor, "time 3 3"],
+    Float[Tensor, "time segment 3"],
+    Float[Tensor, "time segment 3 3"],
+]:
+    """Covariance of points relative to the root, covariance of the root, standard deviation of angles, covariance of
+    small rotations.
 
     From the inverse of the curvature of each frame alone: an upper bound, since other frames tell more.
     """
@@ -121,14 +191,24 @@ def _uncertainty(
     of_points = (jacobian.flatten(1, 2) @ turns).unflatten(1, jacobian.shape[1:3]) @ jacobian.mT
     _, by_turn = angle_jacobian(body.tree, motion)
     blocks = turns.unflatten(1, (-1, 3)).unflatten(3, (-1, 3)).transpose(2, 3)  # time segment segment 3 3
-    child = torch.arange(1, len(body.tree.segments))
-    parent = torch.tensor(body.tree.parents[1:])
-    between = blocks[:, child, parent]
-    of_joints = blocks[:, child, child] + blocks[:, parent, parent] - between - between.mT
+    segments = body.tree.segments
+    of_joints = _between(blocks, body.tree.parents[1:])
     of_angles = (by_turn @ of_joints @ by_turn.mT).diagonal(dim1=-2, dim2=-1)
     pelvis = motion.rotation[:, 0]
     of_pelvis = (pelvis.mT @ turns[:, :3, :3] @ pelvis).diagonal(dim1=1, dim2=2)
-    return of_points, covariance[:, -3:, -3:], torch.cat([of_pelvis[:, None], of_angles], 1).sqrt()
+    of_turns = _between(blocks, [segments.index(reference(segment)) for segment in segments[1:]])
+    angles = torch.cat([of_pelvis[:, None], of_angles], 1).sqrt()
+    return of_points, covariance[:, -3:, -3:], angles, torch.cat([turns[:, None, :3, :3], of_turns], 1)
+
+
+def _between(
+    blocks: Float[Tensor, "time segment segment 3 3"], others: Sequence[int]
+) -> Float[Tensor, "time joint 3 3"]:
+    """Covariance of a small rotation of each segment but the pelvis relative to another one."""
+    own = torch.arange(1, len(others) + 1)
+    other = torch.tensor(others)
+    shared = blocks[:, own, other]
+    return blocks[:, own, own] + blocks[:, other, other] - shared - shared.mT
 
 
 def _six(covariance: Float[Tensor, "*any 3 3"]) -> Float[np.ndarray, "*any 6"]:
