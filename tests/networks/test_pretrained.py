@@ -220,7 +220,7 @@ def test_the_card_names_licence_source_and_command(name):
     assert card["parameters"] == sum(value.numel() for value in build(name).parameters())
     if name in pretrained.TRAINED:
         assert card["command"].startswith(f"occlupose {pretrained.TRAIN.removeprefix('occlupose ')} ")
-        assert card["recipe"]["name"] == name and card["recipe"]["seed"] == 0
+        assert card["recipe"]["name"] == name and isinstance(card["recipe"]["seed"], int)
         return
     ((file, digest),) = card["source"].items()
     assert file.endswith(".bin") and re.fullmatch("[0-9a-f]{64}", digest)
