@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from floor_people import climb, cross, jump, lie, seen
+from known_fits import known_fit
+from moving_skeletons import TREE
 from occlupose.skeletons import H36M17
 from occlupose.world import WorldFrame, find_contacts
 from occlupose.world.contact import floor_share
@@ -65,6 +67,17 @@ def test_what_is_unknown_is_nan():
     assert np.isnan(touching[:, 0]).all()
     assert np.isnan(on_floor[:, 0]).all()
     assert touching[:, 1].min() > 0.8
+
+
+def test_a_toe_that_is_unknown_is_nan_and_its_heel_is_not():
+    points = known_fit([{}] * 10).turn_y_up().xyz
+    toe = TREE.points.index("left_big_toe")
+    floor = points[..., 1].max() + 0.02
+    points[:, :, toe] = np.nan
+    found = find_contacts(points, TREE.skeleton, FPS, WorldFrame.from_floor(np.array([0.0, -1, 0]), -floor))
+    touching = dict(zip(found.points, found.touching[:, 0].T, strict=True))
+    assert np.isnan(touching["left_big_toe"]).all()
+    assert min(touching["left_heel"].min(), touching["right_big_toe"].min()) > 0.8
 
 
 @pytest.mark.parametrize(("height", "low", "high"), [(0.0, 0.95, 1), (0.17, 0, 0.1), (0.5, 0, 1e-6), (-0.5, 0, 1e-6)])

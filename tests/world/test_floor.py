@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from floor_people import angle_to, climb, cross, jump, lie, seen, true_up
+from known_fits import known_fit
+from moving_skeletons import TREE
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17
 from occlupose.world import estimate_world
@@ -83,6 +85,20 @@ def test_everybody_lying_is_an_answer_within_its_uncertainty_or_none():
 def test_nobody():
     for people in (np.zeros((5, 0, 17, 3)), np.full((5, 2, 17, 3), np.nan)):
         assert estimate_world(people, H36M17, FPS) == (None, "up and the floor are unknown: nobody is seen")
+
+
+@pytest.mark.parametrize("up", [None, (0, -1, 0)])
+def test_whoever_touches_nothing_tells_no_floor(up):
+    fast = stand(0, 4, 20) + 5.0 / FPS * np.arange(20)[:, None, None] * (1, 0, 0)
+    world, why = estimate(fast, up=up)
+    assert world is None and why == "up and the floor are unknown: nobody touches the floor"
+
+
+def test_a_toe_that_is_never_known_does_not_matter():
+    points = known_fit([{}] * 12).turn_y_up().xyz
+    points[:, :, TREE.points.index("left_big_toe")] = np.nan
+    world, _ = estimate_world(points, TREE.skeleton, FPS)
+    assert angle_to(world.up, true_up()) < 6
 
 
 def test_one_frame_of_somebody_who_stands_is_enough_and_less_certain():

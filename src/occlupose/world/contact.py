@@ -102,13 +102,14 @@ def _person_offsets(
 
 
 def bottoms(points: BearingPoints, world: WorldFrame) -> Float[np.ndarray, "time person point"]:
-    """Heights of the skin below the joints, metres.
+    """Heights of the skin below the joints, metres; NaN where a joint is unknown.
 
     Heel and toe have that of the lower one, since how a foot is turned often is a guess.
     """
     heights = world.to_world(points.xyz)[..., 2] - points.radius
     for foot in points.feet:
-        heights[..., foot] = np.fmin.reduce(heights[..., foot], -1)[..., None]
+        own = heights[..., foot]
+        heights[..., foot] = np.where(np.isnan(own), np.nan, np.fmin.reduce(own, -1)[..., None])
     return heights
 
 

@@ -84,14 +84,13 @@ def estimate_world(
     if not np.isfinite(evidence.points.xyz).all(-1).any():
         return None, "up and the floor are unknown: nobody is seen"
     world = _begin(world, evidence, (PITCH, ROLL) if up is None else (EXACT, EXACT))
-    places = 0.0
     for _ in range(ITERATIONS):
         floor, places = of_touched_places(world, evidence)
+        if places < LEAST:
+            return None, "up and the floor are unknown: nobody touches the floor"
         told = floor + (_GIVEN if up is not None else of_camera(world) + of_standing(world, evidence))
         remaining = np.linalg.inv(told.matrix)
         world = world.turn(remaining @ told.right, remaining)
-    if places < LEAST:
-        return None, "up and the floor are unknown: nobody touches the floor"
     if world.up_sigma > MOST:
         return None, f"up is only known within {np.degrees(world.up_sigma):.0f} degrees: too little touches the floor"
     tilt = TILT_ERROR if up is None else 0.0
