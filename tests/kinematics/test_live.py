@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
+from known_fits import known_fit
 from moving_skeletons import TREE, moving_points
 from occlupose.errors import OccluposeError
 from occlupose.kinematics import LiveSkeleton, fit_skeleton
@@ -49,6 +51,17 @@ def test_the_future_changes_nothing():
         live = LiveSkeleton(H36M17, 60.0)
         results.append(np.concatenate([live.update(frame[0]).xyz for frame in each]))
     np.testing.assert_array_equal(results[0][:12], results[1][:12])
+
+
+def test_quaternions_keep_their_signs_while_somebody_who_faces_the_camera_leans_to_and_fro():
+    xyz = np.repeat(known_fit([{}]).turn_y_up().joints(H36M17)[:, 0], 40, 0)
+    angles = 0.3 * np.sin(0.6 * np.arange(len(xyz)))
+    leaning = Rotation.from_euler("x", angles[:, None]).as_matrix()
+    turned = (xyz - xyz[:, :1]) @ leaning.swapaxes(-1, -2) + xyz[:, :1]
+    live = LiveSkeleton(H36M17, 30.0)
+    quaternions = np.concatenate([live.update(frame).rotation[:, 0] for frame in turned])
+    assert np.abs(quaternions[:, 0, 0]).min() < 0.1
+    assert ((quaternions[1:] * quaternions[:-1]).sum(-1) > 0).all()
 
 
 def test_noise_falls():

@@ -18,7 +18,7 @@ from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
 from occlupose.kinematics.observations import Observations, check_shapes, observe
 from occlupose.kinematics.prior import captured_prior
-from occlupose.kinematics.result import SkeletonFit, blank, write
+from occlupose.kinematics.result import SkeletonFit, blank, keep_signs, write
 from occlupose.kinematics.solver import Motion, RigidBody, approach, equations, improve, smoothness
 from occlupose.kinematics.start import CAMERA_UP, check_view, first_motion
 from occlupose.skeletons import Skeleton
@@ -72,6 +72,7 @@ class LiveSkeleton:
         self._frames = 0
         self._motion = Motion(torch.zeros(0, 0, 3, 3), torch.zeros(0, 3))
         self._information = torch.zeros(0, 0)
+        self._quaternions: Float[np.ndarray, "1 segment 4"] | None = None
 
     def update(
         self,
@@ -104,9 +105,16 @@ class LiveSkeleton:
         begins = self._frames <= BEGINNING and self._frames.bit_count() == 1
         curvature = self._begin(self._seen) if begins and self._seen is not None else self._go_on(observed)
         write(fit, 0, slice(0, 1), self._body, self._motion.select(slice(1, 2)), curvature)
+        fit.rotation[:, 0] = self._keep_signs(fit.rotation[:, 0])
         fit.bone_offsets[0] = self._body.offsets.numpy()
         self._measure()
         return fit
+
+    def _keep_signs(self, quaternions: Float[np.ndarray, "1 segment 4"]) -> Float[np.ndarray, "1 segment 4"]:
+        """The rotations of a frame, with the signs that are nearest to those of the frame before."""
+        before = quaternions if self._quaternions is None else self._quaternions
+        self._quaternions = keep_signs(np.concatenate([before, quaternions]))[1:]
+        return self._quaternions
 
     def _begin(self, seen: Observations) -> Float[Tensor, "1 unknown unknown"]:
         """Fits all frames so far together; returns the curvature of the last one's cost."""
