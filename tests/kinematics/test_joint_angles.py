@@ -10,7 +10,7 @@ from occlupose.errors import OccluposeError
 from occlupose.kinematics import measure_angles
 from occlupose.kinematics.joint_angles import COLUMNS
 from occlupose.poses import OCCLUDED
-from occlupose.skeletons import H36M17
+from occlupose.skeletons import COCO17, H36M17
 
 HANGING = {"left_upper_arm": (0, 0, -np.pi / 2), "right_upper_arm": (0, 0, np.pi / 2)}
 
@@ -156,3 +156,31 @@ def test_nobody_has_no_angles():
     poses = moving_poses(np.random.default_rng(0), 3)
     assert measure_angles(poses.select(person=[])).value.shape == (3, 0, 30)
     assert measure_angles(poses.select(time=slice(0, 0))).value.shape == (0, 2, 30)
+
+
+def test_a_skeleton_without_a_pelvis_may_have_a_covariance_of_the_root():
+    poses = moving_poses(np.random.default_rng(0), 4, people=1, skeleton=H36M17)
+    covariance = np.broadcast_to(np.array([1, 1, 1, 0, 0, 0]) * 1e-4, (*poses.state.shape, 6))
+    lifted = replace(poses, covariance=covariance, root_covariance=covariance[:, :, 0])
+    angles = measure_angles(lifted.to(COCO17))
+    expected = measure_angles(lifted)
+    knee = angles.names.index("left_knee_flexion")
+    np.testing.assert_allclose(angles.value[..., knee], expected.value[..., knee], atol=np.radians(5))
+
+
+def test_people_of_whom_no_joint_is_known_are_refused():
+    poses = moving_poses(np.random.default_rng(0), 3)
+    with pytest.raises(OccluposeError, match="nobody has a joint in 3D that can be fitted"):
+        measure_angles(replace(poses, xyz=np.full_like(poses.xyz, np.nan)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"up": (0, 0, 0)}, r"up \(0, 0, 0\): has no direction"),
+        ({"fit": known_fit([{}])}, "fit: is of 1 frames and 1 people, the poses are of 3 frames and 1 people; give"),
+    ],
+)
+def test_no_direction_and_the_fit_of_others_are_refused(arguments, message):
+    with pytest.raises(OccluposeError, match=message):
+        measure_angles(poses_of_fit(known_fit([{}] * 3)), **arguments)

@@ -92,9 +92,18 @@ def test_what_cannot_be_meant_is_refused_in_one_line(arguments, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_skeleton_without_a_root_cannot_have_a_covariance_of_it():
-    observations = observe(TREE, np.zeros((2, 17, 3)), COCO17, root_covariance=np.tile(UNIT, (2, 1)))
-    assert not observations.known.any()
+def test_without_a_root_the_joints_have_its_covariance_too():
+    covariance = np.tile(UNIT * 0.01, (2, 17, 1))
+    observations = observe(
+        TREE, np.zeros((2, 17, 3)), COCO17, covariance=covariance, root_covariance=np.tile(UNIT * 0.03, (2, 1))
+    )
+    assert observations.root_precision is None and observations.known.any(0).all()
+    expected = torch.eye(3, dtype=torch.float64).expand_as(observations.precision) / 0.04
+    torch.testing.assert_close(observations.precision, expected)
+    alone = observe(TREE, np.zeros((2, 17, 3)), COCO17, root_covariance=np.tile(UNIT * 0.03, (2, 1)))
+    torch.testing.assert_close(alone.precision, torch.eye(3).double().expand_as(alone.precision) / 0.0301)
+    unknown = observe(TREE, np.zeros((2, 17, 3)), COCO17, root_covariance=np.full((2, 6), np.nan))
+    assert not unknown.known.any()
 
 
 def test_a_point_is_pulled_to_its_anchor_by_points_and_root():

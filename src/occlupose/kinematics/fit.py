@@ -9,7 +9,7 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
-from occlupose.kinematics.observations import SIGMA, Observations, check_shapes, observe
+from occlupose.kinematics.observations import SIGMA, UNIT, Observations, check_shapes, observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, keep_signs, write
 from occlupose.kinematics.solver import RigidBody, approach, improve
@@ -48,7 +48,8 @@ def fit_skeleton(
         fps: frames per second.
         covariance: of each joint, m^2 (xx, yy, zz, xy, xz, yz), of errors that are independent between frames; a joint
             with a NaN is not used. None: 1 cm for every joint.
-        root_covariance: of the root; `covariance` then is that of the joints relative to it, as in `Poses`.
+        root_covariance: of the root; `covariance` then is that of the joints relative to it, as in `Poses`. Without a
+            pelvis in the skeleton both are added.
         xy: keypoints, px, NaN where they do not count; xyz then must be in the camera frame. Needs a camera.
         spread: standard deviation of each along an axis, px; 3 where unknown.
         camera: of the keypoints.
@@ -101,7 +102,7 @@ def _fill(
     if covariance is None:
         return None
     unknown = known & np.isnan(covariance).any(-1)
-    return np.where(unknown[..., None], SIGMA**2 * np.array([1, 1, 1, 0, 0, 0]), covariance)
+    return np.where(unknown[..., None], SIGMA**2 * UNIT, covariance)
 
 
 def _fit_person(

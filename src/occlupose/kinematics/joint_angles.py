@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
 from scipy.spatial.transform import Rotation
 
 from occlupose.bodies.body import SIDES
@@ -18,7 +18,7 @@ from occlupose.kinematics.fit import fit_poses
 from occlupose.kinematics.isb import JOINTS, MIRROR, Sequence, isb_axes, joint_rotation, turns, wrap
 from occlupose.kinematics.observations import SYMMETRIC
 from occlupose.kinematics.result import SkeletonFit, reference
-from occlupose.kinematics.start import CAMERA_UP
+from occlupose.kinematics.start import CAMERA_UP, check_view
 from occlupose.pose_files import shortest
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import Skeleton, convert_weakest
@@ -123,9 +123,17 @@ def measure_angles(
         up: direction to which inclinations are measured, in the camera frame.
 
     Raises:
-        OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant.
+        OccluposeError: poses in 2D, no joint that can be fitted, nobody who is known; numbers that cannot be
+            meant; no frame rate or direction; the fit of other people or of another length.
     """
+    check_view(poses.fps, up)
     fit = fit_poses(poses) if fit is None else fit
+    if fit.known.shape != poses.state.shape[:2]:
+        raise OccluposeError(
+            f"fit: is of {_size(fit.known)}, the poses are of {_size(poses.state)}; give the fit of the same poses"
+        )
+    if fit.known.size and not fit.known.any():
+        raise OccluposeError("nobody has a joint in 3D that can be fitted; give poses in which somebody is seen")
     measured = [*_of_joints(fit), *_of_segments(fit, np.array(up) / np.linalg.norm(up))]
     points = convert_weakest(poses.state, poses.skeleton, fit.skeleton)
     state = np.stack([_lowest(points, each.shown_by, fit.skeleton) for each in measured], -1)
@@ -141,6 +149,10 @@ def measure_angles(
         track_id=poses.track_id,
         time=poses.time,
     )
+
+
+def _size(of_people: Shaped[np.ndarray, "time person *any"]) -> str:
+    return f"{len(of_people)} frames and {of_people.shape[1]} people"
 
 
 class _Angle(NamedTuple):

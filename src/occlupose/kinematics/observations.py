@@ -37,6 +37,9 @@ FARTHEST_PIXELS = 1e6
 MIN_DEPTH = 0.1
 """Metres before the camera from which on a point has a place in the image."""
 
+UNIT = np.array([1.0, 1, 1, 0, 0, 0])
+"""The unit matrix as a covariance: xx, yy, zz, xy, xz, yz."""
+
 SYMMETRIC = (0, 3, 4, 3, 1, 5, 4, 5, 2)
 """Where the elements of a 3 x 3 covariance, row by row, stand in xx, yy, zz, xy, xz, yz."""
 
@@ -179,6 +182,8 @@ def observe(
 ) -> Observations:
     """What is known of one person. Joints that the tree does not have are left out; arguments as of `fit_skeleton`.
 
+    Where no joint is the root, that of the root is added to the covariance of every joint.
+
     Raises:
         OccluposeError: no joint of the skeleton is one of the tree's; numbers that cannot be meant.
     """
@@ -186,10 +191,14 @@ def observe(
     joints = list(points.values())
     places = _tensor("xyz", xyz[:, joints], FARTHEST)
     known = places.isfinite().all(-1)
-    precision = _inverse("covariance", None if covariance is None else covariance[:, joints], known)
+    own = None if covariance is None else covariance[:, joints]
+    if root_covariance is not None and 0 not in points:
+        own = (SIGMA**2 * UNIT if own is None else own) + root_covariance[:, None]
+        own = np.broadcast_to(own, (*known.shape, 6))
+    precision = _inverse("covariance", own, known)
     root = places[:, list(points).index(0)] if 0 in points else torch.full_like(places[:, 0], torch.nan)
     root_precision = None
-    if root_covariance is not None:
+    if root_covariance is not None and 0 in points:
         has_root = root.isfinite().all(-1)
         root_precision = _inverse("root_covariance", root_covariance, has_root)
         precision = torch.where(has_root[:, None, None, None], precision, 0.0)
