@@ -38,7 +38,7 @@ LUMBAR = 0.45
 
 
 @dataclass(frozen=True)
-class Joint:
+class SegmentJoint:
     """How a segment hangs on its parent; of a pair, the left one.
 
     Attributes:
@@ -63,20 +63,20 @@ _MINUS_Z = (0, 0, -1)
 _HINGE = (0, 0)
 
 MIDLINE = {
-    "abdomen": Joint("pelvis", _Y, _X, ((-20, 50), (-25, 25), (-30, 30))),
-    "chest": Joint("abdomen", _Y, _X, ((-20, 50), (-25, 25), (-30, 30))),
-    "neck": Joint("chest", _Y, _X, ((-40, 50), (-30, 30), (-45, 45))),
-    "head": Joint("neck", _Y, _X, ((-40, 50), (-30, 30), (-45, 45))),
+    "abdomen": SegmentJoint("pelvis", _Y, _X, ((-20, 50), (-25, 25), (-30, 30))),
+    "chest": SegmentJoint("abdomen", _Y, _X, ((-20, 50), (-25, 25), (-30, 30))),
+    "neck": SegmentJoint("chest", _Y, _X, ((-40, 50), (-30, 30), (-45, 45))),
+    "head": SegmentJoint("neck", _Y, _X, ((-40, 50), (-30, 30), (-45, 45))),
 }
 LIMBS = {
-    "clavicle": Joint("chest", _X, _MINUS_Y, ((-40, 40), (-50, 25), (-30, 50))),
-    "upper_arm": Joint("clavicle", _X, _MINUS_Y, ((-60, 140), (-95, 110), (-95, 95))),
-    "forearm": Joint("upper_arm", _X, _MINUS_Y, ((-5, 150), _HINGE, (-170, 20))),
-    "hand": Joint("forearm", _X, _MINUS_Z, ((-75, 85), (-25, 40), _HINGE)),
-    "thigh": Joint("pelvis", _MINUS_Y, _MINUS_X, ((-30, 130), (-60, 35), (-50, 50))),
-    "shank": Joint("thigh", _MINUS_Y, _X, ((-8, 155), _HINGE, (-20, 20))),
-    "foot": Joint("shank", _Z, _MINUS_X, ((-55, 35), (-25, 25), (-35, 25))),
-    "toes": Joint("foot", _Z, _MINUS_X, ((-40, 70), _HINGE, _HINGE)),
+    "clavicle": SegmentJoint("chest", _X, _MINUS_Y, ((-40, 40), (-50, 25), (-30, 50))),
+    "upper_arm": SegmentJoint("clavicle", _X, _MINUS_Y, ((-60, 140), (-95, 110), (-95, 95))),
+    "forearm": SegmentJoint("upper_arm", _X, _MINUS_Y, ((-5, 150), _HINGE, (-170, 20))),
+    "hand": SegmentJoint("forearm", _X, _MINUS_Z, ((-75, 85), (-25, 40), _HINGE)),
+    "thigh": SegmentJoint("pelvis", _MINUS_Y, _MINUS_X, ((-30, 130), (-60, 35), (-50, 50))),
+    "shank": SegmentJoint("thigh", _MINUS_Y, _X, ((-8, 155), _HINGE, (-20, 20))),
+    "foot": SegmentJoint("shank", _Z, _MINUS_X, ((-55, 35), (-25, 25), (-35, 25))),
+    "toes": SegmentJoint("foot", _Z, _MINUS_X, ((-40, 70), _HINGE, _HINGE)),
 }
 """Ranges of motion, rounded outwards since a few degrees more are no error: the American Academy of Orthopaedic
 Surgeons' (Joint Motion, 1965) for trunk, neck, hip, knee, ankle, elbow and wrist, with half of trunk and neck in each
@@ -114,13 +114,13 @@ def _bare(name: str) -> tuple[str, str]:
     return (side, rest) if side in SIDES else ("", name)
 
 
-def joint_of(segment: str) -> Joint:
+def joint_of(segment: str) -> SegmentJoint:
     """The joint of a segment; the parent has the segment's side, axes are those of the left one."""
     side, name = _bare(segment)
     joint = LIMBS[name] if side else MIDLINE[name]
     if joint.parent not in LIMBS:
         return joint
-    return Joint(f"{side}_{joint.parent}", joint.along, joint.flexion, joint.ranges)
+    return SegmentJoint(f"{side}_{joint.parent}", joint.along, joint.flexion, joint.ranges)
 
 
 @dataclass(frozen=True, eq=False)
