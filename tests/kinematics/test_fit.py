@@ -220,6 +220,7 @@ def test_whatever_is_missing_and_however_uncertain_answers_are_finite(frames, fp
         ({"covariance": np.zeros((2, 1, 17, 3))}, "covariance: has shape (2, 1, 17, 3); this xyz needs (2, 1, 17, 6)"),
         ({"spread": np.zeros((2, 17))}, "spread: has shape (2, 17); this xyz needs (2, 1, 17)"),
         ({"up": (0.0, 0.0, 0.0)}, "up (0.0, 0.0, 0.0): has no direction"),
+        ({"xy": np.zeros((2, 1, 17, 2))}, "xy: keypoints need a camera; give one, or no xy"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(arguments, message):

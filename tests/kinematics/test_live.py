@@ -99,5 +99,7 @@ def test_what_cannot_be_meant_is_refused():
         LiveSkeleton(H36M17, 30.0).update(np.full((17, 3), np.inf))
     with pytest.raises(OccluposeError, match=r"xyz: has shape \(1, 17, 3\); h36m17 needs \(17, 3\), in metres"):
         LiveSkeleton(H36M17, 30.0).update(np.zeros((1, 17, 3)))
+    with pytest.raises(OccluposeError, match="xy: keypoints need a camera"):
+        LiveSkeleton(H36M17, 30.0).update(np.zeros((17, 3)), xy=np.zeros((17, 2)))
     with pytest.raises(OccluposeError, match="fps 0"):
         LiveSkeleton(H36M17, 0)

@@ -4,6 +4,7 @@ import pytest
 from floor_people import climb, cross, jump, lie, seen
 from known_fits import known_fit
 from moving_skeletons import TREE
+from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17
 from occlupose.world import WorldFrame, find_contacts
 from occlupose.world.contact import floor_share
@@ -83,3 +84,10 @@ def test_a_toe_that_is_unknown_is_nan_and_its_heel_is_not():
 @pytest.mark.parametrize(("height", "low", "high"), [(0.0, 0.95, 1), (0.17, 0, 0.1), (0.5, 0, 1e-6), (-0.5, 0, 1e-6)])
 def test_the_share_of_the_floor_falls_with_the_height(height, low, high):
     assert low <= floor_share(np.array(height), 0.04**2) <= high
+
+
+def test_no_frame_rate_and_joints_of_another_skeleton_are_refused():
+    with pytest.raises(OccluposeError, match="fps 0: must be positive"):
+        find_contacts(np.zeros((2, 1, 17, 3)), H36M17, 0, WORLD)
+    with pytest.raises(OccluposeError, match=r"xyz: has shape \(2, 1, 16, 3\); h36m17 needs"):
+        find_contacts(np.zeros((2, 1, 16, 3)), H36M17, FPS, WORLD)

@@ -139,3 +139,19 @@ def test_uncertain_joints_make_the_world_uncertain():
 def test_up_without_a_direction_is_refused():
     with pytest.raises(OccluposeError, match="has no direction"):
         estimate(stand(0, 4), up=(0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fps": 0.0}, "fps 0.0: must be positive"),
+        ({"xyz": np.zeros((2, 17, 3))}, "xyz: has shape (2, 17, 3); h36m17 needs (time, person, 17, 3), in metres"),
+        ({"covariance": np.zeros((2, 1, 17, 3))}, "covariance: has shape (2, 1, 17, 3); this xyz needs (2, 1, 17, 6)"),
+        ({"root_covariance": np.zeros((2, 6))}, "root_covariance: has shape (2, 6); this xyz needs (2, 1, 6)"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(arguments, message):
+    given = {"xyz": np.zeros((2, 1, 17, 3)), "fps": FPS} | arguments
+    with pytest.raises(OccluposeError) as error:
+        estimate_world(given.pop("xyz"), H36M17, given.pop("fps"), **given)
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)

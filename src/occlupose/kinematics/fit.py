@@ -56,7 +56,8 @@ def fit_skeleton(
         up: roughly, in the axes of xyz. It only decides where too few joints are known to tell how a body is turned.
 
     Raises:
-        OccluposeError: shapes that do not agree, no joint that can be fitted, numbers that cannot be meant.
+        OccluposeError: shapes that do not agree, no joint that can be fitted, numbers that cannot be meant,
+            keypoints without a camera.
     """
     check_view(fps, up)
     arrays = {"covariance": covariance, "root_covariance": root_covariance, "xy": xy, "spread": spread}
@@ -73,7 +74,7 @@ def fit_skeleton(
 
 
 def fit_poses(poses: Poses) -> SkeletonFit:
-    """`fit_skeleton` with all that poses know: places, their covariances, and the keypoints that were seen.
+    """`fit_skeleton` with all that is in the poses: places, their covariances, and the keypoints that were seen.
 
     Where covariances are NaN they are 1 cm.
 
@@ -89,7 +90,7 @@ def fit_poses(poses: Poses) -> SkeletonFit:
         poses.fps,
         covariance=_fill(poses.covariance, known),
         root_covariance=_fill(poses.root_covariance, known.any(-1)),
-        xy=np.where((poses.state == VISIBLE)[..., None], poses.xy, np.nan),
+        xy=None if poses.camera is None else np.where((poses.state == VISIBLE)[..., None], poses.xy, np.nan),
         spread=poses.spread,
         camera=poses.camera,
     )

@@ -5,7 +5,7 @@ Residuals are Mahalanobis distances of joints in 3D and of keypoints in the imag
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +42,18 @@ UNIT = np.array([1.0, 1, 1, 0, 0, 0])
 
 SYMMETRIC = (0, 3, 4, 3, 1, 5, 4, 5, 2)
 """Where the elements of a 3 x 3 covariance, row by row, stand in xx, yy, zz, xy, xz, yz."""
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+
+
+def to_matrix(six: Float[Array, "*any 6"]) -> Float[Array, "*any 3 3"]:
+    """The covariance matrix of xx, yy, zz, xy, xz, yz."""
+    return six[..., list(SYMMETRIC)].reshape(*six.shape[:-1], 3, 3)
+
+
+def to_six(matrix: Float[Array, "*any 3 3"]) -> Float[Array, "*any 6"]:
+    """xx, yy, zz, xy, xz, yz of a covariance matrix."""
+    return matrix.reshape(*matrix.shape[:-2], 9)[..., [SYMMETRIC.index(column) for column in range(6)]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +197,11 @@ def observe(
     Where no joint is the root, that of the root is added to the covariance of every joint.
 
     Raises:
-        OccluposeError: no joint of the skeleton is one of the tree's; numbers that cannot be meant.
+        OccluposeError: no joint of the skeleton is one of the tree's; numbers that cannot be meant; keypoints without
+            a camera.
     """
+    if xy is not None and camera is None:
+        raise OccluposeError("xy: keypoints need a camera; give one, or no xy")
     points = _shared_points(tree, skeleton)
     joints = list(points.values())
     places = _tensor("xyz", xyz[:, joints], FARTHEST)
@@ -203,7 +218,7 @@ def observe(
         root_precision = _inverse("root_covariance", root_covariance, has_root)
         precision = torch.where(has_root[:, None, None, None], precision, 0.0)
     keypoints = torch.full((*known.shape, 2), torch.nan, dtype=torch.float64)
-    if xy is not None and camera is not None:
+    if xy is not None:
         keypoints = _tensor("xy", xy[:, joints], FARTHEST_PIXELS)
     deviation = torch.full(known.shape, PIXELS, dtype=torch.float64)
     if spread is not None:
@@ -267,7 +282,7 @@ def _inverse(
     unit = torch.eye(3, dtype=torch.float64)
     if covariance is None:
         return torch.where(known[..., None, None], unit / SIGMA**2, 0.0)
-    matrix = _tensor(name, covariance, FARTHEST**2)[..., list(SYMMETRIC)].unflatten(-1, (3, 3))
+    matrix = to_matrix(_tensor(name, covariance, FARTHEST**2))
     known = known & matrix.isfinite().flatten(-2).all(-1)
     variance, axes = torch.linalg.eigh(torch.where(known[..., None, None], matrix, unit))
     if bool((variance < -1e-6 * variance.abs().amax(-1, keepdim=True)).any()):

@@ -21,16 +21,50 @@ CAMERA_UP = (0.0, -1.0, 0.0)
 """Up in the camera's axes, for a level camera."""
 
 
+STEEP = 0.99
+"""Cosine of the angle between the camera's axis and up from which on forward is the image's upward direction."""
+
+Direction = tuple[float, float, float] | Float[np.ndarray, "3"]
+
+
 def check_view(fps: float, up: tuple[float, float, float]) -> None:
     """Refuses what is no frame rate or no direction.
 
     Raises:
         OccluposeError: it is not.
     """
+    check_rate(fps)
+    level_axes(up)
+
+
+def check_rate(fps: float) -> None:
+    """Refuses what is no frame rate.
+
+    Raises:
+        OccluposeError: it is not.
+    """
     if not 0 < fps < np.inf:
         raise OccluposeError(f"fps {fps}: must be positive, in frames per second")
-    if not 0 < np.linalg.norm(up) < np.inf:
-        raise OccluposeError(f"up {up}: has no direction; give one, as (0, -1, 0)")
+
+
+def level_axes(up: Direction) -> Float[np.ndarray, "3 3"]:
+    """Unit vectors right, forward and up, as rows: forward along the floor as the camera looks; where it looks
+    straight down, to the top of the image.
+
+    Arguments:
+        up: of any length but 0.
+
+    Raises:
+        OccluposeError: up has no direction.
+    """
+    length = np.linalg.norm(up)
+    if not 0 < length < np.inf:
+        raise OccluposeError(f"up {tuple(np.asarray(up).tolist())}: has no direction; give one, as (0, -1, 0)")
+    upward = np.asarray(up, float) / length
+    forward = np.array([0.0, 0, 1]) if abs(upward[2]) < STEEP else np.array([0.0, -1, 0])
+    forward = forward - (forward @ upward) * upward
+    forward /= np.linalg.norm(forward)
+    return np.stack([np.cross(forward, upward), forward, upward])
 
 
 def first_motion(body: RigidBody, observations: Observations, up: tuple[float, float, float]) -> Motion:
@@ -53,12 +87,9 @@ def first_motion(body: RigidBody, observations: Observations, up: tuple[float, f
 
 
 def _upright(up: tuple[float, float, float]) -> Float[Tensor, "3 3"]:
-    """Axes of a body that stands, as columns: it faces against z, towards a camera."""
-    y = np.array(up, float) / np.linalg.norm(up)
-    z = np.array([0.0, 0, -1]) if abs(y[2]) < 0.9 else np.array([0.0, -1, 0])
-    z = z - (z @ y) * y
-    z /= np.linalg.norm(z)
-    return torch.from_numpy(np.stack([np.cross(y, z), y, z], -1))
+    """Axes of a body that stands, as columns: it faces the camera."""
+    right, forward, upward = level_axes(up)
+    return torch.from_numpy(np.stack([right, upward, -forward], -1))
 
 
 def interpolate_gaps(values: Float[np.ndarray, "time joint 3"]) -> Float[np.ndarray, "time joint 3"]:

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from scipy.ndimage import grey_opening
 from scipy.special import expit
 
+from occlupose.kinematics.observations import check_shapes
+from occlupose.kinematics.start import check_rate
 from occlupose.skeletons import Skeleton
 from occlupose.world.bearing import BearingPoints, bearing_points
 from occlupose.world.frame import WorldFrame
@@ -72,7 +74,12 @@ def find_contacts(
 
     Arguments:
         xyz: fitted skeletons or joints in the camera frame, metres, NaN where unknown.
+
+    Raises:
+        OccluposeError: no frame rate, another shape.
     """
+    check_rate(fps)
+    check_shapes(("time", "person"), xyz, skeleton, {})
     points = bearing_points(xyz, skeleton, fps)
     heights = bottoms(points, world)
     touching = touch(points, heights)

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.kinematics.start import CAMERA_UP
+from occlupose.kinematics.observations import check_shapes
+from occlupose.kinematics.start import CAMERA_UP, check_rate
 from occlupose.skeletons import Skeleton
 from occlupose.world.evidence import (
     PITCH,
@@ -77,8 +78,10 @@ def estimate_world(
         The world, or None where too little is known, and then why, in one line; else "".
 
     Raises:
-        OccluposeError: up has no direction.
+        OccluposeError: up has no direction, no frame rate, shapes that do not agree.
     """
+    check_rate(fps)
+    check_shapes(("time", "person"), xyz, skeleton, {"covariance": covariance, "root_covariance": root_covariance})
     evidence = Evidence.of(xyz, skeleton, fps, covariance, root_covariance)
     world = WorldFrame.from_floor(np.array(CAMERA_UP if up is None else up, float), 0.0)
     if not np.isfinite(evidence.points.xyz).all(-1).any():
