@@ -221,7 +221,8 @@ def knee_error(
 def rotation_errors(fit: SkeletonFit, turns: dict[str, Rotation]) -> tuple[dict[str, float], dict[str, float]]:
     """Mean error of each segment's swing and, where the next segment is bent, of its twist, degrees."""
     tree = body_tree()
-    rotation = absolute_rotations(fit)
+    orientation = fit.by_segment(fit.orientation())
+    rotation = {segment: Rotation.from_matrix(matrices[:, 0]) for segment, matrices in orientation.items()}
     swings = {}
     twists = {}
     for segment, captured in turns.items():
@@ -239,16 +240,6 @@ def rotation_errors(fit: SkeletonFit, turns: dict[str, Rotation]) -> tuple[dict[
             if bent.any():
                 twists[segment] = float(about[bent].mean())
     return swings, twists
-
-
-def absolute_rotations(fit: SkeletonFit) -> dict[str, Rotation]:
-    """Rotation of each segment in the axes of the data."""
-    tree = body_tree()
-    result = {}
-    for index, segment in enumerate(tree.segments):
-        own = Rotation.from_quat(fit.rotation[:, 0, index], scalar_first=True)
-        result[segment] = own if index == 0 else result[tree.segments[tree.parents[index]]] * own
-    return result
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.kinematics.fit import fit_poses
 from occlupose.kinematics.isb import JOINTS, MIRROR, Sequence, isb_axes, joint_rotation, turns, wrap
-from occlupose.kinematics.observations import SYMMETRIC
+from occlupose.kinematics.observations import to_matrix
 from occlupose.kinematics.result import SkeletonFit, reference
 from occlupose.kinematics.start import CAMERA_UP, check_view
 from occlupose.pose_files import shortest
@@ -166,7 +166,7 @@ class _Angle(NamedTuple):
 
 def _of_joints(fit: SkeletonFit) -> Iterator[_Angle]:
     orientation = fit.by_segment(fit.orientation())
-    covariance = fit.by_segment(_matrices(fit.turn_covariance))
+    covariance = fit.by_segment(to_matrix(fit.turn_covariance.astype(float)))
     for name, side in _sided(TURNS):
         segment = _join(side, JOINTS[name])
         sequence: Sequence = "YXY" if name == "shoulder" else "ZXY"
@@ -223,10 +223,6 @@ def _deviations(
     return np.sqrt(np.einsum("tpai,tpij,tpaj->tpa", jacobian, covariance, jacobian))
 
 
-def _matrices(six: Float32[np.ndarray, "*any 6"]) -> Float64[np.ndarray, "*any 3 3"]:
-    return six.astype(float)[..., SYMMETRIC].reshape(*six.shape[:-1], 3, 3)
-
-
 def _inclination(
     fit: SkeletonFit, points: list[str], up: Float64[np.ndarray, "3"]
 ) -> tuple[Float64[np.ndarray, "time person"], Float64[np.ndarray, "time person"]]:
@@ -240,7 +236,7 @@ def _inclination(
     sine = np.linalg.norm(across, axis=-1, keepdims=True)
     sideways = np.cross(up, np.eye(3)[np.abs(up).argmin()])  # where it is vertical, any direction across is as good
     gradient = np.where(sine > SMALL, across / np.maximum(sine, SMALL), sideways / np.linalg.norm(sideways)) / length
-    covariance = _matrices(fit.covariance[:, :, ends].sum(2))
+    covariance = to_matrix(fit.covariance[:, :, ends].sum(2).astype(float))
     variance = np.einsum("tpi,tpij,tpj->tp", gradient, covariance, gradient)
     return np.arctan2(sine, cosine)[..., 0], np.sqrt(variance)
 

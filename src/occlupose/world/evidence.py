@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from occlupose.bodies.body import SIDES
-from occlupose.kinematics.observations import SYMMETRIC
+from occlupose.kinematics.observations import to_matrix
 from occlupose.skeletons import H36M17, Skeleton, convert
 from occlupose.world.bearing import BearingPoints, bearing_points
 from occlupose.world.contact import HEIGHT_SIGMA, bottoms, floor_share, person_sigma, touch
@@ -95,14 +95,12 @@ class Evidence:
         covariance: of the places of these; None if unknown.
         straight: unit vectors from ankles to thorax of people with straight legs and trunk, NaN of others.
         on_legs: the same of who may also walk or run.
-        fps: frames per second.
     """
 
     points: BearingPoints
     covariance: Float[np.ndarray, "time person point 3 3"] | None
     straight: Float[np.ndarray, "time person 3"]
     on_legs: Float[np.ndarray, "time person 3"]
-    fps: float
 
     @classmethod
     def of(
@@ -118,9 +116,8 @@ class Evidence:
         own = None
         if covariance is not None:
             root = 0.0 if root_covariance is None else root_covariance[:, :, None]
-            own = (covariance[:, :, skeleton.index(*points.names)] + root)[..., list(SYMMETRIC)]
-            own = own.reshape(*own.shape[:-1], 3, 3)
-        return cls(points, own, _axes(xyz, skeleton, STRAIGHT), _axes(xyz, skeleton, ON_LEGS), fps)
+            own = to_matrix(covariance[:, :, skeleton.index(*points.names)] + root)
+        return cls(points, own, _axes(xyz, skeleton, STRAIGHT), _axes(xyz, skeleton, ON_LEGS))
 
     def touching(self, world: WorldFrame) -> tuple[Float[np.ndarray, "time person point"], ...]:
         """Probability of contact of each point, 0 where unknown, and the height of its skin, metres."""
@@ -158,7 +155,7 @@ def of_standing(world: WorldFrame, evidence: Evidence) -> NormalEquations:
         if len(standing):
             trust = (FREEDOM + 2) / (FREEDOM + (standing[:, :2] ** 2).sum(-1) / uncertainty)
             mean = trust @ standing / trust.sum()
-            variance = LEAN**2 + SWAY**2 / (1 + SWAYS * len(standing) / evidence.fps)
+            variance = LEAN**2 + SWAY**2 / (1 + SWAYS * len(standing) / evidence.points.fps)
             jacobian = np.array([[0.0, mean[2], 0], [-mean[2], 0, 0]])
             weight = np.full(2, min(1.0, float(trust.mean())) / variance)
             normal = normal + NormalEquations.of(jacobian, mean[:2], weight)
@@ -212,7 +209,7 @@ def _cells(world: WorldFrame, evidence: Evidence) -> _Cells:
     cell = cell.ravel()
     total = np.bincount(cell, weight)
     means = [np.bincount(cell, weight * values) / total for values in (*places.T, spread)]
-    return _Cells(person[first], np.stack(means[:3], 1), means[3], total / evidence.fps)
+    return _Cells(person[first], np.stack(means[:3], 1), means[3], total / evidence.points.fps)
 
 
 def _spread(

@@ -6,11 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from occlupose.errors import OccluposeError
-from occlupose.kinematics.observations import SYMMETRIC
-
-STEEP = 0.99
-"""Cosine of the angle between the camera's axis and up from which on y follows the image's upward direction."""
+from occlupose.kinematics.observations import to_matrix, to_six
+from occlupose.kinematics.start import level_axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +48,7 @@ class WorldFrame:
         Raises:
             OccluposeError: up has no direction.
         """
-        length = np.linalg.norm(up)
-        if not 0 < length < np.inf:
-            raise OccluposeError(f"up {tuple(up)}: has no direction; give one, as (0, -1, 0)")
-        z = np.asarray(up, float) / length
-        forward = np.array([0.0, 0, 1]) if abs(z[2]) < STEEP else np.array([0.0, -1, 0])
-        y = forward - (forward @ z) * z
-        y /= np.linalg.norm(y)
-        rotation = np.stack([np.cross(y, z), y, z])
+        rotation = level_axes(up)
         origin = np.array([0.0, 0, -offset])
         centre = np.zeros(3) if centre is None else centre
         return cls(rotation, origin, centre, np.zeros((3, 3)) if covariance is None else covariance)
@@ -94,8 +84,7 @@ class WorldFrame:
 
     def rotate_covariance(self, covariance: Float[np.ndarray, "*any 6"]) -> Float[np.ndarray, "*any 6"]:
         """Covariances in the world's axes (xx, yy, zz, xy, xz, yz, m^2), as of points relative to a root."""
-        matrix = covariance[..., list(SYMMETRIC)].reshape(*covariance.shape[:-1], 3, 3)
-        return _six(self.rotation @ matrix @ self.rotation.T)
+        return to_six(self.rotation @ to_matrix(covariance) @ self.rotation.T)
 
     def place_covariance(
         self, covariance: Float[np.ndarray, "*any 6"], xyz: Float[np.ndarray, "*any 3"]
@@ -110,7 +99,7 @@ class WorldFrame:
         by_x = np.stack([zero, -arm[..., 2], arm[..., 1]], -1)
         by_y = np.stack([arm[..., 2], zero, -arm[..., 0]], -1)
         jacobian = np.stack([by_x, by_y, np.broadcast_to((0.0, 0.0, 1.0), arm.shape)], -1)
-        return self.rotate_covariance(covariance) + _six(jacobian @ self.covariance @ jacobian.mT)
+        return self.rotate_covariance(covariance) + to_six(jacobian @ self.covariance @ jacobian.mT)
 
     def rotate(self, quaternion: Float[np.ndarray, "*any 4"]) -> Float[np.ndarray, "*any 4"]:
         """Rotations relative to the camera's axes (w, x, y, z), as those of the pelvis, relative to the world's.
@@ -134,8 +123,3 @@ class WorldFrame:
         axes = turned.rotation[:2] @ (turn @ self.rotation)[:2].T
         full = np.block([[axes, np.zeros((2, 1))], [np.zeros((1, 2)), np.ones((1, 1))]])
         return WorldFrame(turned.rotation, turned.translation, on_floor, full @ covariance @ full.T)
-
-
-def _six(matrix: Float[np.ndarray, "*any 3 3"]) -> Float[np.ndarray, "*any 6"]:
-    """xx, yy, zz, xy, xz, yz."""
-    return matrix.reshape(*matrix.shape[:-2], 9)[..., [SYMMETRIC.index(column) for column in range(6)]]
