@@ -65,10 +65,11 @@ def joint_rotation(
     return MIRROR @ rotation @ MIRROR if segment.startswith("left") else rotation
 
 
-Sequence = Literal["ZXY", "YXY"]
+TurnOrder = Literal["ZXY", "YXY"]
+"""The axes about which a joint turns, one after the other."""
 
 
-def turns(rotation: Float64[np.ndarray, "*any 3 3"], sequence: Sequence) -> Float64[np.ndarray, "*any 3"]:
+def turns(rotation: Float64[np.ndarray, "*any 3 3"], sequence: TurnOrder) -> Float64[np.ndarray, "*any 3"]:
     """Angles about the axes of a sequence, radians, positive by the right-hand rule; NaN where unknown.
 
     Of y, x, y the middle one is from -pi to 0: the elevation of an arm is negative.

@@ -15,7 +15,7 @@ from occlupose.bodies.body import SIDES
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.kinematics.fit import fit_poses
-from occlupose.kinematics.isb import JOINTS, MIRROR, Sequence, isb_axes, joint_rotation, turns, wrap
+from occlupose.kinematics.isb import JOINTS, MIRROR, TurnOrder, isb_axes, joint_rotation, turns, wrap
 from occlupose.kinematics.observations import to_matrix
 from occlupose.kinematics.result import SkeletonFit, reference
 from occlupose.kinematics.start import CAMERA_UP, check_view
@@ -169,7 +169,7 @@ def _of_joints(fit: SkeletonFit) -> Iterator[_Angle]:
     covariance = fit.by_segment(to_matrix(fit.turn_covariance.astype(float)))
     for name, side in _sided(TURNS):
         segment = _join(side, JOINTS[name])
-        sequence: Sequence = "YXY" if name == "shoulder" else "ZXY"
+        sequence: TurnOrder = "YXY" if name == "shoulder" else "ZXY"
         axes = orientation[reference(segment)] @ isb_axes(reference(segment))
         rotation = joint_rotation(segment, orientation)
         angles = turns(rotation, sequence)
@@ -207,7 +207,7 @@ def _lowest(
 
 def _deviations(
     rotation: Float64[np.ndarray, "time person 3 3"],
-    sequence: Sequence,
+    sequence: TurnOrder,
     axes: Float64[np.ndarray, "time person 3 3"],
     covariance: Float64[np.ndarray, "time person 3 3"],
 ) -> Float64[np.ndarray, "time person 3"]:
