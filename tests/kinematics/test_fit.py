@@ -248,7 +248,7 @@ def test_windows_give_what_all_frames_together_give(monkeypatch):
     assert distance(fit_skeleton(xyz, H36M17, 60.0).xyz, whole.xyz).max() < 0.005
 
 
-def test_poses_are_fitted_with_all_that_they_know():
+def test_poses_are_fitted_with_all_that_is_in_them():
     poses = moving_poses(np.random.default_rng(0), 8, people=1)
     sure = np.broadcast_to(np.array([1, 1, 1, 0, 0, 0]) * 1e-4, (*poses.state.shape, 6)).copy()
     loose = sure.copy()

@@ -7,7 +7,7 @@ import torch
 from moving_skeletons import TREE, moving_points
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.kinematics.observations import FREEDOM, observe
+from occlupose.kinematics.observations import FREEDOM, observe, to_matrix, to_six
 from occlupose.skeletons import BLAZEPOSE33, COCO17, H36M17, Skeleton, convert
 
 CAMERA = Camera.from_fov(640, 480)
@@ -122,3 +122,11 @@ def test_a_point_is_pulled_to_its_anchor_by_points_and_root():
     torch.testing.assert_close(information.absolute_slope, expected, atol=1e-6, rtol=0)
     torch.testing.assert_close(information.absolute_curvature, precision)
     assert anchored.select(slice(0, 0)).anchor.shape == (0, 17, 3)
+
+
+def test_a_covariance_is_six_numbers_or_a_matrix():
+    six = np.arange(12.0).reshape(2, 6)
+    matrix = to_matrix(six)
+    np.testing.assert_array_equal(matrix[0], [[0, 3, 4], [3, 1, 5], [4, 5, 2]])
+    np.testing.assert_array_equal(to_six(matrix), six)
+    np.testing.assert_array_equal(to_six(to_matrix(torch.from_numpy(six))).numpy(), six)

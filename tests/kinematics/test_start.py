@@ -6,7 +6,7 @@ from occlupose.errors import OccluposeError
 from occlupose.kinematics.observations import observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.solver import RigidBody
-from occlupose.kinematics.start import check_view, first_motion, interpolate_gaps
+from occlupose.kinematics.start import check_view, first_motion, interpolate_gaps, level_axes
 from occlupose.skeletons import COCO17, H36M17, convert
 
 
@@ -44,3 +44,11 @@ def test_gaps_are_on_the_line_and_ends_stay():
 def test_what_is_no_rate_or_direction_is_refused(fps, up):
     with pytest.raises(OccluposeError):
         check_view(fps, up)
+
+
+@pytest.mark.parametrize("pitch", [0, 40, 80, 90])
+def test_level_axes_are_right_forward_and_up_however_far_the_camera_looks_down(pitch):
+    angle = np.radians(pitch)
+    axes = level_axes((0, -2 * np.cos(angle), -2 * np.sin(angle)))
+    forward = (0, -np.sin(angle), np.cos(angle))
+    np.testing.assert_allclose(axes, [(1, 0, 0), forward, (0, -np.cos(angle), -np.sin(angle))], atol=1e-12)
