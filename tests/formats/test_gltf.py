@@ -118,6 +118,21 @@ def test_who_is_absent_has_no_size(tmp_path):
     assert min(sizes[:2] + sizes[4:]) > 1 and max(sizes[2:4]) < 1e-9
 
 
+@pytest.mark.parametrize("away", [[0, 1], [4, 5], [0, 1, 3, 5]], ids=["late", "early", "both"])
+def test_who_has_not_come_or_has_left_has_no_size(tmp_path, away):
+    poses = poses_of_fit(without(known_fit([{}] * 6), away))
+    fit = known_fit([{}] * 6)
+    for frame in {*away} & {0, 1, 4, 5}:  # between first and last frame a fit is known everywhere
+        fit = without(fit, [frame])
+    path = tmp_path / "a.glb"
+    gltf.write(poses, path, fit)
+    glb = Glb(path)
+    times = (poses.time - poses.time[0]).astype(np.float32)
+    sizes = [np.ptp(glb.vertices("body", time), axis=0).max() for time in times]
+    assert [size < 1e-9 for size in sizes] == [frame in away for frame in range(6)]
+    assert all(size > 1 for frame, size in enumerate(sizes) if frame not in away)
+
+
 def test_times_that_do_not_ascend_are_left_out(tmp_path):
     fit = known_fit([{}] * 4)
     poses = replace(poses_of_fit(fit), time=np.array([5.0, 5.5, 5.5, 6]))
