@@ -69,7 +69,8 @@ def test_the_parts_of_a_file(file, poses):
     assert tops == ["id_1:person", "id_1:body", "id_4:person", "id_4:body"]
     assert [document["nodes"][file.names.index(f"id_{n}:person")]["extras"]["track_id"] for n in (1, 4)] == [1, 4]
     bones = [file.names[joint].removeprefix("id_1:") for joint in document["skins"][0]["joints"]]
-    assert bones[0] == "pelvis" and {"left_thigh", "right_hand", "head", "chest"} < {*bones} and len(bones) == 26
+    assert bones[0] == "pelvis_bone" and len(bones) == 26
+    assert {"left_thigh_bone", "right_hand_bone", "head_bone", "chest_bone"} < {*bones}
     primitive = document["meshes"][0]["primitives"][0]
     weights = sum(file.array(primitive["attributes"][f"WEIGHTS_{number}"]).sum(1) for number in range(2))
     np.testing.assert_allclose(weights, 1, atol=1e-5)
@@ -80,6 +81,12 @@ def test_the_parts_of_a_file(file, poses):
     rest = file.array(primitive["attributes"]["POSITION"]).astype(float)
     sizes = [volume(rest + depth * normals, indices) for depth in (0, 0.002)]
     assert 0.04 < sizes[0] < sizes[1] - 0.002 < 0.12  # triangles and normals show outwards; 1.5 m^2 of skin
+
+
+def test_every_node_has_its_own_name(file, tmp_path):
+    assert len({*file.names}) == len(file.names)
+    alone = one_person(tmp_path / "a.glb", known_fit([{}] * 2)).names
+    assert len({*alone}) == len(alone) and {"left_hand", "left_hand_bone"} < {*alone}
 
 
 def volume(vertices, indices):

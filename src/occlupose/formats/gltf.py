@@ -2,8 +2,9 @@
 
 Everybody is in one file, in metres: x right, y up, z towards the camera, which is the origin. Of each person there are
 
-- a mesh, skinned by bones that are named as the segments of `bodies.SEGMENTS`; one between two segments has the names
-  of both and its share. Their rotations and the root's translation are animated. At rest they have no rotation;
+- a mesh, skinned by bones that are named as the segments of `bodies.SEGMENTS`, as `left_hand_bone`; one between two
+  segments has the names of both and its share. Their rotations and the root's translation are animated. At rest they
+  have no rotation;
 - a node for each point of the fitted skeleton (`kinematics.body_tree`), at its place in each frame: joints are exact
   there, while the body's own are some millimetres away, since skin moves otherwise than rigid bones;
 - a node above these, whose scale is 0 in frames in which the person is absent or no skeleton is fitted, and so before
@@ -95,7 +96,8 @@ def _rig(body: BodyModel) -> _Rig:
         bones.append(bone)
         parents.append(home[parent] if parent >= 0 else -1)
     drivers = [body.drivers[bone] for bone in bones]
-    names = [f"{each.segment}_{each.towards}_{each.share:.2f}" if each.towards else each.segment for each in drivers]
+    ends = [f"{each.towards}_{each.share:.2f}_bone" if each.towards else "bone" for each in drivers]
+    names = [f"{each.segment}_{end}" for each, end in zip(drivers, ends, strict=True)]
     weights = body.weights @ torch.nn.functional.one_hot(torch.tensor(home)).float()
     return _Rig(bones, parents, names, weights)
 
