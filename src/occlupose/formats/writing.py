@@ -1,6 +1,5 @@
 """Writes `Poses` in the formats of other tools."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from occlupose.errors import OccluposeError, naming
-from occlupose.files import atomic
+from occlupose.files import atomic, find_by_person, name_by_person
 from occlupose.formats.registry import EXPORTS, ExportFormat
 from occlupose.kinematics import SkeletonFit, fit_poses
 from occlupose.poses import ABSENT, Poses
@@ -109,9 +108,8 @@ def remove(folder: Path, stem: str) -> None:
     """Removes the files that `write` made in a folder, of poses with this name in any format."""
     for each in EXPORTS:
         path = folder / f"{stem}{each.ending}"
-        people = folder.glob(f"{stem}_*{each.ending}") if each.one_person else ()
-        numbered = [file for file in people if re.fullmatch(r"-?\d+", file.stem.removeprefix(f"{stem}_"))]
-        for file in (path, *numbered, *path.glob("poses_*_keypoints.json")):
+        files = find_by_person(path) if each.one_person else [path]
+        for file in (*files, *path.glob("poses_*_keypoints.json")):
             with suppress(OSError):
                 file.unlink()
         with suppress(OSError):
@@ -129,11 +127,12 @@ def _find(path: Path, name: str | None) -> ExportFormat:
 
 
 def _files(poses: Poses, path: Path, chosen: ExportFormat) -> Iterator[tuple[Path, Poses]]:
-    if not chosen.one_person or len(poses.track_id) == 1:
+    if not chosen.one_person:
         yield path, poses
         return
-    for person in poses.track_id.tolist():
-        yield path.with_name(f"{path.stem}_{person}{path.suffix}"), poses.select(person=person)
+    people = poses.track_id.tolist()
+    for file, person in zip(name_by_person(path, people), people, strict=True):
+        yield file, poses.select(person=person)
 
 
 def _to_format(poses: Poses, chosen: ExportFormat) -> Poses:
