@@ -97,6 +97,19 @@ def test_run_writes_other_formats_too(run):
     assert outcome.out.endswith("preview.png, poses.csv, poses_1.trc, poses_2.trc\n")
 
 
+def test_an_export_that_fails_hides_nothing_of_the_run(run):
+    (Path("out/walk/poses.c3d") / "mine").mkdir(parents=True)
+    outcome = run("--export", "csv", "c3d")
+    assert outcome.code == 2
+    assert outcome.err.startswith("occlupose: note: ")
+    assert outcome.err.splitlines()[-1].startswith(
+        "occlupose: out/walk/poses.c3d"
+    )
+    assert len(outcome.out.splitlines()) > 1  # the summary
+    assert outcome.out.endswith("out/walk: poses.npz, poses.json, preview.png, poses.csv\n")
+    assert names(Path("out/walk")) == sorted([*WITHOUT, "poses.c3d", "poses.csv"])
+
+
 def test_the_next_run_leaves_no_old_exports(run):
     assert run("--export", "csv", "openpose").code == 0
     assert run("--export", "openpose").code == 0
