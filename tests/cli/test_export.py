@@ -54,11 +54,12 @@ def test_files_of_other_tools(command, tmp_path):
     ("arguments", "words"),
     [
         ([], ["no format to write; give --to csv, or a file"]),
-        (["-o", "a.json"], ["a.json: its suffix is no format of files to write; they are csv, "]),
+        (["-o", "a.json"], ["a.json: its suffix is that of no format to write; give one of .csv, ", "or give --to coco"]),
+        (["--to", "gltf", "-o", "a.gltf"], ["a.gltf: ", "give a .glb"]),
         (["--to", "fbx"], ["fbx: is no format of files to write; they are csv, "]),
         (["--to", "csv", "trc", "-o", "a.csv"], ["a.csv: is the name of a file"]),
         (["--to", "coco", "-o", "out/walk/poses.npz"], ["poses.npz: is the input; give another file to write"]),
-        (["--to", "csv", "-o", "out/walk"], ["out/walk: is a folder with files in it; give another name"]),
+        (["--to", "csv", "-o", "out/walk"], ["out/walk: is a folder; give the name of a file"]),
     ],
 )
 def test_what_is_refused(command, folder, arguments, words):

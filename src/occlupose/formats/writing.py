@@ -57,7 +57,9 @@ def write_all(poses: Poses, files: Mapping[Path, str | None]) -> Iterator[Path]:
 
 
 def _write(poses: Poses, path: Path, chosen: ExportFormat, fit: Callable[[], SkeletonFit]) -> Iterator[Path]:
-    if path.is_dir() and ("." in chosen.ending or any(path.iterdir())):
+    if path.is_dir() and "." in chosen.ending:
+        raise OccluposeError(f"{path}: is a folder; give the name of a file")
+    if path.is_dir() and any(path.iterdir()):
         raise OccluposeError(f"{path}: is a folder with files in it; give another name")
     with naming(path):
         poses = _to_format(poses, chosen)
@@ -75,7 +77,10 @@ def _fit(poses: Poses) -> SkeletonFit:
     fit = fit_poses(people)
     lost = people.track_id[~fit.known.any(0)].tolist()
     if lost:
-        raise OccluposeError(f"no joint of person {lost[0]} can be fitted; export the others")
+        others = ", or in Python poses.select(person=...) of the others" if len(lost) < len(people.track_id) else ""
+        raise OccluposeError(
+            f"no joint of person {lost[0]} can be fitted; give a format without rotations, such as csv{others}"
+        )
     return fit.turn_y_up()
 
 
@@ -86,9 +91,11 @@ def check(path: str | Path, format: str | None = None) -> ExportFormat:
         path, format: as of `write`.
 
     Raises:
-        OccluposeError: it is unknown, or its package is not installed.
+        OccluposeError: it is unknown, it is not that of the suffix .gltf, or its package is not installed.
     """
     path = Path(path)
+    if path.suffix.lower() == ".gltf":
+        raise OccluposeError(f"{path}: is the name of a text file, glTF is written in binary; give a .glb")
     chosen = _find(path, format)
     if chosen.library is not None:
         module, extra = chosen.library
@@ -119,10 +126,12 @@ def remove(folder: Path, stem: str) -> None:
 def _find(path: Path, name: str | None) -> ExportFormat:
     found = [each for each in EXPORTS if each.name == name or (name is None and each.ending == path.suffix.lower())]
     if not found:
-        wrong = f"{path}: its suffix is" if name is None else f"{name}: is"
-        raise OccluposeError(
-            f"{wrong} no format of files to write; they are {', '.join(each.name for each in EXPORTS)}"
-        )
+        if name is not None:
+            names = ", ".join(each.name for each in EXPORTS)
+            raise OccluposeError(f"{name}: is no format of files to write; they are {names}")
+        suffixes = ", ".join(each.ending for each in EXPORTS if each.ending.startswith("."))
+        cure = f'give one of {suffixes}, or give --to coco (in Python format="coco") or another format'
+        raise OccluposeError(f"{path}: its suffix is that of no format to write; {cure}")
     return found[0]
 
 
