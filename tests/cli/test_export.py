@@ -54,7 +54,10 @@ def test_files_of_other_tools(command, tmp_path):
     ("arguments", "words"),
     [
         ([], ["no format to write; give --to csv, or a file"]),
-        (["-o", "a.json"], ["a.json: its suffix is that of no format to write; give one of .csv, ", "or give --to coco"]),
+        (
+            ["-o", "a.json"],
+            ["a.json: its suffix is that of no format to write; give one of .csv, ", "or give --to coco"],
+        ),
         (["--to", "gltf", "-o", "a.gltf"], ["a.gltf: ", "give a .glb"]),
         (["--to", "fbx"], ["fbx: is no format of files to write; they are csv, "]),
         (["--to", "csv", "trc", "-o", "a.csv"], ["a.csv: is the name of a file"]),
@@ -103,9 +106,7 @@ def test_an_export_that_fails_hides_nothing_of_the_run(run):
     outcome = run("--export", "csv", "c3d")
     assert outcome.code == 2
     assert outcome.err.startswith("occlupose: note: ")
-    assert outcome.err.splitlines()[-1].startswith(
-        "occlupose: out/walk/poses.c3d"
-    )
+    assert outcome.err.splitlines()[-1].startswith("occlupose: out/walk/poses.c3d")
     assert len(outcome.out.splitlines()) > 1  # the summary
     assert outcome.out.endswith("out/walk: poses.npz, poses.json, preview.png, poses.csv\n")
     assert names(Path("out/walk")) == sorted([*WITHOUT, "poses.c3d", "poses.csv"])
