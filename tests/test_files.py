@@ -6,7 +6,7 @@ import os
 import pytest
 
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic
+from occlupose.files import atomic, find_by_person, name_by_person
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -86,3 +86,14 @@ def test_a_folder_with_files_stands(tmp_path):
         temporary.mkdir()
         (temporary / "b").write_text("new")
     assert [file.name for file in tmp_path.iterdir()] == ["a"] and not temporary.exists()
+
+
+def test_a_file_for_each_person(tmp_path):
+    path = tmp_path / "a[1].b.trc"
+    assert name_by_person(path, [7]) == [path]
+    several = name_by_person(path, [7, -2])
+    assert [file.name for file in several] == ["a[1].b_7.trc", "a[1].b_-2.trc"]
+    for file in (path, *several, *(tmp_path / name for name in ("a[1].b_best.trc", "a[1].b_7.csv", "a1.b_7.trc"))):
+        file.touch()
+    assert find_by_person(path) == sorted([path, *several])
+    assert find_by_person(tmp_path / "none" / "a.trc") == []

@@ -1,11 +1,12 @@
-"""Writing of files: atomic, and tried beforehand."""
+"""Writing of files: atomic, tried beforehand, and one for each person."""
 
 import os
+import re
 import shutil
 import tempfile
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from zipfile import BadZipFile
@@ -52,3 +53,16 @@ def try_to_write(folder: Path) -> None:
         if path.exists():
             with tempfile.TemporaryFile(dir=path):
                 return
+
+
+def name_by_person(path: Path, track_ids: Sequence[int]) -> list[Path]:
+    """The file of each person: `path` of a single one, NAME_ID beside it of several."""
+    if len(track_ids) == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}_{track_id}{path.suffix}") for track_id in track_ids]
+
+
+def find_by_person(path: Path) -> list[Path]:
+    """The files with names of `name_by_person` that exist, whoever is in them."""
+    name = re.compile(rf"{re.escape(path.stem)}(_-?\d+)?{re.escape(path.suffix)}")
+    return sorted(file for file in path.parent.glob("*") if name.fullmatch(file.name) and file.is_file())

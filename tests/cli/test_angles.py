@@ -18,10 +18,15 @@ def folder():
 
 def test_a_table_beside_the_poses(command, folder):
     outcome = command("angles", folder)
-    assert (outcome.code, outcome.out.split(": ")[1], outcome.err) == (0, "written\n", "")
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"{folder / 'angles.csv'}: written\n", "")
     lines = (folder / "angles.csv").read_text().splitlines()
     assert lines[0] == "frame,time_s,person,angle,state,value_deg,sd_deg,velocity_deg_s"
     assert len(lines) == 1 + 6 * 2 * 30 and lines[-1].startswith("5,")
+
+
+def test_of_a_file_the_table_is_in_out(command, folder):
+    assert command("angles", folder / "poses.npz").out == "out/angles.csv: written\n"
+    assert names(folder) == ["poses.npz"]
 
 
 def test_a_picture_of_each_person(command, folder):

@@ -54,11 +54,15 @@ def test_files_of_other_tools(command, tmp_path):
     ("arguments", "words"),
     [
         ([], ["no format to write; give --to csv, or a file"]),
-        (["-o", "a.json"], ["a.json: its suffix is no format of files to write; they are csv, "]),
+        (
+            ["-o", "a.json"],
+            ["a.json: its suffix is that of no format to write; give one of .csv, ", "or give --to coco"],
+        ),
+        (["--to", "gltf", "-o", "a.gltf"], ["a.gltf: ", "give a .glb"]),
         (["--to", "fbx"], ["fbx: is no format of files to write; they are csv, "]),
         (["--to", "csv", "trc", "-o", "a.csv"], ["a.csv: is the name of a file"]),
         (["--to", "coco", "-o", "out/walk/poses.npz"], ["poses.npz: is the input; give another file to write"]),
-        (["--to", "csv", "-o", "out/walk"], ["out/walk: is a folder with files in it; give another name"]),
+        (["--to", "csv", "-o", "out/walk"], ["out/walk: is a folder; give the name of a file"]),
     ],
 )
 def test_what_is_refused(command, folder, arguments, words):
@@ -95,6 +99,17 @@ def test_run_writes_other_formats_too(run):
     assert outcome.code == 0, outcome.err
     assert names(Path("out/walk")) == sorted([*WITHOUT, "poses.csv", "poses_1.trc", "poses_2.trc"])
     assert outcome.out.endswith("preview.png, poses.csv, poses_1.trc, poses_2.trc\n")
+
+
+def test_an_export_that_fails_hides_nothing_of_the_run(run):
+    (Path("out/walk/poses.c3d") / "mine").mkdir(parents=True)
+    outcome = run("--export", "csv", "c3d")
+    assert outcome.code == 2
+    assert outcome.err.startswith("occlupose: note: ")
+    assert outcome.err.splitlines()[-1].startswith("occlupose: out/walk/poses.c3d")
+    assert len(outcome.out.splitlines()) > 1  # the summary
+    assert outcome.out.endswith("out/walk: poses.npz, poses.json, preview.png, poses.csv\n")
+    assert names(Path("out/walk")) == sorted([*WITHOUT, "poses.c3d", "poses.csv"])
 
 
 def test_the_next_run_leaves_no_old_exports(run):

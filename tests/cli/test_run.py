@@ -96,6 +96,16 @@ def test_no_preview_of_an_earlier_run_stays(run, tmp_path):
     assert names(Path("out/walk")) == ["poses.json", "poses.npz", "run.json"]
 
 
+def test_no_angles_of_an_earlier_run_stay(run, tmp_path):
+    video = make_video(tmp_path / "walk.mp4", 4)
+    assert run(video, "--no-video").code == 0
+    angles = [Path("out/walk") / name for name in ("angles.csv", "angles.png", "angles_1.png", "angles_mine.png")]
+    for file in angles:
+        file.touch()
+    assert run(video, "--no-video").code == 0
+    assert [file.exists() for file in angles] == [False, False, False, True]
+
+
 def test_the_users_own_files_stay(run, tmp_path):
     (tmp_path / "overlay.mp4").write_bytes(b"mine")
     assert run(make_video(tmp_path / "walk.mp4", 2), "-o", tmp_path, "--no-video").code == 0

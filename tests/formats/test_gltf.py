@@ -69,7 +69,8 @@ def test_the_parts_of_a_file(file, poses):
     assert tops == ["id_1:person", "id_1:body", "id_4:person", "id_4:body"]
     assert [document["nodes"][file.names.index(f"id_{n}:person")]["extras"]["track_id"] for n in (1, 4)] == [1, 4]
     bones = [file.names[joint].removeprefix("id_1:") for joint in document["skins"][0]["joints"]]
-    assert bones[0] == "pelvis" and {"left_thigh", "right_hand", "head", "chest"} < {*bones} and len(bones) == 26
+    assert bones[0] == "pelvis_bone" and len(bones) == 26
+    assert {"left_thigh_bone", "right_hand_bone", "head_bone", "chest_bone"} < {*bones}
     primitive = document["meshes"][0]["primitives"][0]
     weights = sum(file.array(primitive["attributes"][f"WEIGHTS_{number}"]).sum(1) for number in range(2))
     np.testing.assert_allclose(weights, 1, atol=1e-5)
@@ -80,6 +81,12 @@ def test_the_parts_of_a_file(file, poses):
     rest = file.array(primitive["attributes"]["POSITION"]).astype(float)
     sizes = [volume(rest + depth * normals, indices) for depth in (0, 0.002)]
     assert 0.04 < sizes[0] < sizes[1] - 0.002 < 0.12  # triangles and normals show outwards; 1.5 m^2 of skin
+
+
+def test_every_node_has_its_own_name(file, tmp_path):
+    assert len({*file.names}) == len(file.names)
+    alone = one_person(tmp_path / "a.glb", known_fit([{}] * 2)).names
+    assert len({*alone}) == len(alone) and {"left_hand", "left_hand_bone"} < {*alone}
 
 
 def volume(vertices, indices):
@@ -116,6 +123,21 @@ def test_who_is_absent_has_no_size(tmp_path):
     glb = Glb(path)
     sizes = [np.ptp(glb.vertices("body", time), axis=0).max() for time in glb.times()]
     assert min(sizes[:2] + sizes[4:]) > 1 and max(sizes[2:4]) < 1e-9
+
+
+@pytest.mark.parametrize("away", [[0, 1], [4, 5], [0, 1, 3, 5]], ids=["late", "early", "both"])
+def test_who_has_not_come_or_has_left_has_no_size(tmp_path, away):
+    poses = poses_of_fit(without(known_fit([{}] * 6), away))
+    fit = known_fit([{}] * 6)
+    for frame in {*away} & {0, 1, 4, 5}:  # between first and last frame a fit is known everywhere
+        fit = without(fit, [frame])
+    path = tmp_path / "a.glb"
+    gltf.write(poses, path, fit)
+    glb = Glb(path)
+    times = (poses.time - poses.time[0]).astype(np.float32)
+    sizes = [np.ptp(glb.vertices("body", time), axis=0).max() for time in times]
+    assert [size < 1e-9 for size in sizes] == [frame in away for frame in range(6)]
+    assert all(size > 1 for frame, size in enumerate(sizes) if frame not in away)
 
 
 def test_times_that_do_not_ascend_are_left_out(tmp_path):

@@ -87,9 +87,19 @@ def test_a_file_is_replaced_and_a_folder_with_files_is_not(tmp_path, each):
         size = path.stat().st_size
         record(9, 1, H36M17).export(path, each.name)
         assert path.stat().st_size > size and names(tmp_path) == [path.name]
+    words = "is a folder; give the name of a file" if path.suffix else "is a folder with files in it; give another name"
     for folder in [tmp_path, *([] if path.suffix else [path])]:
-        with refused(folder, "is a folder with files in it; give another name"):
+        with refused(folder, words):
             record(3, 1, H36M17).export(folder, each.name)
+
+
+@every_format
+def test_an_empty_folder_is_taken_by_a_format_that_is_one(tmp_path, each):
+    if each.ending == "-openpose":
+        assert record(3, 1, H36M17).export(tmp_path, each.name) == [tmp_path]
+    else:
+        with refused(tmp_path, "is a folder; give the name of a file"):
+            record(3, 1, H36M17).export(tmp_path, each.name)
 
 
 @every_format
@@ -159,15 +169,29 @@ def test_who_has_no_joint_that_can_be_fitted_is_named(tmp_path):
     unknown["xyz"][:, 1] = np.nan
     unknown["xyz"][:, 1, 0] = 1e-3
     lone = replace(poses, **unknown, skeleton=build_skeleton("own", ["elsewhere", *poses.skeleton.joints[1:]]))
-    with refused(tmp_path / "a.bvh", "no joint of person 4 can be fitted; export the others"):
+    without = "no joint of person 4 can be fitted; give a format without rotations, such as csv"
+    with refused(tmp_path / "a.bvh", rf"{without}, or in Python poses\.select\(person=...\) of the others$"):
         lone.export(tmp_path / "a.bvh")
+    with refused(tmp_path / "a.bvh", f"{without}$"):
+        lone.select(person=4).export(tmp_path / "a.bvh")
     assert names(tmp_path) == []
+    assert lone.export(tmp_path / "a.csv") and lone.select(person=1).export(tmp_path / "a.bvh")
 
 
 def test_unknown_formats(tmp_path):
-    for name, format in (("a.json", None), ("a", None), ("a.csv", "fbx")):
-        with pytest.raises(OccluposeError, match=r"is no format of files to write; they are csv, .*, rrd$"):
-            record(3, 1, H36M17).export(tmp_path / name, format)
+    with pytest.raises(OccluposeError, match=r"^fbx: is no format of files to write; they are csv, .*, rrd$"):
+        record(3, 1, H36M17).export(tmp_path / "a.csv", "fbx")
+    cure = r'give one of \.csv, \.xlsx, \.trc, .*\.glb, \.nc, \.rrd, or give --to coco \(in Python format="coco"\)'
+    for name in ("a.json", "a"):
+        with refused(tmp_path / name, f"its suffix is that of no format to write; {cure}"):
+            record(3, 1, H36M17).export(tmp_path / name)
+
+
+@pytest.mark.parametrize("format", ["gltf", None])
+def test_the_text_form_of_gltf_is_not_written(tmp_path, format):
+    with refused(tmp_path / "a.gltf", "glTF is written in binary; give a .glb"):
+        record(3, 1, H36M17).export(tmp_path / "a.gltf", format)
+    assert names(tmp_path) == []
 
 
 @settings(max_examples=10)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from occlupose.cli.export import find_record, read_record
+from occlupose.cli.export import find_folder, find_record, read_record
 from occlupose.cli.options import Rate, Size, SkeletonName
+from occlupose.cli.output import ANGLES
 from occlupose.cli.terminal import check_file
 from occlupose.errors import OccluposeError, naming
 
@@ -16,7 +17,12 @@ SUFFIXES = (".csv", ".png")
 def angles(
     input: Positional[Annotated[Path, arg(metavar="INPUT")]],
     output: Annotated[
-        Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: angles.csv beside the input)")
+        Path | None,
+        arg(
+            aliases=["-o"],
+            metavar="FILE",
+            help_behavior_hint="(default: angles.csv in the folder of the run, of a file in out)",
+        ),
     ] = None,
     fps: Rate = None,
     size: Size = None,
@@ -39,7 +45,7 @@ def angles(
         skeleton: The input's joints in their order, if it does not name them: coco17, halpe26, body25b, ...
     """
     record = find_record(input)
-    file = output or record.absolute().parent / "angles.csv"
+    file = output or find_folder(input) / ANGLES[0]
     if file.suffix.lower() not in SUFFIXES:
         raise OccluposeError(f"{file}: angles are a table or a plot; give a .csv or a .png")
     check_file(file)

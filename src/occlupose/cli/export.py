@@ -20,7 +20,8 @@ def export(
     input: Positional[Annotated[Path, arg(metavar="INPUT")]],
     to: Formats = (),
     output: Annotated[
-        Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="(default: beside the input, or in out)")
+        Path | None,
+        arg(aliases=["-o"], metavar="PATH", help_behavior_hint="(default: in the folder of the run, of a file in out)"),
     ] = None,
     fps: Rate = None,
     size: Size = None,
@@ -49,7 +50,7 @@ def export(
     from occlupose import formats
 
     record = find_record(input)
-    files = _targets(record, to, output, beside=record != input)
+    files = _targets(record, to, output, find_folder(input))
     for file, name in files.items():
         formats.check(file, name)
         if not file.is_dir():
@@ -65,6 +66,11 @@ def find_record(input: Path) -> Path:
     return next((input / name for name in POSES if (input / name).is_file()), input)
 
 
+def find_folder(input: Path) -> Path:
+    """Where results lie by default: in the folder of occlupose run, or those of any other input in `out`."""
+    return Path("out") if find_record(input) == input else input
+
+
 def read_record(record: Path, fps: float | None, size: tuple[int, int] | None, skeleton: str | None) -> "Poses":
     """The poses of a file or folder; says what was assumed. Raises OccluposeError; arguments as of `formats.read`."""
     from occlupose import formats
@@ -75,7 +81,7 @@ def read_record(record: Path, fps: float | None, size: tuple[int, int] | None, s
     return read.poses
 
 
-def _targets(record: Path, to: tuple[str, ...], output: Path | None, *, beside: bool) -> dict[Path, str | None]:
+def _targets(record: Path, to: tuple[str, ...], output: Path | None, default: Path) -> dict[Path, str | None]:
     """The files to write and their formats. Raises OccluposeError."""
     from occlupose import formats
 
@@ -83,7 +89,7 @@ def _targets(record: Path, to: tuple[str, ...], output: Path | None, *, beside: 
         return {output: to[0] if to else None}
     if not to:
         raise OccluposeError("export: no format to write; give --to csv, or a file such as -o poses.csv")
-    folder = output or (record.parent if beside else Path("out"))
+    folder = output or default
     check_output(folder)
     return {folder / formats.file_name(record.absolute().stem, name): name for name in to}
 

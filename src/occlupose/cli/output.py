@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from occlupose.cli.terminal import check_folder
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic
+from occlupose.files import atomic, find_by_person
 
 if TYPE_CHECKING:
     from occlupose.media import Source
@@ -18,6 +18,9 @@ PREVIEW = "preview.png"
 OVERLAY = "overlay.mp4"
 RUN = "run.json"
 """Version, input and method that the files were made with."""
+
+ANGLES = ("angles.csv", "angles.png")
+"""What `occlupose angles` writes; of pictures there may be one for each person."""
 
 FILE_SUFFIXES = tuple(
     ".mp4 .mov .avi .mkv .webm .png .jpg .jpeg .npz .json .csv .xlsx .trc .mot .c3d .bvh .glb .nc .rrd".split()
@@ -65,8 +68,8 @@ class OutputFolder:
             raise OccluposeError(f"{self.path}: holds poses of {whose}; give another folder with -o, or --overwrite")
 
     def prepare(self, **details: Any) -> None:
-        """Removes files of an earlier run, exports too, and writes what makes those that follow; before poses are
-        written.
+        """Removes files of an earlier run, exports and angles too, and writes what makes those that follow; before
+        poses are written.
 
         Poses of the same input stay until they are replaced, so that nothing is lost and a run that is killed here
         can be repeated.
@@ -78,8 +81,9 @@ class OutputFolder:
 
         if self._has_poses():
             stale = (PREVIEW, OVERLAY) if self._earlier_input() == self.input else (*POSES, PREVIEW, OVERLAY)
-            for name in stale:
-                (self.path / name).unlink(missing_ok=True)
+            angles = [file for name in ANGLES for file in find_by_person(self.path / name)]
+            for file in (*(self.path / name for name in stale), *angles):
+                file.unlink(missing_ok=True)
             formats.remove(self.path, STEM)
 
         content = {"occlupose": __version__, "input": self.input, **details}

@@ -311,14 +311,16 @@ def _run(
                 written.append(OVERLAY)
             else:
                 say(console, "interrupted; overlay.mp4 is left out")
-        if poses.state.any():
-            files = {folder.path / formats.file_name(STEM, name): name for name in export}
-            written += [each.name for each in formats.write_all(poses, files)]
     for warning in source.warnings:
         say(console, f"warning: {warning}")
     print_notes(console, source.name, poses, getattr(estimator, "best_rejected", 0.0))
     Console().print(summary(poses, monotonic() - start))
-    print(f"{folder.path}: {', '.join(written)}")
+    files = {folder.path / formats.file_name(STEM, name): name for name in export if poses.state.any()}
+    try:
+        for file in formats.write_all(poses, files):
+            written.append(file.name)
+    finally:  # an error of an export comes last, and does not hide what was written
+        print(f"{folder.path}: {', '.join(written)}")
     if interrupt.asked and not source.live:
         sys.exit(INTERRUPTED)
 

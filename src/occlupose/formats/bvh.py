@@ -5,7 +5,7 @@ offset is where a segment begins, from where its parent begins, in metres. End s
 toes. Channels are Xposition, Yposition, Zposition (of the pelvis only), then Zrotation, Xrotation, Yrotation in
 degrees: turns about z, x and y of what was turned before. The motion is in the axes x right, y up, z towards the
 camera, which is the origin. Every frame of the record has its line; before a person's first frame and after their last
-one the nearest is repeated, since BVH knows no absence.
+one the nearest is repeated, since BVH has no absence.
 """
 
 import csv
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 
 from occlupose.formats.tables import to_cells
 from occlupose.kinematics import BodyTree, SkeletonFit, body_tree
@@ -43,7 +43,7 @@ def write(poses: Poses, path: Path, fit: SkeletonFit) -> None:
     degrees = _euler(fit.relative()[frames, 0])[:, _depth_first(tree)]
     numbers = np.concatenate([fit.root[frames, 0], degrees.reshape(len(frames), -1)], 1, dtype=np.float32)
     with path.open("w", newline="", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in _hierarchy(tree, fit.bone_offsets[0]))
+        file.writelines(f"{line}\n" for line in _hierarchy(tree, fit.bone_offsets[0], _origins(tree, fit)))
         file.write(f"MOTION\nFrames: {len(frames)}\nFrame Time: {1 / poses.fps:.9g}\n")
         csv.writer(file, delimiter=" ", lineterminator="\n").writerows(to_cells(numbers))
 
@@ -64,8 +64,19 @@ def _depth_first(tree: BodyTree, segment: int = 0) -> list[int]:
     return [segment, *(each for branch in below for each in branch)]
 
 
+def _origins(tree: BodyTree, fit: SkeletonFit) -> Float[np.ndarray, "segment 3"]:
+    """Where each segment begins, from where its parent begins, metres; the pelvis begins at its joint."""
+    carrier = tree.carrier.tolist()
+    starts = [0, *(tree.start[carrier.index(segment)] for segment in range(1, len(tree.segments)))]
+    return np.concatenate([np.zeros((1, 3), np.float32), fit.bone_offsets[0]])[starts]
+
+
 def _hierarchy(
-    tree: BodyTree, offsets: Float64[np.ndarray, "bone 3"], segment: int = 0, depth: int = 0
+    tree: BodyTree,
+    offsets: Float[np.ndarray, "bone 3"],
+    origins: Float[np.ndarray, "segment 3"],
+    segment: int = 0,
+    depth: int = 0,
 ) -> Iterator[str]:
     """The lines of a segment and of those that hang on it."""
     name = tree.segments[segment]
@@ -73,28 +84,18 @@ def _hierarchy(
     turned = " ".join(f"{axis}rotation" for axis in SEQUENCE)
     yield from ("HIERARCHY", f"ROOT {name}") if segment == 0 else (f"{tab}JOINT {name}",)
     yield f"{tab}{{"
-    yield f"{tab}\tOFFSET {_text(_origin(tree, offsets, segment))}"
+    yield f"{tab}\tOFFSET {_text(origins[segment])}"
     moved = "Xposition Yposition Zposition " if segment == 0 else ""
     yield f"{tab}\tCHANNELS {6 if moved else 3} {moved}{turned}"
     for child in _children(tree, segment):
-        yield from _hierarchy(tree, offsets, child, depth + 1)
+        yield from _hierarchy(tree, offsets, origins, child, depth + 1)
     if name in TIPS:
         tip = offsets[tree.points.index(TIPS[name]) - 1]
         yield from (f"{tab}\tEnd Site", f"{tab}\t{{", f"{tab}\t\tOFFSET {_text(tip)}", f"{tab}\t}}")
     yield f"{tab}}}"
 
 
-def _origin(tree: BodyTree, offsets: Float64[np.ndarray, "bone 3"], segment: int) -> Float64[np.ndarray, "3"]:
-    """Where a segment begins, from where its parent begins; the pelvis begins at its joint."""
-    starts = [0, *(tree.start[tree.carrier.tolist().index(each)] for each in range(1, len(tree.segments)))]
-    bones = [np.zeros(3), *offsets]
-    parent = tree.parents[segment]
-    if segment == 0 or starts[segment] == starts[parent]:
-        return np.zeros(3)
-    return bones[starts[segment]]
-
-
-def _text(vector: Float64[np.ndarray, "3"]) -> str:
+def _text(vector: Float[np.ndarray, "3"]) -> str:
     return " ".join(map(str, to_cells(np.asarray(vector, np.float32))))
 
 

@@ -2,11 +2,13 @@
 
 Everybody is in one file, in metres: x right, y up, z towards the camera, which is the origin. Of each person there are
 
-- a mesh, skinned by bones that are named as the segments of `bodies.SEGMENTS`; one between two segments has the names
-  of both and its share. Their rotations and the root's translation are animated. At rest they have no rotation;
+- a mesh, skinned by bones that are named as the segments of `bodies.SEGMENTS`, as `left_hand_bone`; one between two
+  segments has the names of both and its share. Their rotations and the root's translation are animated. At rest they
+  have no rotation;
 - a node for each point of the fitted skeleton (`kinematics.body_tree`), at its place in each frame: joints are exact
   there, while the body's own are some millimetres away, since skin moves otherwise than rigid bones;
-- a node above these, whose scale is 0 in frames in which the person is absent.
+- a node above these, whose scale is 0 in frames in which the person is absent or no skeleton is fitted, and so before
+  the person's first and after their last frame.
 
 Names have the prefix `id_1:` if there are several people. The extras of the topmost node are the track id.
 """
@@ -52,15 +54,16 @@ def write(poses: Poses, path: Path, fit: SkeletonFit) -> None:
     rig = _rig(body)
     time = poses.time - poses.time[:1]
     lasts = np.diff(time.astype(np.float32), prepend=np.float32(-1)) > 0  # times must ascend
+    every_time = scene.add(time[lasts].astype(np.float32), bounds=True)
+    hidden = (poses.state == ABSENT).all(-1) | ~fit.known
     for person, track_id in enumerate(poses.track_id.tolist()):
         frames = fit.known[:, person] & lasts
         prefix = f"id_{track_id}:" if len(poses.track_id) > 1 else ""
-        absent = (poses.state[frames, person] == ABSENT).all(-1)
         shown = _Person(scene, prefix, scene.add(time[frames].astype(np.float32), bounds=True))
         shown.add(rig, move_body(fit, person, body), lasts[fit.known[:, person]])
         for point, name in enumerate(fit.skeleton.joints):
             shown.move(shown.node(name), "translation", fit.xyz[frames, person, point])
-        shown.hide(absent, track_id)
+        shown.hide(hidden[lasts, person], every_time, track_id)
     path.write_bytes(scene.to_bytes())
 
 
@@ -93,7 +96,8 @@ def _rig(body: BodyModel) -> _Rig:
         bones.append(bone)
         parents.append(home[parent] if parent >= 0 else -1)
     drivers = [body.drivers[bone] for bone in bones]
-    names = [f"{each.segment}_{each.towards}_{each.share:.2f}" if each.towards else each.segment for each in drivers]
+    ends = [f"{each.towards}_{each.share:.2f}_bone" if each.towards else "bone" for each in drivers]
+    names = [f"{each.segment}_{end}" for each, end in zip(drivers, ends, strict=True)]
     weights = body.weights @ torch.nn.functional.one_hot(torch.tensor(home)).float()
     return _Rig(bones, parents, names, weights)
 
@@ -164,7 +168,7 @@ class _Person:
     Attributes:
         scene: that they are in.
         prefix: of names.
-        time: accessor of the times of the frames.
+        time: accessor of the times of the frames in which a skeleton is fitted.
     """
 
     scene: _Scene
@@ -182,27 +186,30 @@ class _Person:
         self.scene.gltf.nodes[self.top if parent is None else parent].children.append(number)
         return number
 
-    def move(self, node: int, path: str, values: np.ndarray, interpolation: str = "LINEAR") -> None:
-        """Animates the translation, rotation (x, y, z, w) or scale of a node."""
+    def move(self, node: int, path: str, values: np.ndarray) -> None:
+        """Animates the translation or rotation (x, y, z, w) of a node, in the person's frames."""
+        self._animate(node, path, values, self.time, "LINEAR")
+
+    def _animate(self, node: int, path: str, values: np.ndarray, time: int, interpolation: str) -> None:
         animation = self.scene.gltf.animations[0]
         output = self.scene.add(values.astype(np.float32))
         target = self.scene.library.AnimationChannelTarget(node=node, path=path)
         animation.channels.append(self.scene.library.AnimationChannel(sampler=len(animation.samplers), target=target))
         animation.samplers.append(
-            self.scene.library.AnimationSampler(input=self.time, output=output, interpolation=interpolation)
+            self.scene.library.AnimationSampler(input=time, output=output, interpolation=interpolation)
         )
 
-    def hide(self, absent: Bool[np.ndarray, "time"], track_id: int) -> None:
-        """Hides the person in some frames, and says who it is."""
+    def hide(self, hidden: Bool[np.ndarray, "time"], time: int, track_id: int) -> None:
+        """Hides the person in some frames of the record, whose times have their own accessor, and says who it is."""
         self.scene.gltf.nodes[self.top].extras = {"track_id": track_id}
-        if absent.any():
-            self.move(self.top, "scale", np.repeat(~absent[:, None], 3, 1), "STEP")
+        if hidden.any():
+            self._animate(self.top, "scale", np.repeat(~hidden[:, None], 3, 1), time, "STEP")
 
     def add(self, rig: _Rig, motion: BodyMotion, frames: Bool[np.ndarray, "time"]) -> None:
         """The skinned body and its motion in some of the frames."""
         rest = BodyMotion(motion.body, torch.eye(3).expand(1, len(SEGMENTS), 3, 3), torch.zeros(1, 3))
         heads = rest.bones()[1][0, rig.bones].numpy()
-        bones = self._animate(rig, heads, motion, frames)
+        bones = self._move_bones(rig, heads, motion, frames)
         inverse = np.tile(np.eye(4, dtype=np.float32), (len(bones), 1, 1))
         inverse[:, 3, :3] = -heads  # a matrix is stored by columns
         skin = self.scene.library.Skin(inverseBindMatrices=self.scene.add(inverse), joints=bones, skeleton=bones[0])
@@ -212,7 +219,7 @@ class _Person:
         node = self.scene.node(name=f"{self.prefix}body", mesh=mesh, skin=number)
         self.scene.gltf.scenes[0].nodes.append(node)
 
-    def _animate(
+    def _move_bones(
         self, rig: _Rig, heads: Float[np.ndarray, "bone 3"], motion: BodyMotion, frames: Bool[np.ndarray, "time"]
     ) -> list[int]:
         """The nodes of the bones."""

@@ -27,9 +27,10 @@ from occlupose.poses import ABSENT, Poses
 __all__ = ["COORDINATES", "write"]
 
 Segments = dict[str, Float64[np.ndarray, "row person *any"]]
-LIMBS = ("hip", "knee", "shoulder", "elbow")
+ISB_JOINTS = ("hip", "knee", "shoulder", "elbow")
+"""Those whose coordinates are angles of `kinematics.isb`."""
 
-_LIMBS = {
+SIDE_COORDINATES = {
     "hip_flexion": (-30, 120),
     "hip_adduction": (-50, 30),
     "hip_rotation": (-40, 40),
@@ -45,6 +46,8 @@ _LIMBS = {
     "wrist_flex": (-70, 70),
     "wrist_dev": (-25, 35),
 }
+"""Coordinates of either side, and their ranges as in `COORDINATES`."""
+
 COORDINATES = {
     "pelvis_tilt": (-90, 90),
     "pelvis_list": (-90, 90),
@@ -55,7 +58,7 @@ COORDINATES = {
     "lumbar_extension": (-90, 90),
     "lumbar_bending": (-90, 90),
     "lumbar_rotation": (-90, 90),
-    **{f"{name}_{side}": limits for side in "rl" for name, limits in _LIMBS.items()},
+    **{f"{name}_{side}": limits for side in "rl" for name, limits in SIDE_COORDINATES.items()},
 }
 """The model's coordinates and their ranges, degrees and metres, as in Rajagopal2015.osim; beta, of the patella, follows
 the knee."""
@@ -114,7 +117,7 @@ def _coordinates(fit: SkeletonFit, rows: Bool[np.ndarray, "time"]) -> dict[str, 
 
 def _limbs(side: str, orientation: Segments) -> Segments:
     """The coordinates of one side but wrist and toes, radians."""
-    turned = {name: turns(joint_rotation(f"{side}_{JOINTS[name]}", orientation), "ZXY") for name in LIMBS}
+    turned = {name: turns(joint_rotation(f"{side}_{JOINTS[name]}", orientation), "ZXY") for name in ISB_JOINTS}
     foot = joint_rotation(f"{side}_foot", orientation)
     rotation = Rotation.from_matrix(foot[:, 0]).as_rotvec()[:, None] @ np.linalg.pinv(FOOT).T
     return {

@@ -1,6 +1,5 @@
 """Writes `Poses` in the formats of other tools."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from occlupose.errors import OccluposeError, naming
-from occlupose.files import atomic
+from occlupose.files import atomic, find_by_person, name_by_person
 from occlupose.formats.registry import EXPORTS, ExportFormat
 from occlupose.kinematics import SkeletonFit, fit_poses
 from occlupose.poses import ABSENT, Poses
@@ -58,7 +57,9 @@ def write_all(poses: Poses, files: Mapping[Path, str | None]) -> Iterator[Path]:
 
 
 def _write(poses: Poses, path: Path, chosen: ExportFormat, fit: Callable[[], SkeletonFit]) -> Iterator[Path]:
-    if path.is_dir() and ("." in chosen.ending or any(path.iterdir())):
+    if path.is_dir() and "." in chosen.ending:
+        raise OccluposeError(f"{path}: is a folder; give the name of a file")
+    if path.is_dir() and any(path.iterdir()):
         raise OccluposeError(f"{path}: is a folder with files in it; give another name")
     with naming(path):
         poses = _to_format(poses, chosen)
@@ -76,7 +77,10 @@ def _fit(poses: Poses) -> SkeletonFit:
     fit = fit_poses(people)
     lost = people.track_id[~fit.known.any(0)].tolist()
     if lost:
-        raise OccluposeError(f"no joint of person {lost[0]} can be fitted; export the others")
+        others = ", or in Python poses.select(person=...) of the others" if len(lost) < len(people.track_id) else ""
+        raise OccluposeError(
+            f"no joint of person {lost[0]} can be fitted; give a format without rotations, such as csv{others}"
+        )
     return fit.turn_y_up()
 
 
@@ -87,9 +91,11 @@ def check(path: str | Path, format: str | None = None) -> ExportFormat:
         path, format: as of `write`.
 
     Raises:
-        OccluposeError: it is unknown, or its package is not installed.
+        OccluposeError: it is unknown, it is not that of the suffix .gltf, or its package is not installed.
     """
     path = Path(path)
+    if path.suffix.lower() == ".gltf":
+        raise OccluposeError(f"{path}: is the name of a text file, glTF is written in binary; give a .glb")
     chosen = _find(path, format)
     if chosen.library is not None:
         module, extra = chosen.library
@@ -109,9 +115,8 @@ def remove(folder: Path, stem: str) -> None:
     """Removes the files that `write` made in a folder, of poses with this name in any format."""
     for each in EXPORTS:
         path = folder / f"{stem}{each.ending}"
-        people = folder.glob(f"{stem}_*{each.ending}") if each.one_person else ()
-        numbered = [file for file in people if re.fullmatch(r"-?\d+", file.stem.removeprefix(f"{stem}_"))]
-        for file in (path, *numbered, *path.glob("poses_*_keypoints.json")):
+        files = find_by_person(path) if each.one_person else [path]
+        for file in (*files, *path.glob("poses_*_keypoints.json")):
             with suppress(OSError):
                 file.unlink()
         with suppress(OSError):
@@ -121,19 +126,22 @@ def remove(folder: Path, stem: str) -> None:
 def _find(path: Path, name: str | None) -> ExportFormat:
     found = [each for each in EXPORTS if each.name == name or (name is None and each.ending == path.suffix.lower())]
     if not found:
-        wrong = f"{path}: its suffix is" if name is None else f"{name}: is"
-        raise OccluposeError(
-            f"{wrong} no format of files to write; they are {', '.join(each.name for each in EXPORTS)}"
-        )
+        if name is not None:
+            names = ", ".join(each.name for each in EXPORTS)
+            raise OccluposeError(f"{name}: is no format of files to write; they are {names}")
+        suffixes = ", ".join(each.ending for each in EXPORTS if each.ending.startswith("."))
+        cure = f'give one of {suffixes}, or give --to coco (in Python format="coco") or another format'
+        raise OccluposeError(f"{path}: its suffix is that of no format to write; {cure}")
     return found[0]
 
 
 def _files(poses: Poses, path: Path, chosen: ExportFormat) -> Iterator[tuple[Path, Poses]]:
-    if not chosen.one_person or len(poses.track_id) == 1:
+    if not chosen.one_person:
         yield path, poses
         return
-    for person in poses.track_id.tolist():
-        yield path.with_name(f"{path.stem}_{person}{path.suffix}"), poses.select(person=person)
+    people = poses.track_id.tolist()
+    for file, person in zip(name_by_person(path, people), people, strict=True):
+        yield file, poses.select(person=person)
 
 
 def _to_format(poses: Poses, chosen: ExportFormat) -> Poses:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic
+from occlupose.files import atomic, name_by_person
 from occlupose.kinematics import JointAngles
 from occlupose.poses import VISIBLE
 
@@ -38,14 +38,11 @@ def plot_angles(angles: JointAngles, path: str | Path) -> list[Path]:
     people = [person for person in range(len(angles.track_id)) if np.isfinite(angles.value[:, person]).any()]
     if not people:
         raise OccluposeError(f"{path}: no angle is known; give poses of at least one person")
-    written = []
-    for person in people:
-        several = f"_{angles.track_id[person]}" if len(people) > 1 else ""
-        file = path.with_name(f"{path.stem}{several}{path.suffix}")
+    files = name_by_person(path, [int(angles.track_id[person]) for person in people])
+    for file, person in zip(files, people, strict=True):
         with atomic(file) as temporary:
             _draw(angles, person).savefig(temporary, dpi=100)
-        written.append(file)
-    return written
+    return files
 
 
 def _draw(angles: JointAngles, person: int) -> Figure:
