@@ -17,6 +17,9 @@ ABSENT = 0
 OCCLUDED = 1
 VISIBLE = 2
 
+STATE_NAMES = ("absent", "occluded", "visible")
+"""Of the states, by their numbers."""
+
 JOINT_FIELDS: dict[str, np.ndarray] = {
     "xy": np.full(2, np.nan, np.float32),
     "xyz": np.full(3, np.nan, np.float32),

@@ -3,12 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
+from occlupose.kinematics.result import Y_UP
 from occlupose.poses import Poses
 
-__all__ = ["Y_UP", "to_y_up"]
-
-Y_UP = (1, -1, -1)
-"""Signs that turn x right, y down, z forward into x right, y up, z towards the viewer, and back."""
+__all__ = ["to_y_up"]
 
 
 def to_y_up(poses: Poses) -> Float[np.ndarray, "time person joint 3"]:

@@ -19,7 +19,7 @@ from occlupose.errors import OccluposeError
 from occlupose.formats.content import Content
 from occlupose.formats.hdf5 import read_dataset, to_text, to_texts
 from occlupose.formats.recording import Recording
-from occlupose.poses import Poses
+from occlupose.poses import STATE_NAMES, Poses
 
 __all__ = ["is_hdf5", "is_netcdf3", "read", "write"]
 
@@ -145,7 +145,7 @@ def write(poses: Poses, path: Path) -> None:
                 variable.units = units[name]
                 if name == "state":
                     variable.flag_values = np.arange(3, dtype=np.int8)
-                    variable.flag_meanings = "absent occluded visible"
+                    variable.flag_meanings = " ".join(STATE_NAMES)
 
 
 def _write_labels(file: Any, name: str, texts: Sequence[str]) -> None:

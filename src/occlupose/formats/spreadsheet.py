@@ -15,7 +15,7 @@ import numpy as np
 
 from occlupose.errors import OccluposeError
 from occlupose.formats.tables import to_cells
-from occlupose.poses import ABSENT, Poses
+from occlupose.poses import ABSENT, STATE_NAMES, Poses
 
 __all__ = ["write_csv", "write_xlsx"]
 
@@ -33,7 +33,6 @@ JOINT_COLUMNS = {
 PERSON_COLUMNS = {"root_covariance": tuple(f"root_cov_{pair}_m2" for pair in _PAIRS)}
 """Those of each array of `poses.PERSON_FIELDS`."""
 
-STATES = np.array(["absent", "occluded", "visible"], object)
 SHEET = (1_048_576, 16_384)
 """Rows and columns of a sheet, at most."""
 
@@ -101,7 +100,7 @@ def _table(poses: Poses, start: int, wide: bool) -> np.ndarray:
     row += [arrays[name][frame, person].T for name in PERSON_COLUMNS if name in arrays]
     lead = np.vstack([to_cells(values) for values in row]).T
     blocks = [to_cells(arrays[name][frame, person]) for name in JOINT_COLUMNS if name in arrays]
-    blocks[0] = STATES[poses.state[frame, person]]
+    blocks[0] = np.array(STATE_NAMES, object)[poses.state[frame, person]]
     joints = len(poses.skeleton)
     block = np.concatenate([np.atleast_3d(values) for values in blocks], axis=-1)
     if wide:

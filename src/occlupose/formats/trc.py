@@ -16,10 +16,11 @@ import numpy as np
 from jaxtyping import Float
 
 from occlupose.errors import OccluposeError
-from occlupose.formats.axes import Y_UP, to_y_up
+from occlupose.formats.axes import to_y_up
 from occlupose.formats.content import Content
 from occlupose.formats.recording import Recording
 from occlupose.formats.tables import read_numbers, split_lines, to_cells
+from occlupose.kinematics.result import Y_UP
 from occlupose.poses import Poses
 
 __all__ = ["is_text", "read_text", "write"]

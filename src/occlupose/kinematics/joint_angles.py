@@ -20,11 +20,10 @@ from occlupose.kinematics.observations import to_matrix
 from occlupose.kinematics.result import SkeletonFit, reference
 from occlupose.kinematics.start import CAMERA_UP, check_view
 from occlupose.pose_files import shortest
-from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.poses import ABSENT, STATE_NAMES, Poses
 from occlupose.skeletons import Skeleton, convert_weakest
 
 COLUMNS = ("frame", "time_s", "person", "angle", "state", "value_deg", "sd_deg", "velocity_deg_s")
-STATES = {ABSENT: "absent", OCCLUDED: "occluded", VISIBLE: "visible"}
 
 STEP = 1e-4
 """Of the central differences by which angles are differentiated, radians."""
@@ -104,7 +103,7 @@ class JointAngles:
         degrees = [shortest(np.degrees(values)) for values in (self.value, self.sigma, self.velocity)]
         for frame, person, angle in np.argwhere(np.isfinite(self.value)).tolist():
             place = (frame, person, angle)
-            state = STATES[int(self.state[place])]
+            state = STATE_NAMES[int(self.state[place])]
             numbers = ["" if np.isnan(values[place]) else float(values[place]) for values in degrees]
             yield [frame, float(self.time[frame]), int(self.track_id[person]), self.names[angle], state, *numbers]
 

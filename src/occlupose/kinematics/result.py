@@ -89,7 +89,7 @@ class SkeletonFit:
         """In axes x right, y up, z towards the camera, instead of those of the camera; covariances too."""
         rotation = self.rotation.copy()
         rotation[..., 0, :] = rotation[..., 0, [1, 0, 3, 2]] * np.array(_HALF_TURN, np.float32)
-        turned = {name: getattr(self, name) * np.array(_ABOUT_X, np.float32) for name in ("root", "xyz")}
+        turned = {name: getattr(self, name) * np.array(Y_UP, np.float32) for name in ("root", "xyz")}
         signs = np.array(_ABOUT_X_COVARIANCE, np.float32)
         turned |= {name: getattr(self, name) * signs for name in ("covariance", "root_covariance", "turn_covariance")}
         return replace(self, rotation=rotation, **turned)
@@ -101,10 +101,12 @@ IDENTITY = (1.0, 0.0, 0.0, 0.0)
 BY_FRAME = ("rotation", "root", "xyz", "covariance", "root_covariance", "angle_sigma", "turn_covariance")
 """The fields of a `SkeletonFit` with a time and a person axis."""
 
-_ABOUT_X = (1, -1, -1)
+Y_UP = (1, -1, -1)
+"""Signs that turn x right, y down, z forward into x right, y up, z towards the viewer, and back."""
+
 _ABOUT_X_COVARIANCE = (1, 1, 1, -1, -1, 1)
 _HALF_TURN = (-1, 1, -1, 1)
-"""Half a turn about x: of a vector, of a covariance, and (0, 1, 0, 0) (w, x, y, z) = (-x, w, -z, y)."""
+"""The same of a covariance, and half a turn about x of a quaternion: (0, 1, 0, 0) (w, x, y, z) = (-x, w, -z, y)."""
 
 
 def blank(tree: BodyTree, frames: int, people: int) -> SkeletonFit:
