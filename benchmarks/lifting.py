@@ -28,7 +28,7 @@ from rich.table import Table
 
 from occlupose.datasets.formats.cmu import VALIDATION_SUBJECTS, load_clips, split_clips
 from occlupose.datasets.motion import MotionClip
-from occlupose.methods.oanet.augmentation import BodyAugmentation, to_random_camera
+from occlupose.methods.lifter.augmentation import BodyAugmentation, to_random_camera
 from occlupose.methods.oanet.gap_filled_inputs import TORSO, interpolate_gaps
 from occlupose.methods.oanet.inputs import FPS
 from occlupose.methods.oanet.network import OANetNetwork

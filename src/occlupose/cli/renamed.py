@@ -8,7 +8,6 @@ RENAMED_COMMANDS: dict[str, tuple[str, ...]] = {
     "eval keypoints": ("eval coco", "eval crowdpose", "eval ochuman"),
     "eval oanet": ("eval h36m", "eval humaneva"),
     "eval hupor": ("eval mupots", "eval 3dpw", "eval h36m-images", "eval synth"),
-    "train lifter": ("train oanet --recipe shipped",),
 }
 """Old name -> the new ones, with an option where one is needed."""
 

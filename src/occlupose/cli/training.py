@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from occlupose.datasets.images import ImageRef
     from occlupose.training.run import TrainingRun
 
-Trainer = Literal["oanet", "keypoints", "ljof", "movenet", "ssf", "hupor", "dsed", "refine"]
+Trainer = Literal["lifter", "oanet", "keypoints", "ljof", "movenet", "ssf", "hupor", "dsed", "refine"]
 
 IN_RECIPE = "(default: as in the recipe)"
 
@@ -35,6 +35,7 @@ Rate = Annotated[float | None, arg(metavar="RATE", help_behavior_hint=IN_RECIPE)
 
 
 RECIPES = {
+    "lifter": "lifter.train",
     "oanet": "oanet.train",
     "keypoints": "oanet.keypoints",
     "ljof": "ljof.recipe",
@@ -58,10 +59,10 @@ def write_recipe(
         occlupose train recipe hupor small -o hupor.json
 
     Args:
-        trainer: Command of occlupose train that the recipe is for: oanet, keypoints, ljof, movenet, ssf, hupor, dsed,
-            refine.
+        trainer: Command of occlupose train that the recipe is for: lifter, oanet, keypoints, ljof, movenet, ssf,
+            hupor, dsed, refine.
         output: .json file to write.
-        name: For oanet paper, shipped; for ljof an estimator, such as hrnet_w48; for movenet shipped, without-papers;
+        name: For lifter shipped, unaware; for oanet paper, shipped; for ljof an estimator, such as hrnet_w48; for movenet shipped, without-papers;
             for hupor, dsed and ssf published, small; for dsed also pifpaf-published, pifpaf-small.
     """
     from occlupose.training import recipe
@@ -368,6 +369,49 @@ def train_movenet(
     print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
 
 
+def train_lifter(
+    mocap: Mocap,
+    output: Output,
+    recipe: Annotated[str, arg(metavar="NAME|FILE")] = "shipped",
+    data: Annotated[
+        Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: data in the output folder)")
+    ] = None,
+    steps: Number = None,
+    batch: Number = None,
+    learning_rate: Rate = None,
+    seed: Number = None,
+    init_from: InitialWeights = None,
+    resume: bool = False,
+    device: Device = "cpu",
+) -> None:
+    """Train the lifter, which makes 3D people of 2D joints over time, on motion capture.
+
+        occlupose train lifter --mocap mocap -o runs/lifter
+        occlupose train lifter --mocap mocap -o runs/lifter --device cuda --resume
+
+    Args:
+        mocap: Folder of motion capture with cmu, more and, optionally, cmu_expmap.
+        output: Folder for checkpoint, log, weights and card.
+        recipe: shipped; unaware, the same without missing joints; or a JSON file: occlupose train recipe lifter writes
+            one to start from, and the card of weights is one.
+        data: Folder for the motions on other bodies, made once in some minutes, so that runs may share them.
+        steps: Number of steps.
+        batch: Sequences in a step.
+        learning_rate: Learning rate.
+        seed: Seed of all random numbers.
+        init_from: Initial weights, as train lifter writes them.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
+        device: Torch device: cpu, cuda, ...
+    """
+    from occlupose.methods.lifter.train import train_lifter
+
+    optimisation = {"optimisation.steps": steps, "optimisation.learning_rate": learning_rate}
+    chosen = _recipe("lifter", recipe, {"batch": batch, "seed": seed} | optimisation)
+    run = _run(output, recipe, {mocap: "MOCAP", data: "DATA"}, init_from=init_from, resume=resume, device=device)
+    weights = train_lifter(mocap, chosen, run, data=data or output / "data")
+    print(f"{weights}: weights and card written")
+
+
 def train_poses(
     mocap: Mocap,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
@@ -642,6 +686,7 @@ def _card_fields(datasets: "list[ImageDataset]") -> dict[str, Any]:
 TRAIN: dict[str, Callable[..., None]] = {
     "oanet": train_oanet,
     "keypoints": train_keypoints,
+    "lifter": train_lifter,
     "ljof": train_ljof,
     "movenet": train_movenet,
     "poses": train_poses,

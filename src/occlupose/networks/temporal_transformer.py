@@ -1,18 +1,20 @@
 """A temporal network for any frame rate and any delay. Ours.
 
-Causal layers read a sequence in order: a frame attends to those of the last `PAST` seconds. A last layer also attends
-to later frames, as many as are there: up to a horizon that may differ for every frame. So one set of weights gives
-outputs at once, with any delay, or when the sequence is complete; and since nothing but the last layer depends on the
-later frames, a stream (`TransformerStream`) computes nothing twice.
+An encoder reads a sequence in order: a frame attends to those of the last `PAST` seconds. A decoder gives the output of
+a frame from all that is known up to a horizon, which may differ for every frame: from what lies ahead, as an input of
+its own, and by attention to what the encoder made of earlier and later frames. So one set of weights gives outputs at
+once, with any delay, or when the sequence is complete; and since the encoder never depends on later frames, a stream
+(`TransformerStream`) computes nothing twice.
 
-Time enters by rotations of queries and keys whose angles grow with the seconds, so that attention depends on
-differences of time (RoPE, Su et al. 2021, "RoFormer", with times in place of positions): frames may come at any rate.
+Time enters in two ways, so that frames may come at any rate. Rotations of queries and keys have angles that grow with
+the seconds (RoPE, Su et al. 2021, "RoFormer", with times in place of positions). And each head prefers frames that are
+near in time, some heads a few frames, some seconds (Press et al. 2022, "ALiBi", with times in place of positions).
 """
 
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,12 +22,15 @@ PAST = 2.0
 """Seconds that a layer looks back."""
 
 FUTURE = 1.5
-"""Seconds that the last layer looks ahead, at most."""
+"""Seconds that the decoder looks ahead, at most."""
 
 HEADS = 8
 SHORTEST = 0.1
 LONGEST = 8.0
 """Periods of the rotations, seconds."""
+
+REACH = (0.03, 3.0)
+"""Seconds in which the weight of a frame falls to 1/e, of the first and the last head."""
 
 CHUNK = 256
 """Frames whose queries are computed at once."""
@@ -38,37 +43,52 @@ class TemporalTransformer(nn.Module):
     """From a sequence of frames to outputs for each frame.
 
     Arguments:
-        inputs, outputs: channels.
+        inputs: channels of a frame.
+        ahead: channels of what lies ahead of a frame.
+        outputs: channels.
         width: channels inside.
-        depth: causal layers.
+        depth: layers of the encoder.
+        decoder_depth: layers of the decoder.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, width: int = 256, depth: int = 4) -> None:
+    def __init__(
+        self, inputs: int, ahead: int, outputs: int, *, width: int = 256, depth: int = 3, decoder_depth: int = 2
+    ) -> None:
         super().__init__()
         self.embed = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
-        self.layers = nn.ModuleList(AttentionLayer(width) for _ in range(depth))
-        self.last = AttentionLayer(width)
+        self.encoder = nn.ModuleList(AttentionLayer(width) for _ in range(depth))
+        self.join = nn.Sequential(nn.Linear(width + ahead, width), nn.GELU(), nn.Linear(width, width))
+        self.decoder = nn.ModuleList(AttentionLayer(width) for _ in range(decoder_depth))
         self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, outputs))
 
     def forward(
         self,
         x: Float[Tensor, "batch time inputs"],
+        ahead: Float[Tensor, "batch time ahead"],
         time: Float[Tensor, "batch time"],
-        horizon: Float[Tensor, "batch time"] | None = None,
+        horizon: Float[Tensor, "batch time"],
     ) -> Float[Tensor, "batch time outputs"]:
         """The outputs of a batch of sequences.
 
         Arguments:
+            ahead: what is known of the frames after each one, up to its horizon.
             time: of each frame, seconds, ascending; double precision.
-            horizon: the latest time that the output of each frame may depend on; None: FUTURE seconds later.
+            horizon: the latest time that the output of each frame may depend on; it sees no farther than FUTURE.
         """
         x = self.embed(x)
-        turns = rotations(time, x.shape[2] // HEADS)
-        for layer in self.layers:
-            x = layer(x, turns, time, time)
-        ahead = time + FUTURE
-        limit = ahead if horizon is None else horizon.minimum(ahead)
-        return self.out(self.last(x, turns, time, limit))
+        for layer in self.encoder:
+            x = layer(x, x, time, time)
+        y = self.decoder_input(x, ahead)
+        limit = horizon.minimum(time + FUTURE)
+        for layer in self.decoder:
+            y = layer(y, x, time, limit)
+        return self.out(y)
+
+    def decoder_input(
+        self, x: Float[Tensor, "batch time width"], ahead: Float[Tensor, "batch time ahead"]
+    ) -> Float[Tensor, "batch time width"]:
+        """What the decoder begins with."""
+        return x + self.join(torch.cat([x, ahead], -1))
 
 
 class AttentionLayer(nn.Module):
@@ -77,6 +97,7 @@ class AttentionLayer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
+        self.norm_memory = nn.LayerNorm(width)
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.join = nn.Linear(width, width)
@@ -87,83 +108,81 @@ class AttentionLayer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch time width"],
-        turns: Float[Tensor, "2 batch time half"],
+        memory: Float[Tensor, "batch time width"],
         time: Float[Tensor, "batch time"],
         limit: Float[Tensor, "batch time"],
     ) -> Float[Tensor, "batch time width"]:
         """The output of each frame.
 
         Arguments:
-            turns: of the frames, see `rotations`.
+            memory: what the frames attend to.
             time: of the frames, seconds.
             limit: the latest time that each frame attends to.
         """
-        keys, values = self.keys_and_values(x, turns)
+        keys, values = self.keys_and_values(memory, time)
         parts = []
         for start in range(0, x.shape[1], CHUNK):
             rows = slice(start, start + CHUNK)
-            seen = (time[:, None] >= time[:, rows, None] - PAST - MARGIN) & (
-                time[:, None] <= limit[:, rows, None] + MARGIN
-            )
-            needed = seen.any(1).any(0).nonzero()[:, 0]
-            span = slice(int(needed[0]), int(needed[-1]) + 1)
-            parts.append(
-                self.attend(x[:, rows], turns[:, :, rows], keys[:, :, span], values[:, :, span], seen[:, :, span])
-            )
+            first = int((time < time[:, rows].amin(1, keepdim=True) - PAST - MARGIN).sum(1).min())
+            stop = int((time <= limit[:, rows].amax(1, keepdim=True) + MARGIN).sum(1).max())
+            preference = prefer(time[:, rows], limit[:, rows], time[:, first:stop])
+            span = (slice(None), slice(None), slice(first, stop))
+            parts.append(self.attend(x[:, rows], time[:, rows], keys[span], values[span], preference))
         return torch.cat(parts, 1)
 
     def keys_and_values(
-        self, x: Float[Tensor, "batch time width"], turns: Float[Tensor, "2 batch time half"]
+        self, memory: Float[Tensor, "batch time width"], time: Float[Tensor, "batch time"]
     ) -> tuple[Float[Tensor, "batch head time channel"], Float[Tensor, "batch head time channel"]]:
         """What frames offer to others."""
-        keys, values = self.key_value(self.norm(x)).unflatten(2, (2, HEADS, -1)).permute(2, 0, 3, 1, 4)
-        return rotate(keys, turns), values
+        keys, values = self.key_value(self.norm_memory(memory)).unflatten(2, (2, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        return rotate(keys, time), values
 
     def attend(
         self,
         x: Float[Tensor, "batch query width"],
-        turns: Float[Tensor, "2 batch query half"],
+        time: Float[Tensor, "batch query"],
         keys: Float[Tensor, "batch head key channel"],
         values: Float[Tensor, "batch head key channel"],
-        seen: Bool[Tensor, "batch query key"],
+        preference: Float[Tensor, "batch head query key"],
     ) -> Float[Tensor, "batch query width"]:
         """The output of some frames."""
-        queries = self.query(self.norm(x)).unflatten(2, (HEADS, -1)).transpose(1, 2)
-        found = functional.scaled_dot_product_attention(rotate(queries, turns), keys, values, attn_mask=seen[:, None])
+        queries = rotate(self.query(self.norm(x)).unflatten(2, (HEADS, -1)).transpose(1, 2), time)
+        found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=preference.to(queries.dtype))
         x = x + self.join(found.transpose(1, 2).flatten(2))
         return x + self.mix(x)
 
 
-def rotations(time: Float[Tensor, "batch time"], channels: int) -> Float[Tensor, "2 batch time half"]:
-    """Cosines and sines of the angles at these times, seconds, for heads of so many channels."""
-    half = channels // 2
-    logarithms = torch.linspace(math.log(SHORTEST), math.log(LONGEST), half, dtype=torch.float64, device=time.device)
-    periods = logarithms.exp()
-    angles = 2 * math.pi * time.double()[..., None] / periods
-    return torch.stack([angles.cos(), angles.sin()]).float()
+def prefer(
+    time: Float[Tensor, "batch query"], limit: Float[Tensor, "batch query"], others: Float[Tensor, "batch key"]
+) -> Float[Tensor, "batch head query key"]:
+    """How much each head prefers a frame by its time, as what is added to the logarithm of its weight."""
+    reach = torch.linspace(math.log(REACH[0]), math.log(REACH[1]), HEADS, device=time.device).exp()
+    apart = (others[:, None] - time[:, :, None]).abs().float()
+    seen = (others[:, None] >= time[:, :, None] - PAST - MARGIN) & (others[:, None] <= limit[:, :, None] + MARGIN)
+    return (-apart[:, None] / reach[:, None, None]).masked_fill(~seen[:, None], -math.inf)
 
 
 def rotate(
-    x: Float[Tensor, "batch head time channel"], turns: Float[Tensor, "2 batch time half"]
+    x: Float[Tensor, "batch head time channel"], time: Float[Tensor, "batch time"]
 ) -> Float[Tensor, "batch head time channel"]:
     """Pairs of channels, turned by the angles of each frame."""
-    cosine, sine = turns[:, :, None]
+    half = x.shape[3] // 2
+    logarithms = torch.linspace(math.log(SHORTEST), math.log(LONGEST), half, dtype=torch.float64, device=time.device)
+    angles = 2 * math.pi * time.double()[:, None, :, None] / logarithms.exp()
+    cosine = angles.cos().to(x.dtype)
+    sine = angles.sin().to(x.dtype)
     one, other = x.unflatten(3, (2, -1)).unbind(3)
     return torch.cat([one * cosine - other * sine, one * sine + other * cosine], 3)
 
 
 class TransformerStream:
-    """A network on streams that share their frames: one frame of each at a time, with the outputs of a delay.
+    """A network on streams that share their frames: one frame of each at a time, and the outputs of earlier ones.
 
-    The output of a frame is that of `TemporalTransformer` with a horizon `latency` seconds later.
-
-    Arguments:
-        latency: seconds between a frame and its output; up to FUTURE.
+    The output of a frame is that of `TemporalTransformer` with the same horizon.
     """
 
-    def __init__(self, network: TemporalTransformer, latency: float) -> None:
+    def __init__(self, network: TemporalTransformer) -> None:
         self.network = network
-        self.latency = min(latency, FUTURE)
         self.times: list[float] = []
         """Of the frames that are kept, seconds."""
         self.pending = 0
@@ -174,64 +193,59 @@ class TransformerStream:
         self._values: list[Tensor] = []
 
     @torch.inference_mode()
-    def update(
-        self, x: Float[Tensor, "stream inputs"], time: float, order: Tensor | None = None
-    ) -> list[tuple[float, Float[Tensor, "stream outputs"]]]:
-        """Adds a frame; returns the time and the outputs of earlier frames that are due now.
+    def push(self, x: Float[Tensor, "stream inputs"], time: float, order: Tensor | None = None) -> None:
+        """Adds a frame.
 
         Arguments:
             time: of the frame, seconds, later than that of the one before.
-            order: previous row of each stream, -1 for a new one; None: the same as before. The outputs of a stream
-                before its first frame are meaningless.
+            order: previous row of each stream, -1 for a new one; None: the same as before.
         """
         if order is not None:
             self._reorder(order)
-        network = self.network
-        x = network.embed(x[:, None])
-        moment = torch.tensor([[time]], dtype=torch.float64)
-        turns = rotations(moment, x.shape[2] // HEADS)
-        first = not self.times
+        x = self.network.embed(x[:, None])
+        moment = torch.full((len(x), 1), time, dtype=torch.float64)
+        new = torch.ones(len(x), 1, dtype=torch.bool)
+        self._there = torch.cat([self._there, new], 1) if self.times else new
         self.times.append(time)
         self.pending += 1
-        new = torch.ones(len(x), 1, dtype=torch.bool)
-        self._there = new if first else torch.cat([self._there, new], 1)
-        seen = self._seen(time, time)
-        for number, layer in enumerate(network.layers):
+        preference = self._prefer(time, time)
+        for number, layer in enumerate(self.network.encoder):
             assert isinstance(layer, AttentionLayer)
-            keys, values = self._append(number, *layer.keys_and_values(x, turns))
-            x = layer.attend(x, turns, keys, values, seen)
-        self._append(len(network.layers), *network.last.keys_and_values(x, turns))
+            keys, values = self._append(number, *layer.keys_and_values(x, moment))
+            x = layer.attend(x, moment, keys, values, preference)
+        for number, layer in enumerate(self.network.decoder, len(self.network.encoder)):
+            assert isinstance(layer, AttentionLayer)
+            self._append(number, *layer.keys_and_values(x, moment))
         self._features = x if self._features is None else torch.cat([self._features, x], 1)
-        due = self._emit(time - self.latency + MARGIN)
-        self._forget(time)
-        return due
 
     @torch.inference_mode()
-    def finish(self) -> list[tuple[float, Float[Tensor, "stream outputs"]]]:
-        """The frames that wait for their output, when no frame follows."""
-        return self._emit(math.inf)
+    def pop(self, ahead: Float[Tensor, "stream ahead"], horizon: float) -> Float[Tensor, "stream outputs"]:
+        """The output of the first frame that waits for it, of each stream; that of a stream which began later is
+        meaningless.
 
-    def _emit(self, until: float) -> list[tuple[float, Float[Tensor, "stream outputs"]]]:
-        """The outputs of the frames up to a time that wait."""
-        found = []
-        while self.pending and self.times[-self.pending] <= until:
-            row = len(self.times) - self.pending
-            time = self.times[row]
-            assert self._features is not None
-            x = self._features[:, row : row + 1]
-            turns = rotations(torch.tensor([[time]], dtype=torch.float64), x.shape[2] // HEADS)
-            seen = self._seen(time, time + self.latency)
-            output = self.network.last.attend(x, turns, self._keys[-1], self._values[-1], seen)
-            found.append((time, self.network.out(output)[:, 0]))
-            self.pending -= 1
-        return found
+        Arguments:
+            ahead: as of `TemporalTransformer`.
+            horizon: no later than the last frame, unless there are no more frames.
+        """
+        row = len(self.times) - self.pending
+        time = self.times[row]
+        assert self._features is not None
+        moment = torch.full((len(ahead), 1), time, dtype=torch.float64)
+        preference = self._prefer(time, min(horizon, time + FUTURE))
+        y = self.network.decoder_input(self._features[:, row : row + 1], ahead[:, None])
+        for number, layer in enumerate(self.network.decoder, len(self.network.encoder)):
+            assert isinstance(layer, AttentionLayer)
+            y = layer.attend(y, moment, self._keys[number], self._values[number], preference)
+        self.pending -= 1
+        self._forget()
+        return self.network.out(y)[:, 0]
 
-    def _seen(self, time: float, limit: float) -> Bool[Tensor, "stream 1 frame"]:
-        """The frames that one at a time attends to; of a stream that has not begun any, which is meaningless."""
-        times = torch.tensor(self.times, dtype=torch.float64)
-        near = (times >= time - PAST - MARGIN) & (times <= limit + MARGIN)
-        seen = near & self._there
-        return torch.where(seen.any(1, keepdim=True), seen, near)[:, None]
+    def _prefer(self, time: float, limit: float) -> Float[Tensor, "stream head 1 frame"]:
+        """As `prefer`, of the frames in which a stream is there; of one that has not begun any, which is meaningless."""
+        times = torch.tensor([self.times], dtype=torch.float64)
+        preference = prefer(*(torch.tensor([[value]], dtype=torch.float64) for value in (time, limit)), times)
+        there = preference.masked_fill(~self._there[:, None, None], -math.inf)
+        return torch.where(there.isinf().all(-1, keepdim=True), preference, there)
 
     def _append(self, number: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """The keys and values of a layer with those of a frame."""
@@ -248,17 +262,16 @@ class TransformerStream:
         if not self.times:
             return
         rows = order.clamp_min(0)
-        old = order >= 0
-        self._there = _rows(self._there, rows) & old[:, None]
+        self._there = _rows(self._there, rows) & (order >= 0)[:, None]
         assert self._features is not None
         self._features = _rows(self._features, rows)
         self._keys = [_rows(keys, rows) for keys in self._keys]
         self._values = [_rows(values, rows) for values in self._values]
 
-    def _forget(self, time: float) -> None:
+    def _forget(self) -> None:
         """Frames that no later one attends to."""
-        waiting = self.times[-self.pending] if self.pending else time
-        count = sum(one < min(waiting, time) - PAST - MARGIN for one in self.times)
+        waiting = self.times[-self.pending] if self.pending else self.times[-1]
+        count = sum(one < waiting - PAST - MARGIN for one in self.times)
         if count:
             self.times = self.times[count:]
             self._there = self._there[:, count:]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from occlupose.cameras import FIELD_OF_VIEW, Camera
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.joints import to_body22
+from occlupose.methods.lifter.joints import to_body22
 from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, body_height, lift, load_lifter
 from occlupose.methods.oanet.network import shipped_network
 from occlupose.methods.oanet.predict import interleave_factor, upsample_factor

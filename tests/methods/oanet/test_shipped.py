@@ -7,7 +7,7 @@ from torch import nn
 
 from occlupose.datasets.motion import MotionClip
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.augmentation import BodyAugmentation
+from occlupose.methods.lifter.augmentation import BodyAugmentation
 from occlupose.methods.oanet.network import OANetOutput, shipped_network
 from occlupose.methods.oanet.shipped import ShippedRecipe, make_batch, shipped_loss
 from occlupose.methods.oanet.windows import MocapWindows

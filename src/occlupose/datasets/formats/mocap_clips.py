@@ -27,6 +27,14 @@ KINDS = ("walking", "sitting and lying", "sports", "dance", "fight", "exercise",
 
 COLUMNS = ["file", "clip", "subject", "kind", "held_out"]
 
+CREDIT = (
+    "CMU Graphics Lab motion capture (free to use, also commercially); ACCAD Open Motion Project, The Ohio State"
+    " University (CC BY 3.0); UI-PRMD (Vakanski et al. 2018; ODC Public Domain Dedication); OpenCap LabValidation"
+    " (Uhlrich et al. 2023; Apache-2.0); whole people held out: CMU 02, 08, 32, 86, 135 and dances of 60 and 61, ACCAD"
+    " Male2, UI-PRMD s09 and s10, OpenCap Subject4"
+)
+"""Training data on the card of weights that were trained on the clips that are not held out."""
+
 EXPMAP = "cmu_expmap/joints_60fps.npz"
 
 

@@ -15,7 +15,7 @@ from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.detector import BoxDetector
 from occlupose.media import Frame, Source
-from occlupose.methods.oanet.joints import check_skeleton
+from occlupose.methods.lifter.joints import check_skeleton
 from occlupose.methods.oanet.lifting import TrackLifter, load_lifter
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import classify_joints

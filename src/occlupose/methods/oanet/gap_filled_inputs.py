@@ -16,7 +16,8 @@ from torch import Tensor
 
 from occlupose.cameras import Camera
 from occlupose.methods.oanet.inputs import OANetInputs
-from occlupose.methods.oanet.joints import LifterJoints
+from occlupose.methods.lifter.features import RMS_DISTANCE, TORSO, rotation_to_axis
+from occlupose.methods.lifter.joints import LifterJoints
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22
 
@@ -35,15 +36,6 @@ SCALE_SMOOTHING = 8
 MAX_POSITION_GAP = 62
 """The same for the position of a person, in frames to the nearest known joint: the receptive field of the smallest
 networks, so that it adds no latency.
-"""
-
-TORSO = [BODY22.joints.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
-
-RMS_DISTANCE = (
-    torch.tensor([37, 40, 40, 41, 41, 28, 28, 23, 23, 31, 31, 25, 25, 63, 63, 100, 100, 25, 5, 19, 37, 46]) / 100
-)
-"""Root mean square distance of each joint from the torso's centre (metres, across the line of sight), measured on the
-training motion capture.
 """
 
 
@@ -184,15 +176,3 @@ def stack_channels(
     """The input channels of each frame."""
     scaled = centred / scale.unsqueeze(-1)
     return torch.cat([scaled.flatten(2), ages.flatten(2), scale.log()], -1)
-
-
-def rotation_to_axis(point: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
-    """The smallest rotation of the direction (x, y, 1) onto the z axis."""
-    x, y = point.unbind(-1)
-    norm = (1 + x * x + y * y).sqrt()
-    a = x / norm
-    b = y / norm
-    c = 1 / norm
-    k = 1 / (1 + c)
-    entries = (1 - k * a * a, -k * a * b, -a, -k * a * b, 1 - k * b * b, -b, a, b, c)
-    return torch.stack(entries, -1).unflatten(-1, (3, 3))

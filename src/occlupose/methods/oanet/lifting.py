@@ -1,18 +1,17 @@
 """From 2D tracks to 3D poses in metres: OANet's temporal networks and the root trajectory, offline."""
 
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.body_height import HEAD_ABOVE_NECK, SOLE_BELOW_ANKLE, check_height
+from occlupose.body_height import check_height, measure_height
 from occlupose.cameras import Camera, camera_from_fov
 from occlupose.errors import OccluposeError
 from occlupose.formats import from_array
-from occlupose.methods.oanet.joints import LiftedJoints, LifterJoints, check_skeleton
+from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_skeleton
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.predict import lift_rays
 from occlupose.methods.oanet.weights import load
@@ -88,7 +87,7 @@ class TrackLifter:
         """Scale factor to the wanted body height, from the first `ROOT_LOOK_AHEAD` seconds of a track."""
         if self.height is None:
             return np.float32(1)
-        return np.float32(self.height / body_height(relative[: ceil(ROOT_LOOK_AHEAD * fps)]))
+        return np.float32(self.height / measure_height(relative[: ceil(ROOT_LOOK_AHEAD * fps)]))
 
     def _track(self, poses: Poses, person: int, span: slice) -> LiftedJoints:
         """One person in these frames; the frames without detections after them stabilise the last."""
@@ -146,20 +145,6 @@ def lift(
     assumed = camera_from_fov(poses.width, poses.height, fov)
     camera = camera or (poses.camera if fov is None else None) or assumed
     return TrackLifter(camera, height, lifter or load())(poses)
-
-
-def body_height(xyz: Float[np.ndarray, "time 17 3"]) -> float:
-    """Height of a standing person with these bones, m: median bone lengths from crown to sole, left and right
-    averaged.
-    """
-    trunk = [("head_top", "neck_nose"), ("neck_nose", "thorax"), ("thorax", "spine"), ("spine", "pelvis")]
-    legs = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in pairwise(("hip", "knee", "ankle"))]
-
-    def length(bone: tuple[str, str]) -> float:
-        start, end = H36M17.index(*bone)
-        return float(np.nanmedian(np.linalg.norm(xyz[:, start] - xyz[:, end], axis=-1)))
-
-    return HEAD_ABOVE_NECK + sum(map(length, trunk)) + sum(map(length, legs)) / 2 + SOLE_BELOW_ANKLE
 
 
 def load_lifter(device: str = "cpu", weights: Path | None = None) -> OANetNetwork:

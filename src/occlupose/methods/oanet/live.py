@@ -26,13 +26,13 @@ from occlupose.methods.oanet.gap_filled_inputs import (
     gap_filled_inputs,
     interpolate_gaps,
     interpolate_position,
-    rotation_to_axis,
     smooth_scale,
     squared_extent,
     stack_channels,
     torso_centre,
 )
 from occlupose.methods.oanet.inputs import OANetInputs
+from occlupose.methods.lifter.features import rotation_to_axis
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.predict import interleave_factor, upsample_factor
 from occlupose.networks.live import UNKNOWN_LENGTH, DelayLine, HistoryBuffer, LiveTCN, StreamPosition, reorder_batch

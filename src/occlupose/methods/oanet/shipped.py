@@ -13,7 +13,7 @@ from occlupose.datasets.motion import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
-from occlupose.methods.oanet.augmentation import BodyAugmentation, augment_bodies, to_random_camera
+from occlupose.methods.lifter.augmentation import BodyAugmentation, augment_bodies, to_random_camera
 from occlupose.methods.oanet.gap_filled_inputs import GapFilledEncoder
 from occlupose.methods.oanet.inputs import OANetInputs
 from occlupose.methods.oanet.network import OANetNetwork, shipped_network

@@ -13,7 +13,7 @@ from math import ceil
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.methods.oanet.joints import LiftedJoints, LifterJoints
+from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints
 from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, TrackLifter
 from occlupose.methods.oanet.live import LiftedFrame, LiveLifter
 from occlupose.methods.oanet.predict import lift_rays

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import kstest, uniform
 
 from occlupose.methods.oanet import augmentation
-from occlupose.methods.oanet.augmentation import (
+from occlupose.methods.lifter.augmentation import (
     BENDING,
     CHAINS,
     GROUPS,

@@ -1,0 +1,149 @@
+"""From 2D tracks to 3D poses in metres, with the lifter, offline."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from occlupose.body_height import check_height
+from occlupose.cameras import Camera
+from occlupose.methods.lifter.features import Keypoints, encode, find_horizon, look_ahead
+from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_skeleton
+from occlupose.methods.lifter.network import Lifted, LifterNetwork, covariances, load
+from occlupose.networks.temporal_transformer import FUTURE
+from occlupose.poses import OCCLUDED, Poses
+from occlupose.skeletons import BODY22_TO_H36M17, H36M17
+
+UPPER = ([0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2])
+"""Rows and columns of the six numbers of a covariance, as `Poses.covariance` has them."""
+
+PLAUSIBLE = 100.0
+"""Metres from the camera up to which a person is believed to be there."""
+
+
+@dataclass
+class TrackLifter:
+    """Lifts tracks to 3D.
+
+    Arguments:
+        camera: of the images.
+        height: body height of all people, m; None: as the network estimates it.
+        lifter: network; by default the shipped one.
+        latency: seconds of later frames that a pose may depend on.
+    """
+
+    camera: Camera
+    height: float | None = None
+    lifter: LifterNetwork = field(default_factory=load)
+    latency: float = FUTURE
+
+    def __call__(self, poses: Poses) -> Poses:
+        """H36M-17 joints of all people in the camera frame, with the detections as `observed`.
+
+        Arguments:
+            poses: 2D; each person is present from their first to their last frame with any joint.
+
+        Returns:
+            The same frames and people. Visible joints keep their pixels, occluded ones get those of the inferred 3D
+            joint.
+
+        Raises:
+            OccluposeError: the camera is for another image size, or the skeleton has none of the lifter's joints.
+        """
+        check_skeleton(poses.skeleton)
+        check_height(self.height)
+        observed = replace(poses.to_2d(), observed=None, camera=self.camera)
+        shape = (len(poses), len(poses.track_id), len(H36M17))
+        xy = np.full((*shape, 2), np.nan, np.float32)
+        xyz = np.full((*shape, 3), np.nan, np.float32)
+        score = np.zeros(shape, np.float32)
+        state = np.zeros(shape, np.uint8)
+        covariance = np.full((*shape, 6), np.nan, np.float32)
+        root_covariance = np.full((*shape[:2], 6), np.nan, np.float32)
+        for person, track in enumerate(poses.tracks()):
+            if len(track):
+                span = track.frames
+                lifted = self._track(observed, person, span)
+                xy[span, person] = lifted.joints.xy
+                xyz[span, person] = lifted.joints.xyz
+                score[span, person] = lifted.joints.score
+                state[span, person] = lifted.joints.state
+                covariance[span, person] = lifted.covariance
+                root_covariance[span, person] = lifted.root_covariance
+        return Poses(
+            xy=xy,
+            score=score,
+            state=state,
+            xyz=xyz,
+            track_id=poses.track_id,
+            time=poses.time,
+            skeleton=H36M17,
+            fps=poses.fps,
+            width=poses.width,
+            height=poses.height,
+            camera=self.camera,
+            observed=observed,
+            covariance=covariance,
+            root_covariance=root_covariance,
+        )
+
+    def _track(self, poses: Poses, person: int, span: slice) -> "LiftedPerson":
+        """One person in these frames; those after the last detection tell that nothing more is seen."""
+        frames = span.stop - span.start
+        start = poses.time[span.start]
+        stop = int(np.searchsorted(poses.time, poses.time[span.stop - 1] + FUTURE, "right"))
+        one = poses.select(slice(span.start, stop), int(poses.track_id[person]))
+        spread = None if one.spread is None else one.spread[:, 0]
+        joints = LifterJoints.from_detections(one.xy[:, 0], one.score[:, 0], one.state[:, 0], one.skeleton, spread)
+        time = torch.from_numpy(one.time - start)[None]
+        lifted = self.lift(to_keypoints(joints, self.camera), time, frames)
+        return finish(joints[:frames], lifted, self.camera)
+
+    @torch.inference_mode()
+    def lift(self, keypoints: Keypoints, time: Float[Tensor, "1 time"], frames: int) -> Lifted:
+        """The first frames of one person."""
+        device = next(self.lifter.parameters()).device
+        height = torch.tensor([torch.nan if self.height is None else self.height])
+        encoded = encode(keypoints[None], time, height)
+        horizon = find_horizon(time, torch.tensor([self.latency], dtype=torch.float64))
+        ahead, middle = look_ahead(encoded, time, horizon)
+        moved = [value.to(device) for value in (encoded, ahead, middle, time, horizon)]
+        lifted = self.lifter(*moved)
+        return Lifted(*(value[0, :frames].cpu() for value in vars(lifted).values()))
+
+
+@dataclass(frozen=True)
+class LiftedPerson:
+    """One person over time, or several in a frame.
+
+    Attributes:
+        covariance: m², six numbers as of `Poses.covariance`; NaN where a joint is unknown.
+        root_covariance: in the same way.
+    """
+
+    joints: LiftedJoints
+    covariance: Float[np.ndarray, "row 17 6"]
+    root_covariance: Float[np.ndarray, "row 6"]
+
+
+def to_keypoints(joints: LifterJoints, camera: Camera) -> Keypoints:
+    """What the lifter gets of detected joints: visible ones, and the others as guesses."""
+    finite = np.isfinite(joints.xy).all(-1)
+    rays = np.nan_to_num(joints.rays(camera)).astype(np.float32)
+    sigma = joints.spread / np.float32((camera.fx + camera.fy) / 2)
+    guessed = (joints.state == OCCLUDED) & finite
+    return Keypoints(*map(torch.from_numpy, (rays, joints.observed, guessed, sigma)))
+
+
+def finish(joints: LifterJoints, lifted: Lifted, camera: Camera) -> LiftedPerson:
+    """What is told of people: the network's answer, in metres and pixels, with the states of the detections."""
+    root = lifted.root.numpy()
+    in_sight = np.isfinite(root).all(-1) & (np.linalg.norm(root, axis=-1) < PLAUSIBLE)
+    root = np.where(in_sight[:, None], root, np.nan)
+    known = joints.to_lifted(lifted.xyz.numpy(), root, camera)
+    covariance = covariances(lifted.factor)[..., *UPPER].numpy()
+    covariance = np.where(np.isfinite(known.xyz[..., :1]), covariance, np.nan)
+    root_covariance = np.where(in_sight[:, None], covariances(lifted.root_factor)[..., *UPPER].numpy(), np.nan)
+    return LiftedPerson(known, covariance.astype(np.float32), root_covariance.astype(np.float32))

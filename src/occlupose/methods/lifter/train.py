@@ -1,0 +1,112 @@
+"""Training of the lifter, from motion capture to a weights file with its card."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from torch import nn
+
+from occlupose.bounds import Bounded, Count, Seed
+from occlupose.datasets.formats import mocap_clips
+from occlupose.errors import OccluposeError
+from occlupose.methods.lifter.losses import lifter_loss
+from occlupose.methods.lifter.motions import Motion, identify, load_motions
+from occlupose.methods.lifter.network import LifterNetwork, load, save
+from occlupose.methods.lifter.samples import LifterSamples, SampleSettings
+from occlupose.synth import noise
+from occlupose.synth.noise import NoiseModel
+from occlupose.training.loop import Optimisation
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
+
+NOISES = (noise.SHIPPED, noise.SHIPPED.with_name("movenet_occlusion_noise.json"))
+"""Noise of the front ends that the lifter gets to know."""
+
+
+@dataclass(frozen=True)
+class LifterRecipe(Bounded):
+    """Configuration of a training run of the lifter."""
+
+    name: str = "lifter"
+    width: Count = 320
+    """Channels of the transformer."""
+    depth: Count = 3
+    """Layers of its encoder."""
+    batch: Count = 40
+    samples: SampleSettings = field(default_factory=SampleSettings)
+    optimisation: Optimisation = field(
+        default_factory=lambda: Optimisation(steps=14_000, learning_rate=8e-4, weight_decay=0.01, warm_up_steps=500)
+    )
+    seed: Seed = 0
+
+
+RECIPES = {
+    "shipped": LifterRecipe(),
+    "unaware": LifterRecipe(name="lifter_unaware", samples=SampleSettings(aware=False)),
+}
+"""The recipe of the shipped weights, and of the baseline that is trained without missing joints."""
+
+
+@dataclass(frozen=True)
+class LifterTask(TrainingTask):
+    """Training of the lifter on motions."""
+
+    recipe: LifterRecipe
+    motions: Sequence[Motion]
+
+    @cached_property
+    def used(self) -> list[Motion]:
+        """The motions that are not held out."""
+        return [motion for motion in self.motions if not motion.held_out]
+
+    def about(self) -> str:
+        seconds = sum(motion.joints.shape[1] for motion in self.used) / 30
+        return f"{len(self.used)} clips, {seconds:.0f} s; held out: {len(self.motions) - len(self.used)} clips"
+
+    def data(self) -> object:
+        return {"clips": len(self.used), "motions": identify(self.used)}
+
+    def build(self) -> LifterNetwork:
+        return LifterNetwork(self.recipe.width, self.recipe.depth)
+
+    def load_initial_weights(self, network: nn.Module, path: Path) -> str:
+        assert isinstance(network, LifterNetwork)
+        initial = load(path)
+        if (initial.width, initial.depth) != (network.width, network.depth):
+            raise OccluposeError(
+                f"{path}: width {initial.width} and depth {initial.depth} instead of {network.width} and"
+                f" {network.depth}; give weights that fit the recipe"
+            )
+        network.load_state_dict(initial.state_dict())
+        return path.name
+
+    def stages(self, network: nn.Module) -> Iterable[TrainingStage]:
+        noises = [NoiseModel.load(path) for path in NOISES]
+        sample = LifterSamples(self.motions, noises, self.recipe.samples, self.recipe.batch)
+        return [TrainingStage(network, sample, lifter_loss, self.recipe.optimisation)]
+
+    def save(self, network: nn.Module, path: Path) -> None:
+        assert isinstance(network, LifterNetwork)
+        save(network.state_dict(), network, path)
+
+    def describe(self, network: nn.Module) -> dict[str, object]:
+        return {
+            "task": "2D joints over time, any of them missing or guessed, to H36M-17 in metres with covariances",
+            "licence": "Apache-2.0",
+            "data": mocap_clips.CREDIT,
+            "training_data": self.data(),
+            "noise": [path.name for path in NOISES],
+        }
+
+
+def train_lifter(mocap: Path, recipe: LifterRecipe, run: TrainingRun, *, data: Path) -> Path:
+    """Trains on a folder of motion capture and writes weights and card; returns the weights file.
+
+    Arguments:
+        mocap: folder as for `mocap_clips.load_labelled_clips`.
+        data: folder for the motions that are made from it, so that runs may share them.
+
+    Raises:
+        OccluposeError: no motion capture there; as `TrainingRun.fit`.
+    """
+    return run.fit(LifterTask(recipe, load_motions(mocap, data)))
