@@ -183,6 +183,7 @@ class TransformerStream:
 
     def __init__(self, network: TemporalTransformer) -> None:
         self.network = network
+        self._device = next(network.parameters()).device
         self.times: list[float] = []
         """Of the frames that are kept, seconds."""
         self.pending = 0
@@ -193,18 +194,15 @@ class TransformerStream:
         self._values: list[Tensor] = []
 
     @torch.inference_mode()
-    def push(self, x: Float[Tensor, "stream inputs"], time: float, order: Tensor | None = None) -> None:
+    def push(self, x: Float[Tensor, "stream inputs"], time: float) -> None:
         """Adds a frame.
 
         Arguments:
             time: of the frame, seconds, later than that of the one before.
-            order: previous row of each stream, -1 for a new one; None: the same as before.
         """
-        if order is not None:
-            self._reorder(order)
-        x = self.network.embed(x[:, None])
-        moment = torch.full((len(x), 1), time, dtype=torch.float64)
-        new = torch.ones(len(x), 1, dtype=torch.bool)
+        x = self.network.embed(x[:, None].to(self._device))
+        moment = torch.full((len(x), 1), time, dtype=torch.float64, device=self._device)
+        new = torch.ones(len(x), 1, dtype=torch.bool, device=self._device)
         self._there = torch.cat([self._there, new], 1) if self.times else new
         self.times.append(time)
         self.pending += 1
@@ -230,20 +228,20 @@ class TransformerStream:
         row = len(self.times) - self.pending
         time = self.times[row]
         assert self._features is not None
-        moment = torch.full((len(ahead), 1), time, dtype=torch.float64)
+        moment = torch.full((len(ahead), 1), time, dtype=torch.float64, device=self._device)
         preference = self._prefer(time, min(horizon, time + FUTURE))
-        y = self.network.decoder_input(self._features[:, row : row + 1], ahead[:, None])
+        y = self.network.decoder_input(self._features[:, row : row + 1], ahead[:, None].to(self._device))
         for number, layer in enumerate(self.network.decoder, len(self.network.encoder)):
             assert isinstance(layer, AttentionLayer)
             y = layer.attend(y, moment, self._keys[number], self._values[number], preference)
         self.pending -= 1
         self._forget()
-        return self.network.out(y)[:, 0]
+        return self.network.out(y)[:, 0].cpu()
 
     def _prefer(self, time: float, limit: float) -> Float[Tensor, "stream head 1 frame"]:
         """As `prefer`, of the frames in which a stream is there; of one that has not begun any, which is meaningless."""
-        times = torch.tensor([self.times], dtype=torch.float64)
-        preference = prefer(*(torch.tensor([[value]], dtype=torch.float64) for value in (time, limit)), times)
+        lists = ([time], [limit], self.times)
+        preference = prefer(*(torch.tensor([one], dtype=torch.float64, device=self._device) for one in lists))
         there = preference.masked_fill(~self._there[:, None, None], -math.inf)
         return torch.where(there.isinf().all(-1, keepdim=True), preference, there)
 
@@ -257,10 +255,15 @@ class TransformerStream:
             self._values[number] = torch.cat([self._values[number], values], 2)
         return self._keys[number], self._values[number]
 
-    def _reorder(self, order: Tensor) -> None:
-        """Other rows."""
+    def reorder(self, order: Tensor) -> None:
+        """Other streams from the next frame on.
+
+        Arguments:
+            order: previous row of each stream, -1 for a new one.
+        """
         if not self.times:
             return
+        order = order.to(self._device)
         rows = order.clamp_min(0)
         self._there = _rows(self._there, rows) & (order >= 0)[:, None]
         assert self._features is not None

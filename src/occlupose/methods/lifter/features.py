@@ -8,7 +8,7 @@ CVPR 2021). All else is ours.
 """
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -66,7 +66,7 @@ class Keypoints:
     guessed: Bool[Tensor, "*batch 22"]
     sigma: Float[Tensor, "*batch 22"]
 
-    def __getitem__(self, index: object) -> Self:
+    def __getitem__(self, index: Any) -> Self:
         return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
@@ -81,6 +81,9 @@ class View:
 
     rotation: Float[Tensor, "*batch 3 3"]
     scale: Float[Tensor, "*batch"]
+
+    def __getitem__(self, index: Any) -> Self:
+        return type(self)(self.rotation[index], self.scale[index])
 
     def normalise(self, rays: Float[Tensor, "*batch joint 2"]) -> Float[Tensor, "*batch joint 2"]:
         """Joints on the plane z = 1, centred and scaled."""
@@ -134,11 +137,10 @@ class Memory:
         Arguments:
             order: previous row of each, -1 for a new one.
         """
-        old = order >= 0
         fresh = vars(Memory(len(order)))
         for name, value in vars(self).items():
-            rows = value[order.clamp_min(0)] if len(value) else fresh[name]
-            setattr(self, name, torch.where(old.view(-1, *[1] * (value.ndim - 1)), rows, fresh[name]))
+            is_old = (order >= 0).view(-1, *[1] * (value.ndim - 1))
+            setattr(self, name, torch.where(is_old, _rows(value, order), fresh[name]))
 
 
 @dataclass
@@ -158,6 +160,12 @@ class Frames:
     seen: Bool[Tensor, "*batch 22"]
     age: Float[Tensor, "*batch 22"]
     view: View
+
+    def reorder(self, order: Tensor) -> Self:
+        """Other people, by their previous rows; meaningless for new ones (-1)."""
+        view = View(*(_rows(value, order) for value in vars(self.view).values()))
+        rest = (_rows(getattr(self, name.name), order) for name in fields(self)[:-1])
+        return type(self)(*rest, view)
 
 
 def encode_frame(
@@ -181,6 +189,11 @@ def encode_frame(
     whole = [view.scale.log()[:, None], memory.centre, relative.nan_to_num()[:, None], relative.isfinite()[:, None]]
     parts = [now.flatten(1), keypoints.seen, certainty, joints.flatten(1), *ages, memory.known, *whole]
     return Frames(torch.cat([part.float() for part in parts], -1), joints, keypoints.seen, memory.age, view)
+
+
+def _rows(values: Tensor, order: Tensor) -> Tensor:
+    """Some rows, any for -1."""
+    return values[order.clamp_min(0)] if len(values) else values.new_ones(len(order), *values.shape[1:])
 
 
 def encode(

@@ -36,6 +36,8 @@ class LifterJoints:
     """Pixels; NaN for joints that the 2D skeleton lacks."""
     score: Float[np.ndarray, "row 22"]
     state: UInt8[np.ndarray, "row 22"]
+    spread: Float[np.ndarray, "row 22"]
+    """Standard deviation of each joint along an axis, px; NaN where unknown."""
     skeleton: Skeleton
     """Of the detections: which joints of BODY22 they have."""
 
@@ -46,14 +48,17 @@ class LifterJoints:
         score: Float[np.ndarray, "row joint"],
         state: UInt8[np.ndarray, "row joint"],
         skeleton: Skeleton,
+        spread: Float[np.ndarray, "row joint"] | None = None,
     ) -> "LifterJoints":
         """From detections in any skeleton."""
         joint_score = np.nan_to_num(to_body22(score[..., None].astype(np.float32), skeleton)[..., 0])
         joint_state = np.nan_to_num(to_body22(state[..., None].astype(np.float32), skeleton)[..., 0])
-        return cls(to_body22(xy, skeleton), joint_score, joint_state.astype(np.uint8), skeleton)
+        spread = np.full(score.shape, np.nan, np.float32) if spread is None else spread
+        joint_spread = to_body22(spread[..., None], skeleton)[..., 0]
+        return cls(to_body22(xy, skeleton), joint_score, joint_state.astype(np.uint8), joint_spread, skeleton)
 
     def __getitem__(self, rows: slice) -> "LifterJoints":
-        return LifterJoints(self.xy[rows], self.score[rows], self.state[rows], self.skeleton)
+        return LifterJoints(self.xy[rows], self.score[rows], self.state[rows], self.spread[rows], self.skeleton)
 
     @property
     def observed(self) -> Bool[np.ndarray, "row 22"]:

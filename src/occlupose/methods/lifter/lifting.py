@@ -4,17 +4,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from occlupose.body_height import check_height
 from occlupose.cameras import Camera
 from occlupose.methods.lifter.features import Keypoints, encode, find_horizon, look_ahead
 from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_skeleton
-from occlupose.methods.lifter.network import Lifted, LifterNetwork, covariances, load
-from occlupose.networks.temporal_transformer import FUTURE
+from occlupose.methods.lifter.network import Lifted, LifterNetwork, covariances, decode, load
+from occlupose.networks.temporal_transformer import FUTURE, MARGIN
 from occlupose.poses import OCCLUDED, Poses
-from occlupose.skeletons import BODY22_TO_H36M17, H36M17
+from occlupose.skeletons import H36M17
+from occlupose.tracking import MAX_GAP
 
 UPPER = ([0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2])
 """Rows and columns of the six numbers of a covariance, as `Poses.covariance` has them."""
@@ -63,15 +64,16 @@ class TrackLifter:
         covariance = np.full((*shape, 6), np.nan, np.float32)
         root_covariance = np.full((*shape[:2], 6), np.nan, np.float32)
         for person, track in enumerate(poses.tracks()):
-            if len(track):
-                span = track.frames
-                lifted = self._track(observed, person, span)
-                xy[span, person] = lifted.joints.xy
-                xyz[span, person] = lifted.joints.xyz
-                score[span, person] = lifted.joints.score
-                state[span, person] = lifted.joints.state
-                covariance[span, person] = lifted.covariance
-                root_covariance[span, person] = lifted.root_covariance
+            for frames in split_at_gaps(np.flatnonzero(track.present) + track.start, poses.time):
+                lifted = self._track(observed, person, frames)
+                rows = self._told(frames, poses.time)
+                own = rows - frames[0]
+                xy[rows, person] = lifted.joints.xy[own]
+                xyz[rows, person] = lifted.joints.xyz[own]
+                score[rows, person] = lifted.joints.score[own]
+                state[rows, person] = lifted.joints.state[own]
+                covariance[rows, person] = lifted.covariance[own]
+                root_covariance[rows, person] = lifted.root_covariance[own]
         return Poses(
             xy=xy,
             score=score,
@@ -89,8 +91,15 @@ class TrackLifter:
             root_covariance=root_covariance,
         )
 
-    def _track(self, poses: Poses, person: int, span: slice) -> "LiftedPerson":
-        """One person in these frames; those after the last detection tell that nothing more is seen."""
+    def _told(self, frames: Int[np.ndarray, " detected"], time: Float[np.ndarray, " time"]) -> Int[np.ndarray, " told"]:
+        """The frames in which a person is told of: they are seen then or within the latency."""
+        span = np.arange(frames[0], frames[-1] + 1)
+        following = frames[np.searchsorted(frames, span)]
+        return span[time[following] <= time[span] + self.latency + MARGIN]
+
+    def _track(self, poses: Poses, person: int, detected: Int[np.ndarray, " detected"]) -> "LiftedPerson":
+        """One person from the first to the last of these frames; those after them tell that nothing more is seen."""
+        span = slice(int(detected[0]), int(detected[-1]) + 1)
         frames = span.stop - span.start
         start = poses.time[span.start]
         stop = int(np.searchsorted(poses.time, poses.time[span.stop - 1] + FUTURE, "right"))
@@ -104,14 +113,20 @@ class TrackLifter:
     @torch.inference_mode()
     def lift(self, keypoints: Keypoints, time: Float[Tensor, "1 time"], frames: int) -> Lifted:
         """The first frames of one person."""
-        device = next(self.lifter.parameters()).device
         height = torch.tensor([torch.nan if self.height is None else self.height])
         encoded = encode(keypoints[None], time, height)
         horizon = find_horizon(time, torch.tensor([self.latency], dtype=torch.float64))
-        ahead, middle = look_ahead(encoded, time, horizon)
-        moved = [value.to(device) for value in (encoded, ahead, middle, time, horizon)]
-        lifted = self.lifter(*moved)
-        return Lifted(*(value[0, :frames].cpu() for value in vars(lifted).values()))
+        ahead, joints = look_ahead(encoded, time, horizon)
+        device = next(self.lifter.parameters()).device
+        inputs = (encoded.channels, ahead, time, horizon)
+        outputs = self.lifter.transformer(*(values.to(device) for values in inputs)).cpu()
+        return decode(outputs[0, :frames], joints[0, :frames], encoded.view[0, :frames])
+
+
+def split_at_gaps(frames: Int[np.ndarray, " frame"], time: Float[np.ndarray, " time"]) -> list[np.ndarray]:
+    """The frames of a person, split where they are lost for more than `MAX_GAP` seconds."""
+    gaps = np.flatnonzero(np.diff(time[frames]) > MAX_GAP + MARGIN) + 1
+    return [part for part in np.split(frames, gaps) if len(part)]
 
 
 @dataclass(frozen=True)
