@@ -65,7 +65,11 @@ class PoseEstimator(Protocol):
 
     @abstractmethod
     def finish_live(
-        self, frames: Iterable[FramePoses], builder: PosesBuilder, height: float | None = None
+        self,
+        frames: Iterable[FramePoses],
+        builder: PosesBuilder,
+        height: float | None = None,
+        latency: float | None = None,
     ) -> Iterator[Poses]:
         """3D poses of each frame as soon as they are known, a record of one frame each.
 
@@ -73,6 +77,7 @@ class PoseEstimator(Protocol):
             frames: tracked detections.
             builder: empty, for these frames.
             height: body height of everybody, m; None: as estimated.
+            latency: seconds of later frames that a pose may depend on; None: as many as help.
         """
 
     def __call__(

@@ -69,21 +69,29 @@ def stream(
     camera: Camera | None = None,
     fov: float | None = None,
     height: float | None = None,
+    latency: float | None = None,
 ) -> Iterator[Poses]:
-    """Poses frame by frame, some seconds late (HUPOR: a fraction of a second), for cameras and endless video.
+    """Poses frame by frame, for cameras and endless video.
 
-    The people, states and joints are those of `run`; `finish_live` of the estimator says how exactly. Memory does not
-    grow with time. Arguments and errors as for `run`.
+    With OANet, each frame is what `run` says of it when the video ends `latency` seconds later; with HUPOR it is final
+    at once. A new person is confirmed by a third of a second of detections, which comes on top. Memory does not grow with
+    time. Other arguments and errors as for `run`.
+
+    Arguments:
+        latency: seconds of later frames that a pose may depend on, 0 or more; by default 1.5, as many as `run` uses.
 
     Yields:
         A record of one frame at a time.
     """
     with _opened(source, every, start, end) as opened:
         check_people(max_people, height)
+        if latency is not None and not latency >= 0:
+            raise OccluposeError(f"latency {latency}: give seconds, 0 or more")
         camera = resolve_camera(opened, camera, fov)
         estimator = OANet() if estimator is None else estimator
         builder = PosesBuilder(estimator.skeleton, opened.fps, camera, estimator.in_3d)
-        yield from estimator.finish_live(track(opened, estimator, camera, max_people=max_people), builder, height)
+        frames = track(opened, estimator, camera, max_people=max_people)
+        yield from estimator.finish_live(frames, builder, height, latency)
 
 
 @contextmanager

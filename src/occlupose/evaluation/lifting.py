@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float
 
+from occlupose.methods.lifter.network import LifterNetwork
 from occlupose.methods.oanet.lifting import lift, load_lifter
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.poses import Poses
@@ -23,7 +24,7 @@ class SequenceLifter(Protocol):
         ...
 
 
-def lifter_predictor(lifter: OANetNetwork) -> SequenceLifter:
+def lifter_predictor(lifter: LifterNetwork | OANetNetwork) -> SequenceLifter:
     """Lifts as `occlupose lift` does, with these networks."""
 
     def predict(poses: Poses) -> Float[np.ndarray, "time 17 3"]:

@@ -2,12 +2,10 @@
 
 Two convolution blocks downsample time by four, two transposed blocks upsample it again, and shortcuts connect equal
 lengths (paper section 3.2, figure 6: kernel 5). The channels, strides and dilations of the figure are not legible in
-public copies; those here are ours. A `Style` has what else the paper leaves open. Also ours: residual blocks at a
-quarter of the length, and outputs that start at zero and are small relative to the features (poses are a fraction of a
-metre).
+public copies; those here are ours. Also ours: batch normalisation, activation and dropout, as they were common at the
+time, residual blocks at a quarter of the length, and outputs that start at zero and are small relative to the features
+(poses are a fraction of a metre).
 """
-
-from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,70 +17,36 @@ OUTPUT_SCALE = 0.1
 """Factor of the outputs, with which optimiser steps are small relative to poses."""
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of each frame, so that frames do not depend on each other."""
-
-    def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
-        return super().forward(x.mT).mT
-
-
-@dataclass(frozen=True)
-class Style:
-    """What the paper does not specify."""
-
-    bottleneck: int
-    """Channels at a quarter of the length, as a multiple of the width."""
-    upsample_kernel: int
-    """Kernel of the transposed convolutions."""
-    norm: type[nn.BatchNorm1d] | type[ChannelNorm]
-    activation: type[nn.Module]
-    dropout: float
-    output_block: bool
-    """A residual block at full length before the output."""
-
-
-PAPER = Style(
-    bottleneck=2, upsample_kernel=5, norm=nn.BatchNorm1d, activation=nn.LeakyReLU, dropout=0.25, output_block=False
-)
-"""With the batch normalisation and dropout that were common at the time; ours."""
-
-OURS = Style(bottleneck=1, upsample_kernel=4, norm=ChannelNorm, activation=nn.GELU, dropout=0.0, output_block=True)
-"""Of the shipped lifter: batches of a few long sequences make batch statistics noisy. Ours."""
-
-
 class TemporalBlock(nn.Sequential):
     """Convolution over time, normalisation, activation, dropout. Output length = input length / stride; the ends are
     padded by repetition (paper section 5.3).
     """
 
     def __init__(
-        self, inputs: int, outputs: int, style: Style, kernel: int = 5, *, stride: int = 1, dilation: int = 1
+        self, inputs: int, outputs: int, dropout: float, kernel: int = 5, *, stride: int = 1, dilation: int = 1
     ) -> None:
         padding = dilation * (kernel - 1) // 2
         convolution = nn.Conv1d(
             inputs, outputs, kernel, stride, padding, dilation, bias=False, padding_mode="replicate"
         )
-        super().__init__(convolution, style.norm(outputs), style.activation(), nn.Dropout(style.dropout))
+        super().__init__(convolution, nn.BatchNorm1d(outputs), nn.LeakyReLU(), nn.Dropout(dropout))
 
 
 class UpsampleBlock(nn.Sequential):
     """Transposed convolution that doubles the length, normalisation, activation, dropout."""
 
-    def __init__(self, inputs: int, outputs: int, style: Style) -> None:
-        kernel = style.upsample_kernel
-        convolution = nn.ConvTranspose1d(
-            inputs, outputs, kernel, 2, (kernel - 1) // 2, output_padding=kernel % 2, bias=False
-        )
-        super().__init__(convolution, style.norm(outputs), style.activation(), nn.Dropout(style.dropout))
+    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+        convolution = nn.ConvTranspose1d(inputs, outputs, 5, 2, 2, output_padding=1, bias=False)
+        super().__init__(convolution, nn.BatchNorm1d(outputs), nn.LeakyReLU(), nn.Dropout(dropout))
 
 
 class TemporalResidual(nn.Module):
     """Residual block: a convolution of kernel 3 and one of kernel 1."""
 
-    def __init__(self, width: int, style: Style, dilation: int = 1) -> None:
+    def __init__(self, width: int, dropout: float, dilation: int = 1) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
-            TemporalBlock(width, width, style, 3, dilation=dilation), TemporalBlock(width, width, style, 1)
+            TemporalBlock(width, width, dropout, 3, dilation=dilation), TemporalBlock(width, width, dropout, 1)
         )
 
     def forward(self, x: Float[Tensor, "batch width time"]) -> Float[Tensor, "batch width time"]:
@@ -100,20 +64,19 @@ class TCN(nn.Module):
         outputs: output channels.
         width: channels inside.
         depth: residual blocks at a quarter of the length, each with twice the dilation of the one before (paper: none).
-        style: what the paper does not specify.
+        dropout: probability in training.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, width: int = 512, depth: int = 0, style: Style = PAPER) -> None:
+    def __init__(self, inputs: int, outputs: int, *, width: int = 512, depth: int = 0, dropout: float = 0.25) -> None:
         super().__init__()
-        bottleneck = style.bottleneck * width
-        self.c1a = TemporalBlock(inputs, width, style)
-        self.c1b = TemporalBlock(width, width, style, stride=2)
-        self.c2a = TemporalBlock(width, width, style, dilation=2)
-        self.c2b = TemporalBlock(width, bottleneck, style, stride=2)
-        self.middle = nn.Sequential(*(TemporalResidual(bottleneck, style, 2**number) for number in range(depth)))
-        self.t1 = UpsampleBlock(bottleneck, width, style)
-        self.t2 = UpsampleBlock(width, width, style)
-        self.finish = TemporalResidual(width, style) if style.output_block else nn.Identity()
+        bottleneck = 2 * width
+        self.c1a = TemporalBlock(inputs, width, dropout)
+        self.c1b = TemporalBlock(width, width, dropout, stride=2)
+        self.c2a = TemporalBlock(width, width, dropout, dilation=2)
+        self.c2b = TemporalBlock(width, bottleneck, dropout, stride=2)
+        self.middle = nn.Sequential(*(TemporalResidual(bottleneck, dropout, 2**number) for number in range(depth)))
+        self.t1 = UpsampleBlock(bottleneck, width, dropout)
+        self.t2 = UpsampleBlock(width, width, dropout)
         self.out = nn.Conv1d(width, outputs, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
@@ -124,18 +87,5 @@ class TCN(nn.Module):
         half = half + self.c2a(half)
         quarter = self.middle(self.c2b(half))
         half = half + self.t1(quarter)
-        full = self.finish(full + self.t2(half))
+        full = full + self.t2(half)
         return OUTPUT_SCALE * self.out(full).mT
-
-
-def half_receptive_field(network: TCN) -> int:
-    """Frames before, and as many after, that an output can depend on: the sum over the kernels, in input frames."""
-    c1a = 2
-    c1b = 2
-    c2a = 2 * 4
-    c2b = 2 * 2
-    t1 = 4
-    t2 = 2
-    middle = 4 * (2 ** len(network.middle) - 1)
-    finish = int(isinstance(network.finish, TemporalResidual))
-    return c1a + c1b + c2a + c2b + middle + t1 + t2 + finish + STRIDE

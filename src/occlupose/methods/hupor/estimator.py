@@ -78,9 +78,13 @@ class HUPOR(PoseEstimator):
         return replace(tracks, xyz=xyz)
 
     def finish_live(
-        self, frames: Iterable[FramePoses], builder: PosesBuilder, height: float | None = None
+        self,
+        frames: Iterable[FramePoses],
+        builder: PosesBuilder,
+        height: float | None = None,
+        latency: float | None = None,
     ) -> Iterator[Poses]:
-        """Each frame without delay. With a height, people are scaled by the bones in the first 1.5 seconds of their
+        """Each frame without delay, whatever the latency. With a height, people are scaled by the bones in the first 1.5 seconds of their
         track, as far as these have passed.
         """
         longest = ceil(LIVE_HEIGHT_SECONDS * builder.fps)

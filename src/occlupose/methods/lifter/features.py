@@ -112,7 +112,9 @@ class Memory:
             passed: seconds since the frame before.
         """
         both = (keypoints.seen & self.known)[..., None]
-        moved = torch.where(both, keypoints.rays - self.rays, 0.0).sum(1, keepdim=True) / both.sum(1, keepdim=True).clamp_min(1)
+        moved = torch.where(both, keypoints.rays - self.rays, 0.0).sum(1, keepdim=True) / both.sum(
+            1, keepdim=True
+        ).clamp_min(1)
         new = keypoints.seen | (keypoints.guessed & ~self.known)
         self.rays = torch.where(new[..., None], keypoints.rays, self.rays + moved)
         self.age = torch.where(keypoints.seen, 0.0, torch.where(self.known, self.age + passed[:, None], 1e3))
@@ -127,7 +129,9 @@ class Memory:
         expected = torch.where(self.known, RMS_DISTANCE**2, 0.0).sum(1)
         size = ((torch.where(self.known, extent, 0.0).sum(1) + 1e-8) / (expected + 1e-4)).sqrt().clamp_min(1e-3)
         share = torch.where(self._begun, 1 - torch.exp(-passed / SCALE_TIME), 1.0)
-        self.scale = torch.where(self.known.any(1), torch.exp(torch.lerp(self.scale.log(), size.log(), share)), self.scale)
+        self.scale = torch.where(
+            self.known.any(1), torch.exp(torch.lerp(self.scale.log(), size.log(), share)), self.scale
+        )
         self._begun = self._begun | self.known.any(1)
         return View(rotation, self.scale)
 
@@ -196,9 +200,7 @@ def _rows(values: Tensor, order: Tensor) -> Tensor:
     return values[order.clamp_min(0)] if len(values) else values.new_ones(len(order), *values.shape[1:])
 
 
-def encode(
-    keypoints: Keypoints, time: Float[Tensor, "person time"], height: Float[Tensor, "person"]
-) -> Frames:
+def encode(keypoints: Keypoints, time: Float[Tensor, "person time"], height: Float[Tensor, "person"]) -> Frames:
     """Whole sequences of people.
 
     Arguments:
@@ -208,9 +210,7 @@ def encode(
     """
     memory = Memory(len(time))
     passed = time.diff(dim=1, prepend=time[:, :1]).float()
-    frames = [
-        encode_frame(memory, keypoints[:, number], passed[:, number], height) for number in range(time.shape[1])
-    ]
+    frames = [encode_frame(memory, keypoints[:, number], passed[:, number], height) for number in range(time.shape[1])]
     return stack(frames)
 
 
@@ -221,9 +221,7 @@ def stack(frames: list[Frames]) -> Frames:
     return Frames(*rest, view)
 
 
-def find_horizon(
-    time: Float[Tensor, "batch time"], delay: Float[Tensor, "batch"]
-) -> Float[Tensor, "batch time"]:
+def find_horizon(time: Float[Tensor, "batch time"], delay: Float[Tensor, "batch"]) -> Float[Tensor, "batch time"]:
     """The time of the last frame that each frame may depend on."""
     limit = time + delay.clamp_max(FUTURE)[:, None] + MARGIN
     last = torch.searchsorted(time.contiguous(), limit.contiguous(), right=True) - 1

@@ -85,16 +85,16 @@ class LifterNetwork(nn.Module):
             return decode(outputs, joints, frames.view)
 
 
-def decode(
-    outputs: Float[Tensor, "*batch outputs"], joints: Float[Tensor, "*batch 22 2"], view: View
-) -> Lifted:
+def decode(outputs: Float[Tensor, "*batch outputs"], joints: Float[Tensor, "*batch 22 2"], view: View) -> Lifted:
     """What the network's outputs mean."""
     offset, precision, place = outputs.float().split([3 * JOINTS, 6 * JOINTS, 9], -1)
     flat = nn.functional.pad(joints[..., BODY22_TO_H36M17, :], (0, 1))
     xyz = flat + offset.unflatten(-1, (JOINTS, 3))
     root = xyz[..., 0, :]
     distance = place[..., 2].exp() / view.scale
-    where = torch.cat([(flat[..., 0, :2] + place[..., :2]) * view.scale[..., None], torch.ones_like(place[..., :1])], -1)
+    where = torch.cat(
+        [(flat[..., 0, :2] + place[..., :2]) * view.scale[..., None], torch.ones_like(place[..., :1])], -1
+    )
     axes = view.rotation[..., None, :, :]
     factor = _factor(precision.unflatten(-1, (JOINTS, 6))) @ axes
     root_factor = _factor(place[..., 3:]) @ view.rotation / distance[..., None, None]

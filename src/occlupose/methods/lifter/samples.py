@@ -14,11 +14,11 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from occlupose.body_height import measure_height
-from occlupose.bounds import Bounded, Count, Fraction, NonNegative, Positive
+from occlupose.bounds import Bounded, Count, Fraction, Positive
 from occlupose.errors import OccluposeError
+from occlupose.methods.lifter.augmentation import BodyAugmentation, augment_bodies, to_random_camera
 from occlupose.methods.lifter.features import Frames, Keypoints, encode, find_horizon, look_ahead
 from occlupose.methods.lifter.motions import FPS, Motion
-from occlupose.methods.lifter.augmentation import BodyAugmentation, augment_bodies, to_random_camera
 from occlupose.networks.temporal_transformer import FUTURE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
@@ -114,7 +114,9 @@ class LifterSamples:
         OccluposeError: there are none.
     """
 
-    def __init__(self, motions: Sequence[Motion], noises: Sequence[NoiseModel], settings: SampleSettings, batch: int) -> None:
+    def __init__(
+        self, motions: Sequence[Motion], noises: Sequence[NoiseModel], settings: SampleSettings, batch: int
+    ) -> None:
         motions = [motion for motion in motions if not motion.held_out and motion.kind in SHARES]
         if not motions:
             raise OccluposeError("no motion to train on; give motion capture of people who are not held out")
@@ -125,7 +127,9 @@ class LifterSamples:
         self._bodies = torch.tensor([len(motion.joints) for motion in motions])
         sizes = self._length * self._bodies
         self._first = sizes.cumsum(0) - sizes
-        self._joints = torch.from_numpy(np.concatenate([motion.joints.reshape(-1, len(BODY22), 3) for motion in motions]))
+        self._joints = torch.from_numpy(
+            np.concatenate([motion.joints.reshape(-1, len(BODY22), 3) for motion in motions])
+        )
         self._weight = torch.zeros(len(motions), dtype=torch.float64)
         for kind, share in SHARES.items():
             own = torch.tensor([motion.kind == kind for motion in motions])
@@ -251,7 +255,10 @@ def _behind_things(
     low = rays.amin((1, 2))
     size = rays.amax((1, 2)) - low
     extent = size[:, None] * torch.empty(batch, 1, 2).uniform_(0.1, 0.8, generator=generator)
-    ends = [low[:, None] + size[:, None] * torch.empty(batch, 1, 2).uniform_(-0.3, 1.3, generator=generator) for _ in range(2)]
+    ends = [
+        low[:, None] + size[:, None] * torch.empty(batch, 1, 2).uniform_(-0.3, 1.3, generator=generator)
+        for _ in range(2)
+    ]
     moving = _choose(batch, 0.5, generator)[:, None, None]
     share = torch.linspace(0, 1, time).view(1, -1, 1)
     centre = torch.where(moving, torch.lerp(ends[0], ends[1], share), ends[0])

@@ -16,8 +16,11 @@ from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.detector import BoxDetector
 from occlupose.media import Frame, Source
 from occlupose.methods.lifter.joints import check_skeleton
-from occlupose.methods.oanet.lifting import TrackLifter, load_lifter
-from occlupose.methods.oanet.streaming import StreamLifter
+from occlupose.methods.lifter.lifting import TrackLifter
+from occlupose.methods.lifter.streaming import StreamLifter
+from occlupose.methods.oanet.lifting import load_lifter, track_lifter
+from occlupose.methods.oanet.network import OANetNetwork
+from occlupose.networks.temporal_transformer import FUTURE
 from occlupose.occlusion.confidence import classify_joints
 from occlupose.poses import FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
@@ -34,7 +37,7 @@ class OANet(PoseEstimator):
             them; by default people are detected. For networks that take crops.
         flip: test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors files.
         flow: optical flow: a name that `flow.build_flow` knows, a function like `flow.Flow`, or None for no check.
-        weights: of the lifter, as `occlupose train oanet` writes them; by default the shipped ones.
+        weights: of the lifter, as `occlupose train lifter` or `train oanet` writes them; by default the shipped ones.
         device: of the lifter, RAFT, MoveNet, NanoDet and a network in a file, as in torch; with "directml" only .onnx
             files are not on the CPU.
         detector: person detector, or its file as for `frontends.build_detector`, such as "yolox:FILE.onnx"; by default
@@ -95,17 +98,25 @@ class OANet(PoseEstimator):
     def finish(self, tracks: Poses, height: float | None = None) -> Poses:
         """The tracks lifted to 3D, each as a whole."""
         assert tracks.camera is not None
-        return TrackLifter(tracks.camera, height, self.lifter)(tracks)
+        return track_lifter(tracks.camera, height, self.lifter)(tracks)
 
     def finish_live(
-        self, frames: Iterable[FramePoses], builder: PosesBuilder, height: float | None = None
+        self,
+        frames: Iterable[FramePoses],
+        builder: PosesBuilder,
+        height: float | None = None,
+        latency: float | None = None,
     ) -> Iterator[Poses]:
-        """The frames lifted to 3D with a delay, as accurately as `StreamLifter` states.
+        """The frames lifted to 3D `latency` seconds late (by default 1.5, as `finish` does): each is what `finish` says
+        of it when the video ends then.
 
         Raises:
-            OccluposeError: the weights are of the paper's preset, whose networks take whole windows.
+            OccluposeError: the weights are of OANet's own networks, which take whole windows.
         """
-        lifter = StreamLifter(TrackLifter(builder.camera, height, self.lifter), builder)
+        if isinstance(self.lifter, OANetNetwork):
+            raise OccluposeError("weights: OANet's own networks take whole windows, not streams; use run")
+        latency = FUTURE if latency is None else latency
+        lifter = StreamLifter(TrackLifter(builder.camera, height, self.lifter, latency), builder)
         for frame_poses in frames:
             yield from lifter.update(frame_poses)
         yield from lifter.finish()

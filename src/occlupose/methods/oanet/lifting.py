@@ -1,6 +1,6 @@
-"""From 2D tracks to 3D poses in metres: OANet's temporal networks and the root trajectory, offline."""
+"""From 2D to 3D poses in metres: with the lifter that ships with the package, or with OANet's own temporal networks."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
@@ -11,49 +11,39 @@ from occlupose.body_height import check_height, measure_height
 from occlupose.cameras import Camera, camera_from_fov
 from occlupose.errors import OccluposeError
 from occlupose.formats import from_array
+from occlupose.methods.lifter import network as lifter_network
 from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_skeleton
+from occlupose.methods.lifter.lifting import TrackLifter
+from occlupose.methods.lifter.network import LifterNetwork
+from occlupose.methods.oanet import weights as oanet_weights
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.predict import lift_rays
-from occlupose.methods.oanet.weights import load
-from occlupose.networks.weights import to_device
+from occlupose.networks.weights import header, to_device
 from occlupose.poses import Poses
 from occlupose.root_trajectory import estimate_root_trajectory
 from occlupose.skeletons import H36M17, Skeleton
 from occlupose.tracking import MAX_GAP
 
-ROOT_LOOK_AHEAD = 1.5
-"""Seconds of later frames after which the root hardly changes any more (`estimate_root_trajectory` states by how much).
-Also the length of the beginning of a track that determines the person's body height.
-"""
+HEIGHT_SECONDS = 1.5
+"""Length of the beginning of a track that determines the person's body height."""
 
 
 @dataclass
-class TrackLifter:
-    """Lifts tracks to 3D.
+class OANetTrackLifter:
+    """Lifts tracks to 3D with OANet's temporal networks; the root follows by least squares on reprojection (ours).
 
     Arguments:
         camera: of the images.
         height: body height of all people, m; None: as estimated.
-        lifter: networks; by default the shipped ones.
+        lifter: networks.
     """
 
     camera: Camera
-    height: float | None = None
-    lifter: OANetNetwork = field(default_factory=load)
+    height: float | None
+    lifter: OANetNetwork
 
     def __call__(self, poses: Poses) -> Poses:
-        """H36M-17 joints of all people in the camera frame, with the detections as `observed`.
-
-        Arguments:
-            poses: 2D; each person is present from their first to their last frame with any joint.
-
-        Returns:
-            The same frames and people. Visible joints keep their pixels, occluded ones get those of the inferred 3D
-            joint.
-
-        Raises:
-            OccluposeError: the camera is for another image size.
-        """
+        """As `TrackLifter`, without covariances."""
         observed = replace(poses.to_2d(), observed=None, camera=self.camera)
         shape = (len(poses), len(poses.track_id), len(H36M17))
         xy = np.full((*shape, 2), np.nan, np.float32)
@@ -68,26 +58,15 @@ class TrackLifter:
                 xyz[span, person] = lifted.xyz
                 score[span, person] = lifted.score
                 state[span, person] = lifted.state
-        return Poses(
-            xy=xy,
-            score=score,
-            state=state,
-            xyz=xyz,
-            track_id=poses.track_id,
-            time=poses.time,
-            skeleton=H36M17,
-            fps=poses.fps,
-            width=poses.width,
-            height=poses.height,
-            camera=self.camera,
-            observed=observed,
+        return replace(
+            observed, xy=xy, score=score, state=state, xyz=xyz, spread=None, skeleton=H36M17, observed=observed
         )
 
     def height_scale(self, relative: Float[np.ndarray, "time 17 3"], fps: float) -> np.float32:
-        """Scale factor to the wanted body height, from the first `ROOT_LOOK_AHEAD` seconds of a track."""
+        """Scale factor to the wanted body height, from the first `HEIGHT_SECONDS` of a track."""
         if self.height is None:
             return np.float32(1)
-        return np.float32(self.height / measure_height(relative[: ceil(ROOT_LOOK_AHEAD * fps)]))
+        return np.float32(self.height / measure_height(relative[: ceil(HEIGHT_SECONDS * fps)]))
 
     def _track(self, poses: Poses, person: int, span: slice) -> LiftedJoints:
         """One person in these frames; the frames without detections after them stabilise the last."""
@@ -111,24 +90,25 @@ def lift(
     camera: Camera | None = None,
     fov: float | None = None,
     height: float | None = None,
-    lifter: OANetNetwork | None = None,
+    lifter: LifterNetwork | OANetNetwork | None = None,
 ) -> Poses:
-    """Lift 2D poses to 3D: OANet's temporal networks, then each person's root trajectory by least squares on
-    reprojection.
+    """Lift 2D poses to 3D, each person over time.
 
     Arguments:
-        poses: 2D in any skeleton that shares joints with COCO-17 or H36M-17; NaN or state 1 where a joint is hidden. Or
-            an array of x, y (px) and maybe score, (time, joint, 2 or 3) or (time, person, joint, 2 or 3).
+        poses: 2D in any skeleton that shares joints with COCO-17 or H36M-17; NaN or state 1 where a joint is hidden.
+            Where a hidden joint has a place, it is a guess, which counts as much as its `spread` says. Or an array of
+            x, y (px) and maybe score, (time, joint, 2 or 3) or (time, person, joint, 2 or 3).
         skeleton, fps, size: of an array: its joints or their name, frames per second, (width, height) of the images in
             pixels. By default the frame rate is 30, and the size is the camera's or holds all joints.
         camera: intrinsics; by default those of `poses`, else `fov`, else 55 degrees on the long side (marked as
             assumed).
         fov: field of view on the long side, degrees.
         height: body height of all people, m; by default as estimated.
-        lifter: networks with other weights (`load_lifter`).
+        lifter: network with other weights (`load_lifter`).
 
     Returns:
-        H36M-17: `xyz` in metres in the camera frame, `state` 2 for visible joints, 1 for inferred ones; `observed` is
+        H36M-17: `xyz` in metres in the camera frame, `state` 2 for visible joints, 1 for inferred ones; `covariance`
+        of each joint relative to the root and `root_covariance` (not with OANet's own networks); `observed` is
         `poses`.
 
     Raises:
@@ -144,13 +124,24 @@ def lift(
     check_height(height)
     assumed = camera_from_fov(poses.width, poses.height, fov)
     camera = camera or (poses.camera if fov is None else None) or assumed
-    return TrackLifter(camera, height, lifter or load())(poses)
+    return track_lifter(camera, height, lifter or load_lifter())(poses)
 
 
-def load_lifter(device: str = "cpu", weights: Path | None = None) -> OANetNetwork:
-    """The lifter of a weights file, by default the shipped one, on a device.
+def track_lifter(
+    camera: Camera, height: float | None, lifter: LifterNetwork | OANetNetwork
+) -> TrackLifter | OANetTrackLifter:
+    """What lifts tracks with a network."""
+    if isinstance(lifter, OANetNetwork):
+        return OANetTrackLifter(camera, height, lifter)
+    return TrackLifter(camera, height, lifter)
+
+
+def load_lifter(device: str = "cpu", weights: Path | None = None) -> LifterNetwork | OANetNetwork:
+    """The network of a weights file, of `train lifter` or `train oanet`, by default the shipped one, on a device.
 
     Raises:
         OccluposeError: torch has no such device here, or the weights cannot be read.
     """
-    return to_device(load(weights), device)
+    if weights is not None and header(weights).get("format") == oanet_weights.FORMAT:
+        return to_device(oanet_weights.load(weights), device)
+    return to_device(lifter_network.load(weights), device)

@@ -62,9 +62,8 @@ class MaskedEncoder:
         measured = (((xy - root) ** 2).sum(-1) * weight).sum((1, 2)) + 1e-12
         expected = (RMS_DISTANCE.to(xy) ** 2 * weight).sum((1, 2)) + 1e-6
         scale = (measured / expected).sqrt().clamp_min(1e-6).view(-1, 1, 1, 1)
-        rotation = torch.eye(3).to(xy).expand(len(xy), 1, 3, 3)
         mask = weight if self.mask_channel else weight[..., :0]
-        return OANetInputs((xy - root) / scale * weight.unsqueeze(-1), weight, mask, rotation, root, scale)
+        return OANetInputs((xy - root) / scale * weight.unsqueeze(-1), weight, mask, root, scale)
 
 
 def observed_rays(

@@ -13,11 +13,6 @@ from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.networks.tcn import STRIDE
 from occlupose.skeletons import H36M17
 
-WINDOW = 256
-"""Length of a window, in strides of the networks, where later frames matter only within a known distance. Longer tracks
-are lifted in windows that overlap by that distance, with the same result.
-"""
-
 WINDOWS_AT_ONCE = 32
 """Windows of the networks' own length per forward pass, so that memory does not grow with the length."""
 
@@ -65,8 +60,7 @@ def lift_rays(
         points = _upsample(points, upsampling)
         mask = _upsample(mask, upsampling)
     interleaving = interleave_factor(fps)
-    window = oanet.encoder.window
-    has_windows = window is not None and points.shape[1] >= window * interleaving
+    has_windows = points.shape[1] >= oanet.encoder.window * interleaving
     multiple = interleaving * (1 if has_windows else STRIDE)  # the length of a window is a multiple of the stride
     sequences = [_interleave(values, interleaving, multiple) for values in (points, mask)]
     lifted = _deinterleave(_lift_windows(oanet, *sequences), interleaving)
@@ -84,12 +78,11 @@ def _lift_windows(
     windows = _windows(oanet, rays.shape[1])
     total = rays.new_zeros(*rays.shape[:2], 3 * len(H36M17) + 2 * rays.shape[2])
     count = rays.new_zeros(rays.shape[1], 1)
-    at_once = 1 if oanet.encoder.window is None else WINDOWS_AT_ONCE
-    for part in (windows[first : first + at_once] for first in range(0, len(windows), at_once)):
+    for part in (windows[first : first + WINDOWS_AT_ONCE] for first in range(0, len(windows), WINDOWS_AT_ONCE)):
         inputs = oanet.encoder(*(torch.cat([values[:, given] for given, _ in part]) for values in (rays, observed)))
         output = oanet(inputs.to(device))
-        xy, xyz = inputs.to_camera(output.xy.cpu(), output.xyz.cpu())
-        joined = torch.cat([xyz.flatten(2), xy.flatten(2)], -1)
+        xy = inputs.restore(output.xy.cpu())
+        joined = torch.cat([output.xyz.cpu().flatten(2), xy.flatten(2)], -1)
         for (given, kept), lifted in zip(part, joined.split(len(rays)), strict=True):
             total[:, kept] += lifted[:, kept.start - given.start :][:, : kept.stop - kept.start]
             count[kept] += 1
@@ -98,13 +91,7 @@ def _lift_windows(
 
 def _windows(oanet: OANetNetwork, length: int) -> list[tuple[slice, slice]]:
     """The frames of each window, and those of them whose output is kept."""
-    window = oanet.encoder.window
-    if window is None:
-        step = STRIDE * WINDOW
-        context = ceil(oanet.look_ahead / STRIDE) * STRIDE
-        kept = [slice(first, min(length, first + step)) for first in range(0, length, step)]
-        return [(slice(max(0, part.start - context), min(length, part.stop + context)), part) for part in kept]
-    window = min(window, length)
+    window = min(oanet.encoder.window, length)
     starts = [*range(0, length - window, window // 2), length - window]
     return [(slice(start, start + window), slice(start, start + window)) for start in starts]
 

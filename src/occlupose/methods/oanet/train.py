@@ -1,4 +1,4 @@
-"""Training of OANet's temporal networks, of either preset, from motion capture to a weights file with its card."""
+"""Training of OANet's temporal networks, from motion capture to a weights file with its card."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,16 +11,14 @@ from occlupose.datasets.formats.cmu import CARD_DATA, load_clips, split_clips
 from occlupose.datasets.formats.pose_folder import load_sequences
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.network import OANetNetwork
-from occlupose.methods.oanet.paper import PaperRecipe
 from occlupose.methods.oanet.recipe import OANetRecipe
-from occlupose.methods.oanet.shipped import ShippedRecipe
 from occlupose.methods.oanet.weights import header, load, save
 from occlupose.synth.noise import SHIPPED
 from occlupose.training.loop import fingerprint
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
 
-RECIPES: dict[str, OANetRecipe] = {"paper": PaperRecipe(), "shipped": ShippedRecipe()}
-"""The recipe of each preset."""
+RECIPES = {"paper": OANetRecipe()}
+"""The recipes by name."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,9 @@ class OANetTask(TrainingTask):
         initial = load(path)
         given = header(initial)
         wanted = header(network)
-        names = [name for name in wanted if name not in ("length", "least") and given.get(name) != wanted[name]]
+        names = [name for name in wanted if name not in ("length", "least") and given[name] != wanted[name]]
         if names:
-            wrong = ", ".join(f"{name} {given.get(name)} instead of {wanted[name]}" for name in names)
+            wrong = ", ".join(f"{name} {given[name]} instead of {wanted[name]}" for name in names)
             raise OccluposeError(f"{path}: {wrong}; give weights that fit the recipe")
         network.load_state_dict(initial.state_dict())
         return path.name
@@ -78,7 +76,7 @@ def train_oanet(mocap: Path, recipe: OANetRecipe, run: TrainingRun, *, video: Pa
 
     Arguments:
         mocap: folder with cmu/NN/NN_MM.amc (see `datasets.formats.cmu.load_clips`).
-        video: for the paper's preset, folder of poses files in 2D, as `occlupose run` writes them (see
+        video: folder of poses files in 2D, as `occlupose run` writes them (see
             `datasets.formats.pose_folder.load_sequences`).
 
     Raises:
