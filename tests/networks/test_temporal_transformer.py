@@ -1,29 +1,49 @@
+import math
+
 import pytest
 import torch
 
-from occlupose.networks.temporal_transformer import FUTURE, PAST, TemporalTransformer, TransformerStream
+from occlupose.networks import temporal_transformer
+from occlupose.networks.temporal_transformer import (
+    FUTURE,
+    HEADS,
+    MARGIN,
+    PAST,
+    REACH,
+    TemporalTransformer,
+    TransformerStream,
+    prefer,
+    rotate,
+)
 
 FPS = 20.0
-FRAMES = 100
+FRAMES = 60
 INPUTS = 7
+AHEAD = 3
 
 
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return TemporalTransformer(INPUTS, 5, width=32, depth=2).eval()
+    network = TemporalTransformer(INPUTS, AHEAD, 5, width=32, depth=2).eval()
+    for parameter in network.parameters():  # so that everything matters
+        parameter.data = parameter.data + 0.05 * torch.randn_like(parameter)
+    return network
 
 
 def sequence(frames=FRAMES, batch=1, fps=FPS, seed=0):
-    torch.manual_seed(seed)
-    return torch.randn(batch, frames, INPUTS), (torch.arange(frames).double() / fps).expand(batch, -1)
+    """Frames, what lies ahead of each, and their times."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(batch, frames, INPUTS, generator=generator)
+    ahead = torch.randn(batch, frames, AHEAD, generator=generator)
+    return x, ahead, (torch.arange(frames).double() / fps).expand(batch, -1)
 
 
-def reach(network, frame, horizon=None):
+def reach(network, frame, frames, delay):
     """Which frames the output of one depends on."""
-    x, time = sequence()
+    x, ahead, time = sequence(frames)
     x.requires_grad_()
-    network(x, time, horizon)[0, frame].sum().backward()
+    network(x, ahead, time, time + delay)[0, frame].sum().backward()
     return x.grad[0].abs().sum(1) > 0
 
 
@@ -31,39 +51,67 @@ def reach(network, frame, horizon=None):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 1.0])
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 1.0, FUTURE])
 def test_a_horizon_is_the_end_of_the_record(network, delay):
-    """What the output of a frame is when the sequence ends so many seconds later."""
-    x, time = sequence()
-    limited = network(x, time, time + delay)
-    for frame in (0, 30, 60):
+    x, ahead, time = sequence()
+    limited = network(x, ahead, time, time + delay)
+    for frame in (0, 11, 25):
         end = frame + round(delay * FPS) + 1
-        cut = network(x[:, :end], time[:, :end])
+        own = time[:, :end]
+        cut = network(x[:, :end], ahead[:, :end], own, torch.full_like(own, math.inf))
         torch.testing.assert_close(cut[:, frame], limited[:, frame], atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()
-def test_without_a_horizon_the_look_ahead_is_the_longest(network):
-    x, time = sequence()
-    torch.testing.assert_close(network(x, time), network(x, time, time + FUTURE))
+def test_every_frame_has_its_own_horizon(network):
+    x, ahead, time = sequence()
+    delay = torch.tensor([0.0, 0.2, 1.0]).double()[torch.arange(FRAMES) % 3]
+    mixed = network(x, ahead, time, time + delay)
+    for value in (0.0, 0.2, 1.0):
+        rows = (delay - value).abs() < 1e-6
+        one = network(x, ahead, time, time + value)
+        torch.testing.assert_close(mixed[:, rows], one[:, rows], atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_the_look_ahead_is_limited(network):
+    x, ahead, time = sequence()
+    longest = network(x, ahead, time, time + FUTURE)
+    torch.testing.assert_close(network(x, ahead, time, time + 10), longest, atol=1e-6, rtol=0)
 
 
 def test_no_frame_beyond_the_horizon_matters(network):
-    _, time = sequence()
-    seen = reach(network, 50, time + 0.3)
-    assert seen[51:57].all() and not seen[57:].any()
-    assert not reach(network, 50, time)[51:].any()
+    seen = reach(network, 30, FRAMES, 0.3)
+    assert seen[31:37].all() and not seen[37:].any()
+    assert not reach(network, 30, FRAMES, 0.0)[31:].any()
+    seen = reach(network, 20, FRAMES, 10.0)
+    last = 20 + round(FUTURE * FPS)
+    assert seen[21 : last + 1].all() and not seen[last + 1 :].any()
 
 
 def test_the_past_that_matters_is_bounded(network):
-    """By that of three layers."""
-    _, time = sequence(200)
-    x, time = sequence(200)
-    x.requires_grad_()
-    network(x, time)[0, 150].sum().backward()
-    seen = x.grad[0].abs().sum(1) > 0
-    first = int(150 - 3 * PAST * FPS)
-    assert seen[first + 1 : 150].all() and not seen[: first - 1].any()
+    """By that of the encoder's two layers and of one of the decoder, whose layers all attend to the encoder."""
+    frame = round(3 * PAST * FPS) + 10
+    seen = reach(network, frame, frame + 3, 0.0)
+    assert not seen[:9].any() and seen[10 : frame + 1].all()
+
+
+@torch.inference_mode()
+def test_what_lies_ahead_matters_to_its_own_frame_alone(network):
+    x, ahead, time = sequence()
+    other = ahead.clone()
+    other[:, 20] += 1
+    moved = (network(x, other, time, time + 1) - network(x, ahead, time, time + 1)).abs().amax(2)[0] > 1e-6
+    assert moved.nonzero().flatten().tolist() == [20]
+
+
+@torch.inference_mode()
+def test_rounded_times_do_not_cut_a_frame_off(network):
+    """A frame just beyond the horizon by rounding counts."""
+    x, ahead, time = sequence()
+    horizon = network(x, ahead, time, time + 0.3)
+    for error in (-MARGIN / 3, MARGIN / 3):
+        torch.testing.assert_close(network(x, ahead, time, time + 0.3 + error), horizon, atol=1e-6, rtol=0)
 
 
 # ------------------------------------------------------------------------------------------------------------- times
@@ -71,99 +119,172 @@ def test_the_past_that_matters_is_bounded(network):
 
 @torch.inference_mode()
 def test_only_differences_of_time_matter(network):
-    x, time = sequence()
-    torch.testing.assert_close(network(x, time), network(x, time + 3600), atol=1e-4, rtol=1e-4)
+    x, ahead, time = sequence()
+    late = time + 3600
+    torch.testing.assert_close(
+        network(x, ahead, time, time + 0.5), network(x, ahead, late, late + 0.5), atol=1e-4, rtol=1e-4
+    )
 
 
 @torch.inference_mode()
 def test_frames_at_another_rate_are_at_other_times(network):
-    x, time = sequence()
-    assert (network(x, time) - network(x, time / 2)).abs().max() > 1e-3
+    x, ahead, time = sequence()
+    half = time / 2
+    assert (network(x, ahead, time, time) - network(x, ahead, half, half)).abs().max() > 1e-3
 
 
 @torch.inference_mode()
-def test_long_sequences_are_computed_in_parts(network, monkeypatch):
-    x, time = sequence(300, batch=2)
-    whole = network(x, time, time + 0.5)
-    monkeypatch.setattr("occlupose.networks.temporal_transformer.CHUNK", 17)
-    torch.testing.assert_close(network(x, time, time + 0.5), whole, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("chunk", [1, 17, FRAMES])
+def test_long_sequences_are_computed_in_parts(network, monkeypatch, chunk):
+    x, ahead, time = sequence(batch=2)
+    time = torch.stack([time[0], 0.7 * time[1]])  # of different rates
+    whole = network(x, ahead, time, time + 0.5)
+    monkeypatch.setattr(temporal_transformer, "CHUNK", chunk)
+    torch.testing.assert_close(network(x, ahead, time, time + 0.5), whole, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_sequences_of_a_batch_do_not_mix(network):
+    x, ahead, time = sequence(batch=3)
+    time = time * torch.tensor([[1.0], [0.5], [1.3]])
+    together = network(x, ahead, time, time + 0.4)
+    for row in range(3):
+        own = slice(row, row + 1)
+        alone = network(x[own], ahead[own], time[own], time[own] + 0.4)
+        torch.testing.assert_close(together[own], alone, atol=1e-5, rtol=0)
+
+
+def test_a_product_of_rotated_channels_depends_on_the_time_between_them():
+    generator = torch.Generator().manual_seed(0)
+    one = torch.randn(1, HEADS, 1, 4, generator=generator).double()
+    other = torch.randn(1, HEADS, 1, 4, generator=generator).double()
+    time = torch.tensor([[0.3]]).double()
+
+    def product(start, end):
+        return (rotate(one, start) * rotate(other, end)).sum(3)
+
+    torch.testing.assert_close(product(time, time + 0.7), product(time + 100, time + 100.7))
+    assert (product(time, time + 0.7) - product(time, time + 0.8)).abs().max() > 0.05
+    torch.testing.assert_close(rotate(one, time).norm(dim=3), one.norm(dim=3))
+    torch.testing.assert_close(rotate(one, 0 * time), one)
+
+
+def test_heads_prefer_frames_that_are_near():
+    time = torch.tensor([[5.0]]).double()
+    others = torch.tensor([[5 - PAST - 0.01, 5 - PAST, 4.7, 5.0, 5.3, 5.31]]).double()
+    found = prefer(time, time + 0.3, others)[0, :, 0]
+    assert found.shape == (HEADS, 6)
+    assert found[:, [0, 5]].isinf().all()
+    assert (found[:, 3] == 0).all()
+    torch.testing.assert_close(found[0, 1:5], -torch.tensor([PAST, 0.3, 0, 0.3]) / REACH[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found[-1, 1:5], -torch.tensor([PAST, 0.3, 0, 0.3]) / REACH[1], rtol=1e-4, atol=1e-4)
+    assert (found[:, 2].diff() > 0).all()
 
 
 # ------------------------------------------------------------------------------------------------------------ stream
 
 
-def streamed(network, latency, starts, frames=FRAMES):
-    """The outputs of streams that begin at these frames, each by frame."""
-    x, time = sequence(frames, batch=len(starts))
-    stream = TransformerStream(network, latency)
+def streamed(network, latency, lives, frames=FRAMES):
+    """The outputs of streams that are there from one frame to before another, by frame; frames wait for the latency,
+    and an output counts if the stream is still there then.
+    """
+    x, ahead, time = sequence(frames, batch=len(lives))
+    stream = TransformerStream(network)
     rows = []
-    found = [{} for _ in starts]
-    for frame in range(frames):
-        new = [number for number, start in enumerate(starts) if start == frame]
-        order = torch.tensor([*range(len(rows)), *[-1] * len(new)]) if new else None
-        rows += new
-        due = stream.update(x[rows, frame], time[0, frame].item(), order)
-        for moment, outputs in due:
-            for row, number in enumerate(rows):
-                found[number][round(moment * FPS)] = outputs[row]
-    for moment, outputs in stream.finish():
-        for row, number in enumerate(rows):
-            found[number][round(moment * FPS)] = outputs[row]
-    return x, time, found
+    found = [{} for _ in lives]
+    wait = min(round(latency * FPS), frames)
+    for frame in range(frames + wait):
+        if frame < frames:
+            new = [number for number, (start, _) in enumerate(lives) if start == frame]
+            kept = [place for place, number in enumerate(rows) if frame < lives[number][1]]
+            if new or len(kept) < len(rows):
+                stream.reorder(torch.tensor([*kept, *[-1] * len(new)], dtype=torch.long))
+            rows = [rows[place] for place in kept] + new
+            stream.push(x[rows, frame], time[0, frame].item())
+        if frame >= wait:
+            due = frame - wait
+            outputs = stream.pop(ahead[rows, due], time[0, min(frame, frames - 1)].item())
+            for place, number in enumerate(rows):
+                found[number][due] = outputs[place]
+    assert stream.pending == 0
+    return x, ahead, time, found
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("latency", [0.0, 0.1, 0.3, 1.0, FUTURE, 10.0])
+@pytest.mark.parametrize("latency", [0.0, 0.1, 1.0, FUTURE, 10.0])
 def test_a_stream_gives_what_the_network_gives(network, latency):
-    starts = [0, 0, 40]
-    x, time, found = streamed(network, latency, starts)
-    for number, start in enumerate(starts):
-        own = time[number : number + 1, start:]
-        expected = network(x[number : number + 1, start:], own, own + latency)[0]
-        outputs = torch.stack([found[number][frame] for frame in range(start, FRAMES)])
-        torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=0)
+    lives = [(0, FRAMES), (0, 33), (21, FRAMES)]
+    x, ahead, time, found = streamed(network, latency, lives)
+    for number, (start, stop) in enumerate(lives):
+        own = time[number : number + 1, start:stop]
+        parts = (values[number : number + 1, start:stop] for values in (x, ahead))
+        expected = network(*parts, own, own + latency)[0]
+        last = stop if stop == FRAMES else max(stop - round(latency * FPS), start)
+        for frame in range(start, last):
+            torch.testing.assert_close(found[number][frame], expected[frame - start], atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()
-def test_a_stream_answers_after_its_latency(network):
-    x, time = sequence()
-    stream = TransformerStream(network, 0.3)
-    for frame in range(FRAMES):
-        due = [round(moment * FPS) for moment, _ in stream.update(x[:, frame], time[0, frame].item())]
-        assert due == ([frame - 6] if frame >= 6 else [])
+def test_streams_change_places(network):
+    x, ahead, time = sequence(batch=2)
+    stream = TransformerStream(network)
+    expected = network(x, ahead, time, time)
+    for frame in range(40):
+        order = [0, 1] if frame % 14 < 7 else [1, 0]
+        if frame and frame % 7 == 0:
+            stream.reorder(torch.tensor([1, 0]))
+        stream.push(x[order, frame], time[0, frame].item())
+        outputs = stream.pop(ahead[order, frame], time[0, frame].item())
+        torch.testing.assert_close(outputs, expected[order, frame], atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()
-def test_streams_may_end(network):
-    x, time = sequence(batch=2)
-    stream = TransformerStream(network, 0.0)
-    alone = network(x[1:], time[1:], time[1:])[0]
-    for frame in range(FRAMES):
-        rows = [0, 1] if frame < 50 else [1]
-        ((_, outputs),) = stream.update(
-            x[rows, frame], time[0, frame].item(), torch.tensor([1]) if frame == 50 else None
-        )
-        torch.testing.assert_close(outputs[-1], alone[frame], atol=1e-5, rtol=0)
-
-
-@torch.inference_mode()
-def test_a_stream_keeps_no_more_than_it_needs(network):
-    x, time = sequence(400)
-    stream = TransformerStream(network, 0.5)
-    for frame in range(400):
-        stream.update(x[:, frame], time[0, frame].item())
-    assert len(stream.times) <= (PAST + 0.5) * FPS + 2
+@pytest.mark.parametrize("latency", [0.0, 0.5])
+def test_a_stream_keeps_no_more_than_it_needs(network, latency):
+    frames = 120
+    x, ahead, time = sequence(frames)
+    stream = TransformerStream(network)
+    wait = round(latency * FPS)
+    for frame in range(frames):
+        stream.push(x[:, frame], time[0, frame].item())
+        if frame >= wait:
+            stream.pop(ahead[:, frame - wait], time[0, frame].item())
+        assert stream.pending == min(frame + 1, wait)
+        assert len(stream.times) <= (PAST + latency) * FPS + 2
+    kept = [stream._features, *stream._keys, *stream._values]
+    assert {part.shape[-2] for part in kept} == {len(stream.times)}
 
 
 @torch.inference_mode()
 def test_nobody_may_be_there_for_a_while(network):
-    x, time = sequence()
-    stream = TransformerStream(network, 0.0)
-    expected = network(x[:, 30:], time[:, 30:], time[:, 30:])[0]
+    x, ahead, time = sequence()
+    stream = TransformerStream(network)
+    expected = network(x[:, 30:], ahead[:, 30:], time[:, 30:], time[:, 30:])[0]
+    changes = {10: [-1], 20: [], 30: [-1]}
     for frame in range(FRAMES):
-        there = 10 <= frame < 20 or frame >= 30
-        order = {10: torch.tensor([-1]), 20: torch.zeros(0, dtype=torch.long), 30: torch.tensor([-1])}.get(frame)
-        ((_, outputs),) = stream.update(x[: int(there), frame], time[0, frame].item(), order)
-        assert len(outputs) == int(there)
+        there = int(10 <= frame < 20 or frame >= 30)
+        if frame in changes:
+            stream.reorder(torch.tensor(changes[frame], dtype=torch.long))
+        stream.push(x[:there, frame], time[0, frame].item())
+        outputs = stream.pop(ahead[:there, frame], time[0, frame].item())
+        assert len(outputs) == there
         if frame >= 30:
             torch.testing.assert_close(outputs[0], expected[frame - 30], atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_an_output_of_a_stream_that_began_later_does_no_harm(network):
+    """Frames that wait are also asked for streams that were not there."""
+    x, ahead, time = sequence(20, batch=2)
+    stream = TransformerStream(network)
+    for frame in range(20):
+        if frame == 10:
+            stream.reorder(torch.tensor([0, -1]))
+        rows = [0] if frame < 10 else [0, 1]
+        stream.push(x[rows, frame], time[0, frame].item())
+    outputs = torch.stack([stream.pop(ahead[:, frame], math.inf) for frame in range(20)], 1)
+    assert outputs.isfinite().all()
+    whole = network(x[:1], ahead[:1], time[:1], time[:1] + FUTURE)
+    late = network(x[1:, 10:], ahead[1:, 10:], time[1:, 10:], time[1:, 10:] + FUTURE)
+    torch.testing.assert_close(outputs[:1], whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(outputs[1:, 10:], late, atol=1e-5, rtol=0)
