@@ -102,7 +102,7 @@ class TrackLifter:
         span = slice(int(detected[0]), int(detected[-1]) + 1)
         frames = span.stop - span.start
         start = poses.time[span.start]
-        stop = int(np.searchsorted(poses.time, poses.time[span.stop - 1] + FUTURE, "right"))
+        stop = int(np.searchsorted(poses.time, poses.time[span.stop - 1] + FUTURE + MARGIN, "right"))
         one = poses.select(slice(span.start, stop), int(poses.track_id[person]))
         spread = None if one.spread is None else one.spread[:, 0]
         joints = LifterJoints.from_detections(one.xy[:, 0], one.score[:, 0], one.state[:, 0], one.skeleton, spread)

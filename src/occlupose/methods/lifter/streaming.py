@@ -61,6 +61,9 @@ class StreamLifter:
 
     def update(self, poses: FramePoses) -> list[Poses]:
         """Adds the people of the next frame; returns the frames that are final now, one record each."""
+        found = []
+        while self._waiting and self._waiting[0].poses.time + self._latency + MARGIN < poses.time:
+            found.append(self._emit())  # before its people are forgotten, if nothing came for long
         present = np.flatnonzero((poses.state != ABSENT).any(-1))
         detected = poses.track_id[present].tolist()
         self._follow(detected, poses.time)
@@ -72,7 +75,6 @@ class StreamLifter:
         encoded = encode_frame(self._memory, keypoints, torch.full((people,), passed), torch.full((people,), height))
         self._stream.push(encoded.channels, poses.time)
         self._waiting.append(_Waiting(poses, set(detected), encoded))
-        found = []
         while self._waiting and self._waiting[0].poses.time <= poses.time - self._latency + MARGIN:
             found.append(self._emit())
         return found
