@@ -44,7 +44,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import AZIMUTHS, to_studio_camera
 from occlupose.methods.oanet.inputs import FPS
 from occlupose.methods.oanet.network import OANetNetwork
-from occlupose.methods.oanet.paper import PaperRecipe, simulate_detections
+from occlupose.methods.oanet.recipe import OANetRecipe, simulate_detections
 from occlupose.methods.oanet.predict import lift_rays
 from occlupose.methods.oanet.train import OANetTask
 from occlupose.methods.oanet.windows import Observations2D
@@ -67,7 +67,7 @@ def stage(steps: int, learning_rate: float) -> Optimisation:
     )
 
 
-WHOLE = PaperRecipe(
+WHOLE = OANetRecipe(
     width=96,
     window=64,
     batch=32,
@@ -122,7 +122,7 @@ class Run:
 
     table: Table
     key: tuple[str, ...]
-    recipe: PaperRecipe
+    recipe: OANetRecipe
 
 
 def table2() -> list[Run]:
@@ -197,14 +197,14 @@ DATA_FIELDS = (
 
 
 @lru_cache(maxsize=8)
-def stored(mocap: Path, data: PaperRecipe) -> list[Observations2D]:
+def stored(mocap: Path, data: OANetRecipe) -> list[Observations2D]:
     """STORED steps of data; `data` is WHOLE but for its DATA_FIELDS."""
     draw = data.sampler(load_split(mocap)[0])
     generator = torch.Generator().manual_seed(0)
     return [draw(generator) for _ in range(STORED)]
 
 
-def sampler(mocap: Path, recipe: PaperRecipe) -> Callable[[Generator], Observations2D]:
+def sampler(mocap: Path, recipe: OANetRecipe) -> Callable[[Generator], Observations2D]:
     """A function that draws a stored step at random."""
     steps = stored(mocap, replace(WHOLE, **{name: getattr(recipe, name) for name in DATA_FIELDS}))
     return lambda generator: steps[int(torch.randint(len(steps), (), generator=generator))]

@@ -23,10 +23,10 @@ from torch import Generator, nn
 
 from occlupose.datasets.formats.cmu import load_clips, split_clips
 from occlupose.methods.oanet.network import AdversarialOANet
-from occlupose.methods.oanet.paper import OANetBatch, PaperRecipe, build_batch, loss_3d
+from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_3d
 from occlupose.training.loop import Optimisation, Terms, train
 
-PLAIN = PaperRecipe(
+PLAIN = OANetRecipe(
     refine=False,
     occlusion_aware=False,
     symmetry_weight=0.0,
@@ -42,7 +42,7 @@ SIZES = {"paper": (PLAIN, 4), "reduced": (replace(PLAIN, width=96, window=64, ba
 COLUMNS = ("size", "width", "length", "batch", "bare_ms", "step_ms", "bare_frames_per_s", "step_frames_per_s", "ratio")
 
 
-def bare(network: nn.Module, batch: OANetBatch, recipe: PaperRecipe, count: int) -> list[float]:
+def bare(network: nn.Module, batch: OANetBatch, recipe: OANetRecipe, count: int) -> list[float]:
     """Seconds of forward and backward passes on one batch."""
     times = []
     for _ in range(count):
@@ -53,7 +53,7 @@ def bare(network: nn.Module, batch: OANetBatch, recipe: PaperRecipe, count: int)
     return times
 
 
-def steps(network: nn.Module, recipe: PaperRecipe, mocap: Path, count: int) -> list[float]:
+def steps(network: nn.Module, recipe: OANetRecipe, mocap: Path, count: int) -> list[float]:
     """Seconds between the losses of consecutive steps."""
     stamps: list[float] = []
     draw = recipe.sampler(split_clips(load_clips(mocap))[0])

@@ -966,7 +966,7 @@ def test_help_teaches(command, named):
         ],
         "train oanet": [
             "--recipe NAME|FILE",
-            "paper, shipped, or a JSON file",
+            "paper, or a JSON file",
             "--init-from WEIGHTS",
             "--mocap",
             "--video FOLDER",

@@ -27,7 +27,7 @@ from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
 from occlupose.methods.oanet import lifting
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.methods.oanet.lifting import TrackLifter
-from occlupose.methods.oanet.network import OANetNetwork, paper_network, shipped_network
+from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.methods.oanet.weights import load, save
 from occlupose.occlusion.confidence import discount_by_flow
@@ -418,7 +418,7 @@ def test_other_weights_are_used(tmp_path):
 
 def test_weights_of_the_paper_s_preset_are_used_but_not_streamed(tmp_path):
     torch.manual_seed(0)
-    oanet = paper_network(8)
+    oanet = OANetNetwork(8)
     torch.nn.init.normal_(oanet.tcn_3d.out.weight)
     save(oanet.state_dict(), oanet, tmp_path / "paper.safetensors")
     clip = video(tmp_path, 12)

@@ -74,8 +74,8 @@ def stream(
     """Poses frame by frame, for cameras and endless video.
 
     With OANet, each frame is what `run` says of it when the video ends `latency` seconds later; with HUPOR it is final
-    at once. A new person is confirmed by a third of a second of detections, which comes on top. Memory does not grow with
-    time. Other arguments and errors as for `run`.
+    at once. A new person is confirmed by a third of a second of detections, which comes on top. Memory does not grow
+    with time. Other arguments and errors as for `run`.
 
     Arguments:
         latency: seconds of later frames that a pose may depend on, 0 or more; by default 1.5, as many as `run` uses.

@@ -10,8 +10,8 @@ import torch
 from mocap_sequences import moving_clip
 from occlupose.methods.oanet.camera_views import to_studio_camera
 from occlupose.methods.oanet.masked_inputs import MaskedEncoder
-from occlupose.methods.oanet.network import paper_network
-from occlupose.methods.oanet.paper import simulate_detections
+from occlupose.methods.oanet.network import OANetNetwork
+from occlupose.methods.oanet.recipe import simulate_detections
 from occlupose.methods.oanet.windows import Observations2D
 from occlupose.synth.noise import NoiseModel
 
@@ -76,7 +76,7 @@ def test_scores_are_means_over_views_of_all_and_of_occluded_joints(ablation):
     in_studio = to_studio_camera(joints, torch.tensor([0, 2]))
     observed = simulate_detections(in_studio, NoiseModel.load(), torch.Generator().manual_seed(0))
     views = [Observations2D(*(values[n : n + 1] for values in vars(observed).values())) for n in range(2)]
-    untrained = paper_network(8, encoder=MaskedEncoder(16)).eval()  # every joint at the root
+    untrained = OANetNetwork(8, encoder=MaskedEncoder(16)).eval()  # every joint at the root
     mean, aligned, occluded = ablation.score(untrained, views)
     distance = [view.truth_3d[0].norm(dim=-1) for view in views]
     assert mean == pytest.approx(1000 * sum(d.mean().item() for d in distance) / 2, rel=1e-4)

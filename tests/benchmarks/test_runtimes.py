@@ -41,9 +41,18 @@ def test_times_and_ratios(runtimes, monkeypatch):
     found = runtimes.measure(calls, rounds=3, calls=2)
     assert found == pytest.approx(
         {
-            **{"a, cpu_ms": 10, "a, wall_ms": 10, "a, cpu_ratio": 1, "a, wall_ratio": 1},
-            **{"b, cpu_ms": 20, "b, wall_ms": 20, "b, cpu_ratio": 2, "b, wall_ratio": 2},
-            **{"c, cpu_ms": 0, "c, wall_ms": 10, "c, cpu_ratio": 0, "c, wall_ratio": 1},
+            "a, cpu_ms": 10,
+            "a, wall_ms": 10,
+            "a, cpu_ratio": 1,
+            "a, wall_ratio": 1,
+            "b, cpu_ms": 20,
+            "b, wall_ms": 20,
+            "b, cpu_ratio": 2,
+            "b, wall_ratio": 2,
+            "c, cpu_ms": 0,
+            "c, wall_ms": 10,
+            "c, cpu_ratio": 0,
+            "c, wall_ratio": 1,
         }
     )
 

@@ -30,7 +30,7 @@ PICTURE = ["poses.json", "poses.npz", "preview.png", "run.json"]
 VIDEO = ["overlay.mp4", *PICTURE]
 DEMONSTRATION = "occlupose: warning: the shipped weights of hupor are a demonstration, trained on synthetic people\n"
 ASSUMED = "occlupose: note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right\n"
-LIFTER = Path(occlupose.__file__).parent / "weights" / "oanet_lifter.cmu.safetensors"
+LIFTER = Path(occlupose.__file__).parent / "weights" / "lifter.safetensors"
 
 
 @pytest.fixture

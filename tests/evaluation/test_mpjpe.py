@@ -17,7 +17,7 @@ from occlupose.evaluation.mpjpe import MPJPEEvaluator, input_2d, load_sequences,
 from occlupose.evaluation.predictions import SequencePredictions
 from occlupose.methods.oanet.lifting import load_lifter
 from occlupose.methods.oanet.masked_inputs import MaskedEncoder
-from occlupose.methods.oanet.network import paper_network
+from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.weights import save
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
 from occlupose.occlusion.cylinders import self_occluded
@@ -226,7 +226,7 @@ def test_any_predictor_can_be_plugged_in(human36m):
 
 def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, evaluate):
     torch.manual_seed(0)
-    oanet = paper_network(8, encoder=MaskedEncoder(16))
+    oanet = OANetNetwork(8, encoder=MaskedEncoder(16))
     save(oanet.state_dict(), oanet, weights := tmp_path / "oanet.safetensors")
     code, out, err = evaluate(
         "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv"
@@ -246,7 +246,7 @@ def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, e
 def test_networks_get_the_same_input_in_inference_as_in_training(human36m, least, high_confidence):
     """A joint that is hidden, but guessed: those that know no occlusion have learnt with the guess."""
     torch.manual_seed(0)
-    oanet = paper_network(8, refine=False, encoder=MaskedEncoder(16, least)).eval()
+    oanet = OANetNetwork(8, refine=False, encoder=MaskedEncoder(16, least)).eval()
     torch.nn.init.normal_(oanet.tcn_3d.out.weight)
     lift = lifter_predictor(oanet)
     wrist = H36M17.joints.index("left_wrist")

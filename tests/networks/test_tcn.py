@@ -1,20 +1,21 @@
 import pytest
 import torch
 
-from occlupose.networks.tcn import OURS, PAPER, STRIDE, TCN, half_receptive_field
+from occlupose.networks.tcn import STRIDE, TCN
 
-STYLES = pytest.mark.parametrize("style", [PAPER, OURS], ids=["paper", "ours"])
+FARTHEST = {0: 24, 2: 40}
+"""More frames than an output of a network of this depth can depend on, to either side."""
 
 
-def network(depth=1, seed=0, style=OURS):
+def network(depth=1, seed=0):
     """A network with a non-zero output, as after training, in evaluation mode."""
     torch.manual_seed(seed)
-    net = TCN(5, 3, width=8, depth=depth, style=style)
+    net = TCN(5, 3, width=8, depth=depth)
     torch.nn.init.normal_(net.out.weight)
     return net.eval()
 
 
-def test_the_paper_style_has_the_channels_strides_and_dilations_of_the_paper():
+def test_it_has_the_kernels_of_the_paper_and_our_strides_and_dilations():
     layers = [layer for layer in TCN(34, 51).modules() if isinstance(layer, torch.nn.Conv1d | torch.nn.ConvTranspose1d)]
     assert [layer.kernel_size for layer in layers] == [(5,)] * 6 + [(1,)]
     assert [layer.stride for layer in layers] == [(1,), (2,), (1,), (2,), (2,), (2,), (1,)]
@@ -30,11 +31,10 @@ def test_before_training_the_output_is_zero_and_has_a_gradient():
     assert net.out.weight.grad.abs().sum() > 0
 
 
-@STYLES
 @pytest.mark.parametrize("depth", [0, 1, 2, 4])
 @pytest.mark.parametrize("length", [STRIDE, 2 * STRIDE, 64, 100])
-def test_the_length_is_kept(length, depth, style):
-    assert network(depth, style=style)(torch.randn(2, length, 5)).shape == (2, length, 3)
+def test_the_length_is_kept(length, depth):
+    assert network(depth)(torch.randn(2, length, 5)).shape == (2, length, 3)
 
 
 def test_any_number_of_sequences():
@@ -45,56 +45,44 @@ def test_any_number_of_sequences():
     assert network()(x[:0]).shape == (0, 16, 3)
 
 
-@STYLES
-@pytest.mark.parametrize("depth", [0, 1, 2, 3, 4])
-def test_no_frame_outside_the_receptive_field_matters(depth, style):
-    net = network(depth, style=style)
-    bound = half_receptive_field(net)
-    middle = 120
-    assert bound < middle - STRIDE
-    furthest = 0
+@pytest.mark.parametrize("depth", [0, 2])
+def test_frames_far_away_do_not_matter_and_near_ones_do(depth):
+    net = network(depth)
+    middle = 80
     for output in range(middle, middle + STRIDE):  # all phases of the stride
         x = torch.randn(1, 2 * middle, 5, requires_grad=True)
         net(x)[0, output].sum().backward()
         frames = x.grad[0].abs().sum(-1).nonzero().flatten()
-        furthest = max(furthest, int(frames.max()) - output, output - int(frames.min()))
-    assert furthest <= bound
-    assert bound - furthest < 2 * STRIDE  # the bound is tight
+        assert 8 < int(frames.max()) - output < FARTHEST[depth]
+        assert 8 < output - int(frames.min()) < FARTHEST[depth]
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2, 3])
-def test_each_block_adds_twice_as_much_to_the_receptive_field_as_the_one_before(depth):
-    assert half_receptive_field(network(depth + 1)) - half_receptive_field(network(depth)) == STRIDE * 2**depth
-
-
-@STYLES
 @pytest.mark.parametrize("depth", [0, 2])
-def test_every_weight_has_a_gradient(depth, style):
-    net = network(depth, style=style)
+def test_every_weight_has_a_gradient(depth):
+    net = network(depth)
     (net(torch.randn(2, 64, 5)) * torch.randn(2, 64, 3)).sum().backward()
     for name, weight in net.named_parameters():
         assert weight.grad.abs().sum() > 0, name
 
 
-@STYLES
-def test_the_output_shifts_with_the_input_by_multiples_of_the_stride(style):
-    net = network(style=style)
+def test_the_output_shifts_with_the_input_by_multiples_of_the_stride():
+    net = network(2)
     x = torch.randn(1, 160, 5)
-    margin = half_receptive_field(net) + STRIDE
+    margin = FARTHEST[2] + STRIDE
     answer = net(x)
     shifted = net(x.roll(STRIDE, 1))
     torch.testing.assert_close(answer[:, margin:-margin], shifted.roll(-STRIDE, 1)[:, margin:-margin])
 
 
-@STYLES
-def test_sequences_of_a_batch_are_independent_in_evaluation(style):
-    net = network(style=style)
+def test_sequences_of_a_batch_are_independent_in_evaluation():
+    net = network()
     x = torch.randn(2, 32, 5)
     changed = torch.stack([x[0], torch.randn(32, 5)])
     torch.testing.assert_close(net(changed)[0], net(x)[0])
 
 
-def test_our_style_gives_the_same_in_training_and_evaluation():
+def test_dropout_is_for_training_only():
     net = network()
     x = torch.randn(2, 32, 5)
-    assert torch.equal(net.train()(x), net.eval()(x))
+    assert torch.equal(net(x), net(x))
+    assert not torch.equal(net.train()(x), net(x))

@@ -140,7 +140,7 @@ class SequenceOptions(Options3D):
     every: int = 1
     """Use only every n-th frame."""
     weights: Weights = None
-    """Weights written by train oanet."""
+    """Weights written by train lifter or train oanet."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,8 @@ def run(
             in 3D.
         flip: Test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors front ends
             and hupor.
-        weights: Weights of the lifter (oanet) or of all networks (hupor), as train oanet or train hupor writes them.
+        weights: Weights of the lifter (oanet), as train lifter or train oanet writes them, or of all networks (hupor),
+            as train hupor writes them.
         device: Device of the lifter, a front end or detector in a file, RAFT and hupor: cpu, cuda, mps, ...;
             directml for .onnx files alone.
         threads: Processor threads of each network.
@@ -215,7 +216,7 @@ class EstimatorOptions:
         """What the weights belong to, and which command writes them."""
         if self.method == "hupor":
             return "HUPOR, as train hupor writes them"
-        return "OANet, as train oanet writes them"
+        return "the lifter, as train lifter or train oanet writes them"
 
     def build(self, source: "Source", console: Console) -> "PoseEstimator":
         """The estimator with its networks loaded. Raises OccluposeError."""
@@ -374,7 +375,7 @@ def lift(
         fps: Frames per second, if the input does not say it, or wrongly.
         size: Width and height of the images in pixels, if the input does not say it, or wrongly.
         skeleton: The input's joints in their order, if it does not name them: coco17, halpe26, body25b, ...
-        weights: Weights of the lifter, as train oanet writes them.
+        weights: Weights of the lifter, as train lifter or train oanet writes them.
         device: Torch device: cpu, cuda, ...
         calibration: Camera and body height, for correct metres.
     """
@@ -386,7 +387,7 @@ def lift(
     pose_files.check_suffix(file)
     check_file(file)
     if weights is not None and not weights.exists():
-        raise OccluposeError(f"{weights}: no such file; give weights of OANet, as train oanet writes them")
+        raise OccluposeError(f"{weights}: no such file; give weights, as train lifter or train oanet writes them")
     camera = calibration.load()
     camera_size = None if camera is None else (camera.width, camera.height)
     read = formats.read(input, fps=fps, size=size, skeleton=skeleton, fallback_size=camera_size)

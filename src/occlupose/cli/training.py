@@ -55,15 +55,16 @@ def write_recipe(
 ) -> None:
     """Write all fields of a recipe as a JSON file, to start from.
 
-        occlupose train recipe oanet shipped -o oanet.json
+        occlupose train recipe lifter shipped -o lifter.json
         occlupose train recipe hupor small -o hupor.json
 
     Args:
         trainer: Command of occlupose train that the recipe is for: lifter, oanet, keypoints, ljof, movenet, ssf,
             hupor, dsed, refine.
         output: .json file to write.
-        name: For lifter shipped, unaware; for oanet paper, shipped; for ljof an estimator, such as hrnet_w48; for movenet shipped, without-papers;
-            for hupor, dsed and ssf published, small; for dsed also pifpaf-published, pifpaf-small.
+        name: For lifter shipped, unaware; for oanet paper; for ljof an estimator, such as hrnet_w48; for movenet
+            shipped, without-papers; for hupor, dsed and ssf published, small; for dsed also pifpaf-published,
+            pifpaf-small.
     """
     from occlupose.training import recipe
 
@@ -151,7 +152,7 @@ def train_keypoints(
 def train_oanet(
     mocap: Mocap,
     output: Output,
-    recipe: NamedRecipe,
+    recipe: Annotated[str, arg(metavar="NAME|FILE")] = "paper",
     video: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None,
     batch: Number = None,
     seed: Number = None,
@@ -159,18 +160,17 @@ def train_oanet(
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train OANet's temporal networks (the lifter): as the shipped ones, or as in the paper, where each part can be
-    switched off for comparison.
+    """Train OANet's temporal networks as in the paper, where each part can be switched off for comparison.
 
-        occlupose train oanet --mocap mocap -o runs/lifter --device cuda --recipe shipped
+        occlupose train oanet --mocap mocap -o runs/oanet --device cuda
         occlupose train oanet --mocap mocap -o run --recipe unaware.json
 
     Args:
         mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: Folder for checkpoints, logs, weights and card.
-        recipe: paper, shipped, or a JSON file: occlupose train recipe oanet shipped writes one to start from, and the
-            card of weights is one.
-        video: Folder of poses files, as occlupose run writes them, for training on 2D poses without 3D (paper only).
+        recipe: paper, or a JSON file: occlupose train recipe oanet writes one to start from, and the card of weights
+            is one.
+        video: Folder of poses files, as occlupose run writes them, for training on 2D poses without 3D.
         batch: Sequences in a step.
         seed: Seed of all random numbers.
         init_from: Initial weights, as train oanet writes them.
@@ -409,7 +409,7 @@ def train_lifter(
     chosen = _recipe("lifter", recipe, {"batch": batch, "seed": seed} | optimisation)
     run = _run(output, recipe, {mocap: "MOCAP", data: "DATA"}, init_from=init_from, resume=resume, device=device)
     weights = train_lifter(mocap, chosen, run, data=data or output / "data")
-    print(f"{weights}: weights and card written")
+    print(f"{weights}: weights and card written; use them with occlupose run --weights {weights}")
 
 
 def train_poses(

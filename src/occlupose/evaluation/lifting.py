@@ -1,4 +1,4 @@
-"""What lifts the sequences of an evaluation: OANet's temporal networks, of either preset."""
+"""What lifts the sequences of an evaluation: the lifter, or OANet's own temporal networks."""
 
 from pathlib import Path
 from typing import Protocol
@@ -36,7 +36,7 @@ def lifter_predictor(lifter: LifterNetwork | OANetNetwork) -> SequenceLifter:
 
 
 def load_predictor(weights: Path | None = None, device: str = "cpu") -> SequenceLifter:
-    """The predictor for a weights file of `train oanet`; by default for the shipped one.
+    """The predictor for a weights file of `train lifter` or `train oanet`; by default for the shipped one.
 
     Raises:
         OccluposeError: the weights cannot be read, or torch has no such device here.

@@ -239,7 +239,7 @@ class TransformerStream:
         return self.network.out(y)[:, 0].cpu()
 
     def _prefer(self, time: float, limit: float) -> Float[Tensor, "stream head 1 frame"]:
-        """As `prefer`, of the frames in which a stream is there; of one that has not begun any, which is meaningless."""
+        """As `prefer`, of the frames in which a stream is there; meaningless for one that has not begun."""
         lists = ([time], [limit], self.times)
         preference = prefer(*(torch.tensor([one], dtype=torch.float64, device=self._device) for one in lists))
         there = preference.masked_fill(~self._there[:, None, None], -math.inf)

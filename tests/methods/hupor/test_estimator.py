@@ -33,7 +33,7 @@ from occlupose.skeletons import MPI15
 
 CAMERA = Camera.from_fov(WIDTH, HEIGHT)
 GREY = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
-LIFTER = Path(occlupose.__file__).parent / "weights" / "oanet_lifter.cmu.safetensors"
+LIFTER = Path(occlupose.__file__).parent / "weights" / "lifter.safetensors"
 
 
 def video(folder: Path, frames: int) -> Path:

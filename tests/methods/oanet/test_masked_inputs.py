@@ -26,7 +26,7 @@ def test_normalisation_can_be_undone():
     xy = points()
     normalised = MaskedEncoder()(xy, EVERYTHING)
     torch.testing.assert_close(normalised.normalise(xy), normalised.xy)
-    torch.testing.assert_close(normalised.to_camera(normalised.xy, torch.zeros(2, 6, 17, 3))[0], xy)
+    torch.testing.assert_close(normalised.restore(normalised.xy), xy)
 
 
 def test_the_pelvis_is_the_origin_and_a_missing_joint_lies_there():

@@ -9,9 +9,9 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.camera_views import DISTANCE, to_studio_camera, to_virtual_view
-from occlupose.methods.oanet.network import AdversarialOANet, Refinement2D, paper_network
-from occlupose.methods.oanet.paper import (
-    PaperRecipe,
+from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refinement2D
+from occlupose.methods.oanet.recipe import (
+    OANetRecipe,
     build_batch,
     loss_2d,
     loss_3d,
@@ -24,7 +24,7 @@ from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel
 
 NOISE = NoiseModel.load()
-SMALL = PaperRecipe(width=8, window=16, batch=8)
+SMALL = OANetRecipe(width=8, window=16, batch=8)
 
 
 def rng(seed=0):
@@ -43,13 +43,13 @@ def batch(recipe=SMALL, unlabelled=True, seed=0):
 
 def adversarial():
     torch.manual_seed(0)
-    network = AdversarialOANet(paper_network(8))
+    network = AdversarialOANet(OANetNetwork(8))
     torch.nn.init.normal_(network.oanet.tcn_3d.out.weight)
     return network
 
 
 def test_the_weights_are_those_of_the_paper():
-    whole = PaperRecipe()
+    whole = OANetRecipe()
     assert (whole.symmetry_weight, whole.adversarial_weight, whole.regularisation_weight) == (0.2, 0.1, 0.1)
     assert (whole.threshold, whole.window, whole.batch) == (0.3, 128, 128)
     assert whole.stage_2d.steps + whole.stage_3d.steps == 100_000
@@ -76,7 +76,7 @@ def test_the_weights_are_those_of_the_paper():
 def test_invalid_values_are_refused(change):
     (name,) = change
     with pytest.raises(OccluposeError, match=rf"^{name} {change[name]:g}: .*"):
-        PaperRecipe(**change)
+        OANetRecipe(**change)
 
 
 def test_a_studio_camera_sees_an_upright_person_at_its_distance_from_four_sides():
@@ -225,7 +225,7 @@ def test_a_term_of_weight_0_is_left_out(change, gone):
 
 
 def test_the_first_stage_trains_the_2d_network_alone():
-    network = paper_network(8)
+    network = OANetNetwork(8)
     torch.nn.init.normal_(network.tcn_2d.out.weight)
     terms = loss_2d(Refinement2D(network), batch())
     assert terms.keys() == {"2d"}

@@ -11,13 +11,12 @@ import torch
 from interrupted_runs import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from mocap_sequences import moving_clip, video_sequence
-from occlupose import __version__
 from occlupose.errors import OccluposeError
+from occlupose.methods.lifter.network import LifterNetwork, save
 from occlupose.methods.oanet.camera_views import to_studio_camera
 from occlupose.methods.oanet.masked_inputs import MaskedEncoder
-from occlupose.methods.oanet.paper import PaperRecipe, simulate_detections, split_labelled
 from occlupose.methods.oanet.predict import lift_rays
-from occlupose.methods.oanet.shipped import ShippedRecipe
+from occlupose.methods.oanet.recipe import OANetRecipe, simulate_detections, split_labelled
 from occlupose.methods.oanet.train import OANetTask, train_oanet
 from occlupose.methods.oanet.weights import load
 from occlupose.synth.noise import NoiseModel
@@ -33,7 +32,7 @@ def stage(steps=6, **changes):
 
 
 def recipe(**changes):
-    return PaperRecipe(
+    return OANetRecipe(
         **{
             "width": 8,
             "window": 8,
@@ -46,6 +45,9 @@ def recipe(**changes):
         | changes
     )
 
+
+FEW = dict.fromkeys(("stage_2d", "stage_3d", "end_to_end"), stage(2))
+"""Stages of few steps."""
 
 CLIPS = [moving_clip(seed=number, name=f"07_{number:02}") for number in range(6)]
 
@@ -188,17 +190,6 @@ def test_a_run_is_resumed_only_with_its_data(mocap, tmp_path):
     assert json.loads(before["oanet.json"])["licence"] == "as the video allows"
 
 
-def test_the_shipped_preset_does_not_learn_from_video(mocap):
-    with pytest.raises(OccluposeError, match="the shipped preset does not learn from video; leave it out"):
-        ShippedRecipe().sampler(CLIPS, [video_sequence()])
-
-
-def test_weights_of_the_other_preset_do_not_fit(mocap, tmp_path):
-    first = trained_shipped(mocap, tmp_path / "first", shipped_recipe())
-    with pytest.raises(OccluposeError, match=r"format occlupose oanet lifter 1 instead of occlupose oanet 1.*; give"):
-        train_oanet(mocap, recipe(), run(tmp_path / "second", init_from=first))
-
-
 def test_a_batch_too_small_for_sequences_without_3d_is_refused():
     with pytest.raises(
         OccluposeError, match=r"unlabelled_fraction 0\.5: leaves no sequence without 3D in a batch of 1"
@@ -267,142 +258,44 @@ def test_it_learns_to_lift_an_unseen_person(tmp_path):
     assert error < 3 * average
 
 
-STEPS = 120
-
-
-def shipped_recipe(steps=12, **changes):
-    optimisation = Optimisation(steps=steps, warm_up_steps=5, save_every=10, log_every=10)
-    return ShippedRecipe(**{"width": 8, "batch": 2, "window": 8, "optimisation": optimisation} | changes)
-
-
-def trained_shipped(mocap, folder, plan, **options):
-    return train_oanet(mocap, plan, run(folder, places={mocap: "MOCAP"}, **options))
-
-
-def test_training_writes_weights_that_load_and_their_card(mocap, tmp_path):
-    path = trained_shipped(mocap, tmp_path / "run", shipped_recipe(name="tiny.cmu"))
-    assert path == tmp_path / "run" / "tiny.cmu.safetensors"
-    assert sorted(file.name for file in path.parent.iterdir()) == [
-        "last.pt",
-        "log.csv",
-        "tiny.cmu.json",
-        "tiny.cmu.safetensors",
-    ]
-    lifter = load(path)
-    assert (lifter.width, lifter.depth) == (8, ShippedRecipe().depth)
-    inputs = lifter.encoder(torch.randn(1, 8, 22, 2), torch.rand(1, 8, 22) < 0.7)
-    assert lifter(inputs).xyz.isfinite().all()
-    card = json.loads(path.with_suffix(".json").read_text())
-    assert card["name"] == "tiny.cmu"
-    assert card["parameters"] == sum(value.numel() for value in lifter.parameters())
-    assert card["licence"] == "Apache-2.0"
-    assert card["version"] == __version__
-    assert card["noise"] == "movenet_noise.json"
-    assert card["recipe"]["augmentation"]["distance"] == [2.0, 9.0]
-    assert card["recipe"]["optimisation"]["steps"] == 12
-    assert card["recipe"]["missing_joint_weight"] == ShippedRecipe().missing_joint_weight
-    assert "02, 08, 32" in card["data"]
-
-
-def test_held_out_subjects_change_nothing(mocap, tmp_path):
-    one = trained_shipped(mocap, tmp_path / "with", shipped_recipe())
-    (less := tmp_path / "mocap" / "cmu").mkdir(parents=True)
-    (less / "07").symlink_to(mocap / "cmu" / "07")
-    assert trained_shipped(less.parent, tmp_path / "without", shipped_recipe()).read_bytes() == one.read_bytes()
-    only = write_mocap(tmp_path / "only", {"02": 1})
-    with pytest.raises(OccluposeError, match="no motion to train on"):
-        trained_shipped(only, tmp_path / "nothing", shipped_recipe())
-
-
-@pytest.mark.parametrize(
-    "change", [{"missing_joint_weight": 5.0}, {"occlusion_aware": False}, {"depth": 0}, {"seed": 1}]
-)
-def test_the_shipped_recipe_changes_the_result(mocap, tmp_path, change):
-    weights = [
-        trained_shipped(mocap, tmp_path / name, shipped_recipe(**options)).read_bytes()
-        for name, options in (("one", {}), ("other", change))
-    ]
-    assert weights[0] != weights[1]
-
-
-def test_the_log_has_each_term_of_the_loss(mocap, tmp_path):
-    path = trained_shipped(mocap, tmp_path, shipped_recipe())
-    header, *rows = csv.reader((path.parent / "log.csv").open())
-    assert header == ["step", "position", "velocity", "completion", "extension", "symmetry", "seconds"]
-    assert [row[0] for row in rows] == ["10", "12"]
-
-
 def test_the_card_has_the_command_without_folder_names(mocap, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path)
-    words = [
-        "train",
-        "oanet",
-        f"--mocap={mocap}",
-        "-o",
-        "out",
-        "--seed",
-        "2",
-    ]
+    words = ["train", "oanet", f"--mocap={mocap}", "-o", "out", "--seed", "2"]
     monkeypatch.setattr(sys, "argv", ["/usr/bin/occlupose", *words])
-    path = trained_shipped(mocap, Path("out"), shipped_recipe(name="mocap.outdoors"))
+    plan = recipe(name="mocap.outdoors", **FEW)
+    path = train_oanet(mocap, plan, run(Path("out"), places={mocap: "MOCAP"}))
     command = json.loads(path.with_suffix(".json").read_text())["command"]
-    expected = "train oanet --mocap=MOCAP -o FOLDER --seed 2"
-    assert command == f"occlupose {expected}"
+    assert command == "occlupose train oanet --mocap=MOCAP -o FOLDER --seed 2"
 
 
 def test_training_can_start_from_weights(mocap, tmp_path, monkeypatch):
-    first = trained_shipped(mocap, tmp_path / "first", shipped_recipe())
+    first = train_oanet(mocap, recipe(**FEW), run(tmp_path / "first"))
     monkeypatch.setattr(sys, "argv", ["occlupose", "train", "oanet", "--init-from", str(first), f"--mocap={mocap}"])
-    still = Optimisation(steps=1, learning_rate=0.0)
-    unchanged = trained_shipped(mocap, tmp_path / "still", shipped_recipe(optimisation=still), init_from=first)
+    still = dict.fromkeys(FEW, stage(1, learning_rate=0.0))
+    unchanged = train_oanet(mocap, recipe(**still), run(tmp_path / "still", init_from=first, places={mocap: "MOCAP"}))
     begun = load(first).state_dict()
     kept = load(unchanged).state_dict()
-    assert all(torch.equal(begun[name], kept[name]) for name in begun)
+    learnt = [name for name in begun if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(begun[name], kept[name]) for name in learnt)
     card = json.loads(unchanged.with_suffix(".json").read_text())
     assert card["command"] == "occlupose train oanet --init-from WEIGHTS --mocap=MOCAP"
     assert (card["begun_with"], card["sha256"]) == (first.name, hashlib.sha256(first.read_bytes()).hexdigest())
     assert "begun_with" not in json.loads(first.with_suffix(".json").read_text())
     with pytest.raises(
-        OccluposeError, match=r"oanet_lifter\.safetensors: width 8 instead of 16; give weights that fit the recipe"
+        OccluposeError, match=r"oanet\.safetensors: width 8 instead of 16; give weights that fit the recipe"
     ):
-        trained_shipped(mocap, tmp_path / "wider", shipped_recipe(width=16), init_from=first)
+        train_oanet(mocap, recipe(width=16, **FEW), run(tmp_path / "wider", init_from=first))
     assert not (tmp_path / "wider").exists()
 
 
-def test_a_shipped_run_is_not_overwritten_and_is_resumed_only_as_itself(mocap, tmp_path):
-    path = trained_shipped(mocap, tmp_path, shipped_recipe())
-    weights = path.read_bytes()
-    with pytest.raises(OccluposeError, match="give --resume"):
-        trained_shipped(mocap, tmp_path, shipped_recipe())
-    assert trained_shipped(mocap, tmp_path, shipped_recipe(), resume=True).read_bytes() == weights
-    with pytest.raises(OccluposeError, match="not a checkpoint of this run"):
-        trained_shipped(mocap, tmp_path, shipped_recipe(width=16), resume=True)
+def test_weights_of_other_networks_are_refused(mocap, tmp_path):
+    save(LifterNetwork(32, 1).state_dict(), LifterNetwork(32, 1), tmp_path / "lifter.safetensors")
+    with pytest.raises(OccluposeError, match=r"not the weights of OANet .*; give a file that `occlupose train oanet`"):
+        train_oanet(mocap, recipe(), run(tmp_path / "run", init_from=tmp_path / "lifter.safetensors"))
 
 
 def test_a_folder_without_mocap_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(OccluposeError, match=r"no cmu/NN/NN_MM\.amc in it"):
-        trained_shipped(tmp_path, tmp_path / "run", shipped_recipe())
+        train_oanet(tmp_path, recipe(), run(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
-
-
-def shipped_command_line(mocap, folder, *more):
-    """`shipped_recipe(STEPS)` as a command."""
-    write(shipped_recipe(STEPS), folder.parent / "recipe.json")
-    return trainer(mocap, folder, *more, "--recipe", str(folder.parent / "recipe.json"))
-
-
-@pytest.mark.slow
-def test_a_killed_shipped_run_is_resumed_to_the_same_end(mocap, tmp_path):
-    kill_after(tmp_path / "killed" / "last.pt", shipped_command_line(mocap, tmp_path / "killed"))
-    assert 0 < torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < STEPS
-    run_to_the_end(shipped_command_line(mocap, tmp_path / "killed", "--resume"))
-    trained_shipped(mocap, tmp_path / "whole", shipped_recipe(STEPS))
-    ends = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("killed", "whole")]
-    for part in ("network", "average"):
-        assert all(torch.equal(ends[0][part][name], ends[1][part][name]) for name in ends[0][part])
-    files = [(tmp_path / name / "oanet_lifter.safetensors").read_bytes() for name in ("killed", "whole")]
-    assert files[0] == files[1]
-    logs = [[row[:-1] for row in csv.reader((tmp_path / name / "log.csv").open())] for name in ("killed", "whole")]
-    assert logs[0] == logs[1]
-    assert logs[0][-1][0] == str(STEPS)

@@ -1,4 +1,3 @@
-import json
 import pickle
 import resource
 import stat
@@ -11,13 +10,13 @@ from safetensors.torch import save_file
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import weights
 from occlupose.methods.oanet.masked_inputs import MaskedEncoder
-from occlupose.methods.oanet.network import paper_network, shipped_network
+from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.predict import lift_rays
 
 
 def lifter(width=8, depth=2, seed=0):
     torch.manual_seed(seed)
-    net = shipped_network(width, depth)
+    net = OANetNetwork(width, depth, encoder=MaskedEncoder(16))
     for tcn in (net.tcn_2d, net.tcn_3d):
         torch.nn.init.normal_(tcn.out.weight)
     return net
@@ -52,8 +51,8 @@ def test_weights_come_back_as_they_went_to_half_precision(tmp_path, depth):
         expected = value.half().float() if value.is_floating_point() else value
         assert torch.equal(net.state_dict()[name], expected), name
         assert net.state_dict()[name].dtype == expected.dtype
-    rays = 0.1 * torch.randn(1, 16, 22, 2)
-    inputs = net.encoder(rays, torch.rand(1, 16, 22) < 0.7)
+    rays = 0.1 * torch.randn(1, 16, 17, 2)
+    inputs = net.encoder(rays, torch.rand(1, 16, 17) < 0.7)
     ours = net(inputs)
     theirs = original.eval()(inputs)
     for name in ("xy", "xyz"):
@@ -63,9 +62,9 @@ def test_weights_come_back_as_they_went_to_half_precision(tmp_path, depth):
 @pytest.mark.parametrize(
     "options", [{}, {"depth": 1}, {"refine": False}, {"encoder": MaskedEncoder(32, 0.5, mask_channel=True)}]
 )
-def test_networks_of_the_paper_answer_as_before(tmp_path, options):
+def test_networks_answer_as_before(tmp_path, options):
     torch.manual_seed(0)
-    oanet = paper_network(8, **{"encoder": MaskedEncoder(32)} | options).eval()
+    oanet = OANetNetwork(8, **{"encoder": MaskedEncoder(32)} | options).eval()
     torch.nn.init.normal_(oanet.tcn_3d.out.weight)
     weights.save(oanet.state_dict(), oanet, path := tmp_path / "oanet.safetensors")
     again = weights.load(path)
@@ -116,45 +115,49 @@ def test_pickles_are_refused_and_not_run(tmp_path):
 
 def test_other_safetensors_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
-    for header in (None, {"format": "pt"}, {"format": "occlupose oanet lifter 2", "width": "8", "depth": "1"}):
+    for header in (None, {"format": "pt"}, {"format": "occlupose lifter 1", "width": "8", "depth": "1"}):
         save_file({"weight": torch.zeros(3)}, path, header)
         assert "not the weights of OANet" in refused(path)
 
 
 @pytest.mark.parametrize(
-    "header",
+    "change",
     [
-        {},
-        {"width": "8"},
-        {"width": "eight", "depth": "2"},
-        {"width": "16", "depth": "2"},
-        {"width": "8", "depth": "1"},
-        {"width": "-8", "depth": "2"},
+        None,
+        {"width": None},
+        {"width": "eight"},
+        {"width": "16"},
+        {"width": "-8"},
+        {"depth": "1"},
+        {"refine": "0"},
+        {"mask_channel": "17"},
+        {"mask_channel": "3"},
+        {"length": "15"},
+        {"least": "1.5"},
     ],
 )
-def test_headers_that_do_not_fit_the_weights_are_refused(tmp_path, header):
+def test_headers_that_do_not_fit_the_weights_are_refused(tmp_path, change):
     path = tmp_path / "odd.safetensors"
-    save_file(
-        {name: value.half() for name, value in lifter().state_dict().items()},
-        path,
-        {"format": weights.SHIPPED_FORMAT} | header,
-    )
+    header = {"format": weights.FORMAT}
+    if change is not None:
+        header = {name: value for name, value in (weights.header(lifter()) | change).items() if value is not None}
+    save_file({name: value.half() for name, value in lifter().state_dict().items()}, path, header)
     assert "not readable" in refused(path)
 
 
 @pytest.mark.parametrize("change", ["less", "more", "another name", "another shape"])
 def test_tensors_of_another_network_are_refused(tmp_path, change):
     path = tmp_path / "odd.safetensors"
-    name = "tcn_2d.finish.blocks.0.0.weight"
+    name = "tcn_2d.middle.0.blocks.0.0.weight"
     tensors = {key: value.half() for key, value in lifter().state_dict().items()}
     value = tensors.pop(name)
     more = {
         "less": {},
         "more": {name: value, "extra": value.clone()},
-        "another name": {name.replace("finish", "finish.0"): value},
+        "another name": {name.replace("middle", "middle.0"): value},
     }
     more["another shape"] = {name: value[:, :-1].contiguous()}
-    save_file(tensors | more[change], path, {"format": weights.SHIPPED_FORMAT, "width": "8", "depth": "2"})
+    save_file(tensors | more[change], path, weights.header(lifter()))
     assert "not readable" in refused(path)
 
 
@@ -167,12 +170,3 @@ def test_a_full_disk_leaves_no_file(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_shipped_weights_load_and_have_a_card():
-    net = weights.load()
-    assert not net.training
-    assert all(value.isfinite().all() for value in net.state_dict().values())
-    assert weights.shipped().name == weights.DEFAULT
-    assert weights.card()["licence"] == "Apache-2.0"
-    assert weights.card() == json.loads(weights.shipped().with_suffix(".json").read_text())

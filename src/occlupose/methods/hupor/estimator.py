@@ -84,8 +84,8 @@ class HUPOR(PoseEstimator):
         height: float | None = None,
         latency: float | None = None,
     ) -> Iterator[Poses]:
-        """Each frame without delay, whatever the latency. With a height, people are scaled by the bones in the first 1.5 seconds of their
-        track, as far as these have passed.
+        """Each frame without delay, whatever the latency. With a height, people are scaled by the bones in the first
+        1.5 seconds of their track, as far as these have passed.
         """
         longest = ceil(LIVE_HEIGHT_SECONDS * builder.fps)
         ratios: dict[int, list[np.ndarray]] = {}

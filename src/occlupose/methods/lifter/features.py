@@ -167,9 +167,13 @@ class Frames:
 
     def reorder(self, order: Tensor) -> Self:
         """Other people, by their previous rows; meaningless for new ones (-1)."""
-        view = View(*(_rows(value, order) for value in vars(self.view).values()))
-        rest = (_rows(getattr(self, name.name), order) for name in fields(self)[:-1])
-        return type(self)(*rest, view)
+        return type(self)(
+            _rows(self.channels, order),
+            _rows(self.joints, order),
+            _rows(self.seen, order),
+            _rows(self.age, order),
+            View(_rows(self.view.rotation, order), _rows(self.view.scale, order)),
+        )
 
 
 def encode_frame(
@@ -216,9 +220,13 @@ def encode(keypoints: Keypoints, time: Float[Tensor, "person time"], height: Flo
 
 def stack(frames: list[Frames]) -> Frames:
     """Frames of the same people in one record (person, time, ...)."""
-    view = View(*(torch.stack([getattr(one.view, name) for one in frames], 1) for name in ("rotation", "scale")))
-    rest = (torch.stack([getattr(one, field.name) for one in frames], 1) for field in fields(Frames)[:-1])
-    return Frames(*rest, view)
+    return Frames(
+        torch.stack([one.channels for one in frames], 1),
+        torch.stack([one.joints for one in frames], 1),
+        torch.stack([one.seen for one in frames], 1),
+        torch.stack([one.age for one in frames], 1),
+        View(torch.stack([one.view.rotation for one in frames], 1), torch.stack([one.view.scale for one in frames], 1)),
+    )
 
 
 def find_horizon(time: Float[Tensor, "batch time"], delay: Float[Tensor, "batch"]) -> Float[Tensor, "batch time"]:

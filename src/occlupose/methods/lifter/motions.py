@@ -8,6 +8,7 @@ motion to other bodies, adults and children: rotations stay, bones change. All o
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -163,7 +164,7 @@ def identify(motions: Sequence[Motion]) -> str:
 
 def _save(motions: Sequence[Motion], path: Path) -> None:
     names = np.array([(one.name, one.subject, one.kind, str(int(one.held_out))) for one in motions])
-    arrays = {f"joints{number:05}": one.joints for number, one in enumerate(motions)}
+    arrays: dict[str, Any] = {f"joints{number:05}": one.joints for number, one in enumerate(motions)}
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez(file, about=names, **arrays)
 

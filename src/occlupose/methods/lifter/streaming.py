@@ -138,12 +138,15 @@ class StreamLifter:
         rows = np.array([row.get(track, -1) for track in ids], np.int64)
         nobody = rows < 0
 
-        def pick(values: np.ndarray | None, absent: float) -> np.ndarray | None:
-            if values is None:
-                return None
+        def pick(values: np.ndarray, absent: float) -> np.ndarray:
             picked = np.full((len(ids), *values.shape[1:]), absent, values.dtype)
             picked[~nobody] = values[rows[~nobody]]
             return picked
 
-        values = (pick(poses.xy, np.nan), pick(poses.score, 0), pick(poses.state, ABSENT))
-        return LifterJoints.from_detections(*values, self._builder.skeleton, pick(poses.spread, np.nan))
+        return LifterJoints.from_detections(
+            pick(poses.xy, np.nan),
+            pick(poses.score, 0),
+            pick(poses.state, ABSENT),
+            self._builder.skeleton,
+            None if poses.spread is None else pick(poses.spread, np.nan),
+        )
