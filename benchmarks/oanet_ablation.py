@@ -44,8 +44,8 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import AZIMUTHS, to_studio_camera
 from occlupose.methods.oanet.inputs import FPS
 from occlupose.methods.oanet.network import OANetNetwork
-from occlupose.methods.oanet.recipe import OANetRecipe, simulate_detections
 from occlupose.methods.oanet.predict import lift_rays
+from occlupose.methods.oanet.recipe import OANetRecipe, simulate_detections
 from occlupose.methods.oanet.train import OANetTask
 from occlupose.methods.oanet.windows import Observations2D
 from occlupose.metrics.pose3d import joint_errors, procrustes

@@ -350,7 +350,7 @@ def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
         (("h36m", "--data", tmp_path / "nowhere"), "nowhere/metadata.xml: no such file"),
         (
             ("h36m", "--data", human36m, "--weights", human36m / "data_3d_h36m.npz"),
-            "not readable as weights of OANet; give a file that `occlupose train oanet` wrote",
+            "not readable as weights of the lifter; give a file that `occlupose train lifter` wrote",
         ),
         ((*data, "--subjects", "S1"), "no S1 in it, but S9, S11; "),
         ((*data, "--detections", "cpn"), "no such detections; give ground-truth, exact or a folder"),
