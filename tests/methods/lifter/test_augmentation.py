@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest, uniform
 
-from occlupose.methods.oanet import augmentation
+from occlupose.methods.lifter import augmentation
 from occlupose.methods.lifter.augmentation import (
     BENDING,
     CHAINS,
