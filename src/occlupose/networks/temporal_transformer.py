@@ -186,8 +186,6 @@ class TransformerStream:
         self._device = next(network.parameters()).device
         self.times: list[float] = []
         """Of the frames that are kept, seconds."""
-        self.pending = 0
-        """How many of them wait for their output: the last ones."""
         self._there = torch.zeros(0, 0, dtype=torch.bool)
         self._features: Tensor | None = None
         self._keys: list[Tensor] = []
@@ -205,8 +203,7 @@ class TransformerStream:
         new = torch.ones(len(x), 1, dtype=torch.bool, device=self._device)
         self._there = torch.cat([self._there, new], 1) if self.times else new
         self.times.append(time)
-        self.pending += 1
-        preference = self._prefer(time, time)
+        preference = self._prefer([time], [time])
         for number, layer in enumerate(self.network.encoder):
             assert isinstance(layer, AttentionLayer)
             keys, values = self._append(number, *layer.keys_and_values(x, moment))
@@ -217,30 +214,41 @@ class TransformerStream:
         self._features = x if self._features is None else torch.cat([self._features, x], 1)
 
     @torch.inference_mode()
-    def pop(self, ahead: Float[Tensor, "stream ahead"], horizon: float) -> Float[Tensor, "stream outputs"]:
-        """The output of the first frame that waits for it, of each stream; that of a stream which began later is
-        meaningless.
+    def outputs(
+        self, frames: slice, ahead: Float[Tensor, "stream frame ahead"], horizon: Float[Tensor, "frame"]
+    ) -> Float[Tensor, "stream frame outputs"]:
+        """The outputs of some of the frames that are kept; those of a stream which began later are meaningless.
 
         Arguments:
+            frames: as in `times`.
             ahead: as of `TemporalTransformer`.
-            horizon: no later than the last frame, unless there are no more frames.
+            horizon: of each frame; no later than the last one, unless there are no more frames.
         """
-        row = len(self.times) - self.pending
-        time = self.times[row]
         assert self._features is not None
-        moment = torch.full((len(ahead), 1), time, dtype=torch.float64, device=self._device)
-        preference = self._prefer(time, min(horizon, time + FUTURE))
-        y = self.network.decoder_input(self._features[:, row : row + 1], ahead[:, None].to(self._device))
+        times = self.times[frames]
+        moments = torch.tensor([times], dtype=torch.float64, device=self._device)
+        limit = [min(float(one), time + FUTURE) for one, time in zip(horizon, times, strict=True)]
+        preference = self._prefer(times, limit)
+        y = self.network.decoder_input(self._features[:, frames], ahead.to(self._device))
         for number, layer in enumerate(self.network.decoder, len(self.network.encoder)):
             assert isinstance(layer, AttentionLayer)
-            y = layer.attend(y, moment, self._keys[number], self._values[number], preference)
-        self.pending -= 1
-        self._forget()
-        return self.network.out(y)[:, 0].cpu()
+            y = layer.attend(y, moments.expand(len(y), -1), self._keys[number], self._values[number], preference)
+        return self.network.out(y).cpu()
 
-    def _prefer(self, time: float, limit: float) -> Float[Tensor, "stream head 1 frame"]:
-        """As `prefer`, of the frames in which a stream is there; meaningless for one that has not begun."""
-        lists = ([time], [limit], self.times)
+    def forget(self, before: float) -> None:
+        """Frames that matter for none at or after a time."""
+        count = sum(one < before - PAST - MARGIN for one in self.times)
+        if count:
+            self.times = self.times[count:]
+            self._there = self._there[:, count:]
+            assert self._features is not None
+            self._features = self._features[:, count:]
+            self._keys = [keys[:, :, count:] for keys in self._keys]
+            self._values = [values[:, :, count:] for values in self._values]
+
+    def _prefer(self, times: list[float], limit: list[float]) -> Float[Tensor, "stream head query frame"]:
+        """As `prefer`, of the frames in which a stream is there; of one that has not begun any, which is meaningless."""
+        lists = (times, limit, self.times)
         preference = prefer(*(torch.tensor([one], dtype=torch.float64, device=self._device) for one in lists))
         there = preference.masked_fill(~self._there[:, None, None], -math.inf)
         return torch.where(there.isinf().all(-1, keepdim=True), preference, there)
@@ -270,18 +278,6 @@ class TransformerStream:
         self._features = _rows(self._features, rows)
         self._keys = [_rows(keys, rows) for keys in self._keys]
         self._values = [_rows(values, rows) for values in self._values]
-
-    def _forget(self) -> None:
-        """Frames that no later one attends to."""
-        waiting = self.times[-self.pending] if self.pending else self.times[-1]
-        count = sum(one < waiting - PAST - MARGIN for one in self.times)
-        if count:
-            self.times = self.times[count:]
-            self._there = self._there[:, count:]
-            assert self._features is not None
-            self._features = self._features[:, count:]
-            self._keys = [keys[:, :, count:] for keys in self._keys]
-            self._values = [values[:, :, count:] for values in self._values]
 
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:

@@ -55,9 +55,9 @@ def record(fps=30.0, frames=FRAMES, people=2, seed=0):
     )
 
 
-def stream(poses, lift):
+def stream(poses, lift, latency=FUTURE):
     """The frames that a stream returns, and how many it returned after each frame."""
-    lifter = StreamLifter(lift, PosesBuilder(poses.skeleton, poses.fps, CAMERA))
+    lifter = StreamLifter(lift, PosesBuilder(poses.skeleton, poses.fps, CAMERA), latency)
     found = []
     counts = []
     for frame in range(len(poses)):
@@ -91,7 +91,7 @@ def assert_same_frame(one, whole, frame):
 
 def assert_stream_is_the_record_cut(poses, lifter, latency, frames):
     """Frames of a stream are those of the record that ends `latency` seconds later."""
-    found, _ = stream(poses, TrackLifter(CAMERA, None, lifter, latency))
+    found, _ = stream(poses, TrackLifter(CAMERA, None, lifter), latency)
     assert len(found) == len(poses)
     lift = TrackLifter(CAMERA, None, lifter)
     for frame in frames:
@@ -116,7 +116,7 @@ def test_a_video_that_stands_still_for_long_is_two_videos(network, latency):
 @pytest.mark.parametrize("latency", [FUTURE, math.inf])
 def test_with_the_full_look_ahead_a_stream_is_the_whole_record(network, fps, latency):
     poses = record(fps)
-    found, _ = stream(poses, TrackLifter(CAMERA, 1.6, network, latency))
+    found, _ = stream(poses, TrackLifter(CAMERA, 1.6, network), latency)
     whole = TrackLifter(CAMERA, 1.6, network)(poses)
     for frame, one in enumerate(found):
         assert_same_frame(one, whole, frame)
@@ -124,7 +124,7 @@ def test_with_the_full_look_ahead_a_stream_is_the_whole_record(network, fps, lat
 
 @pytest.mark.parametrize("latency", [0.0, 0.3, 1.0])
 def test_a_frame_is_returned_after_the_latency(network, latency):
-    _, counts = stream(record(frames=40), TrackLifter(CAMERA, None, network, latency))
+    _, counts = stream(record(frames=40), TrackLifter(CAMERA, None, network), latency)
     wait = round(latency * 30)
     assert counts == [max(0, frame + 1 - wait) for frame in range(40)]
 
@@ -152,7 +152,7 @@ def test_somebody_lost_for_long_begins_anew(network):
     known = state != ABSENT
     xy = np.where(known[..., None], np.nan_to_num(poses.xy, nan=200), np.nan)
     poses = replace(poses, state=state, xy=xy, score=state / 2, spread=np.where(known, 3.0, np.nan))
-    found, _ = stream(poses, TrackLifter(CAMERA, None, network, 0.3))
+    found, _ = stream(poses, TrackLifter(CAMERA, None, network), 0.3)
     lift = TrackLifter(CAMERA, None, network)
     later = lift(poses.select(slice(35, 50)))
     for frame in (35, 40, 46):
@@ -169,7 +169,7 @@ def test_memory_does_not_grow(network):
     poses = record(10.0, frames=60)
     state = poses.state.copy()
     state[20:, 0] = ABSENT
-    lifter = StreamLifter(TrackLifter(CAMERA, None, network, 0.3), PosesBuilder(poses.skeleton, poses.fps, CAMERA))
+    lifter = StreamLifter(TrackLifter(CAMERA, None, network), PosesBuilder(poses.skeleton, poses.fps, CAMERA), 0.3)
     for frame in range(60):
         present = (state[frame] != ABSENT).any(-1)
         parts = (values[frame, present] for values in (poses.xy, poses.score, state))
@@ -188,15 +188,15 @@ def test_ids_are_ascending_however_people_come(network):
     hidden = state == ABSENT
     xy = np.where(hidden[..., None], np.nan, np.nan_to_num(poses.xy, nan=200))
     poses = replace(poses, state=state, xy=xy, score=state / 2, spread=np.where(hidden, np.nan, 3.0))
-    found, _ = stream(poses, TrackLifter(CAMERA, None, network, 0.0))
-    turned, _ = stream(poses.select(person=[4, 3]), TrackLifter(CAMERA, None, network, 0.0))
+    found, _ = stream(poses, TrackLifter(CAMERA, None, network), 0.0)
+    turned, _ = stream(poses.select(person=[4, 3]), TrackLifter(CAMERA, None, network), 0.0)
     for one, other in zip(found, turned, strict=True):
         assert sorted(one.track_id.tolist()) == one.track_id.tolist() == other.track_id.tolist()
         np.testing.assert_allclose(one.xyz, other.xyz, atol=1e-5)
 
 
 def test_a_stream_of_nobody(network):
-    lifter = StreamLifter(TrackLifter(CAMERA, None, network, 0.1), PosesBuilder(COCO17, 10.0, CAMERA))
+    lifter = StreamLifter(TrackLifter(CAMERA, None, network), PosesBuilder(COCO17, 10.0, CAMERA), 0.1)
     nobody = np.zeros((0, 17))
     found = []
     for frame in range(4):

@@ -144,7 +144,7 @@ class Memory:
         fresh = vars(Memory(len(order)))
         for name, value in vars(self).items():
             is_old = (order >= 0).view(-1, *[1] * (value.ndim - 1))
-            setattr(self, name, torch.where(is_old, _rows(value, order), fresh[name]))
+            setattr(self, name, torch.where(is_old, pick_rows(value, order), fresh[name]))
 
 
 @dataclass
@@ -168,11 +168,11 @@ class Frames:
     def reorder(self, order: Tensor) -> Self:
         """Other people, by their previous rows; meaningless for new ones (-1)."""
         return type(self)(
-            _rows(self.channels, order),
-            _rows(self.joints, order),
-            _rows(self.seen, order),
-            _rows(self.age, order),
-            View(_rows(self.view.rotation, order), _rows(self.view.scale, order)),
+            pick_rows(self.channels, order),
+            pick_rows(self.joints, order),
+            pick_rows(self.seen, order),
+            pick_rows(self.age, order),
+            View(pick_rows(self.view.rotation, order), pick_rows(self.view.scale, order)),
         )
 
 
@@ -199,8 +199,8 @@ def encode_frame(
     return Frames(torch.cat([part.float() for part in parts], -1), joints, keypoints.seen, memory.age, view)
 
 
-def _rows(values: Tensor, order: Tensor) -> Tensor:
-    """Some rows, any for -1."""
+def pick_rows(values: Tensor, order: Tensor) -> Tensor:
+    """Rows of people, by their previous number; any for a new one (-1)."""
     return values[order.clamp_min(0)] if len(values) else values.new_ones(len(order), *values.shape[1:])
 
 

@@ -12,6 +12,7 @@ from occlupose.cameras import Camera
 from occlupose.methods.lifter.features import Keypoints, encode, find_horizon, look_ahead
 from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_skeleton
 from occlupose.methods.lifter.network import Lifted, LifterNetwork, covariances, decode, load
+from occlupose.methods.lifter.smoothing import LOOK_AHEAD, smooth_lifted
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN
 from occlupose.poses import OCCLUDED, Poses
 from occlupose.skeletons import H36M17
@@ -32,13 +33,11 @@ class TrackLifter:
         camera: of the images.
         height: body height of all people, m; None: as the network estimates it.
         lifter: network; by default the shipped one.
-        latency: seconds of later frames that a pose may depend on.
     """
 
     camera: Camera
     height: float | None = None
     lifter: LifterNetwork = field(default_factory=load)
-    latency: float = FUTURE
 
     def __call__(self, poses: Poses) -> Poses:
         """H36M-17 joints of all people in the camera frame, with the detections as `observed`.
@@ -92,10 +91,10 @@ class TrackLifter:
         )
 
     def _told(self, frames: Int[np.ndarray, " detected"], time: Float[np.ndarray, " time"]) -> Int[np.ndarray, " told"]:
-        """The frames in which a person is told of: they are seen then or within the latency."""
+        """The frames in which a person is told of: they are seen then or within `FUTURE` seconds."""
         span = np.arange(frames[0], frames[-1] + 1)
         following = frames[np.searchsorted(frames, span)]
-        return span[time[following] <= time[span] + self.latency + MARGIN]
+        return span[time[following] <= time[span] + FUTURE + MARGIN]
 
     def _track(self, poses: Poses, person: int, detected: Int[np.ndarray, " detected"]) -> "LiftedPerson":
         """One person from the first to the last of these frames; those after them tell that nothing more is seen."""
@@ -115,12 +114,14 @@ class TrackLifter:
         """The first frames of one person."""
         height = torch.tensor([torch.nan if self.height is None else self.height])
         encoded = encode(keypoints[None], time, height)
-        horizon = find_horizon(time, torch.tensor([self.latency], dtype=torch.float64))
+        horizon = find_horizon(time, torch.tensor([LOOK_AHEAD], dtype=torch.float64))
         ahead, joints = look_ahead(encoded, time, horizon)
         device = next(self.lifter.parameters()).device
         inputs = (encoded.channels, ahead, time, horizon)
         outputs = self.lifter.transformer(*(values.to(device) for values in inputs)).cpu()
-        return decode(outputs[0, :frames], joints[0, :frames], encoded.view[0, :frames])
+        lifted = decode(outputs, joints, encoded.view)
+        calm = smooth_lifted(lifted, torch.ones(time.shape, dtype=torch.bool), time[0], slice(0, frames))
+        return calm[0]
 
 
 def split_at_gaps(frames: Int[np.ndarray, " frame"], time: Float[np.ndarray, " time"]) -> list[np.ndarray]:

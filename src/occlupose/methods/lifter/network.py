@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -50,6 +50,9 @@ class Lifted:
     factor: Float[Tensor, "*batch 17 3 3"]
     root: Float[Tensor, "*batch 3"]
     root_factor: Float[Tensor, "*batch 3 3"]
+
+    def __getitem__(self, index: Any) -> Self:
+        return type(self)(*(value[index] for value in vars(self).values()))
 
 
 class LifterNetwork(nn.Module):

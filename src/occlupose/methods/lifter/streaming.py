@@ -4,16 +4,25 @@ Frame t is what `TrackLifter` says of it when the record is cut `latency` second
 """
 
 import math
-from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from occlupose.methods.lifter.features import Frames, Memory, encode_frame, look_ahead, stack
+from occlupose.methods.lifter.features import (
+    Frames,
+    Memory,
+    encode_frame,
+    find_horizon,
+    look_ahead,
+    pick_rows,
+    stack,
+)
 from occlupose.methods.lifter.joints import LifterJoints
 from occlupose.methods.lifter.lifting import TrackLifter, finish, to_keypoints
 from occlupose.methods.lifter.network import Lifted, decode
+from occlupose.methods.lifter.smoothing import AFTER, BEFORE, LOOK_AHEAD, smooth_lifted
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN, TransformerStream
 from occlupose.poses import ABSENT, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
@@ -22,17 +31,32 @@ from occlupose.tracking import MAX_GAP
 
 
 @dataclass
-class _Waiting:
-    """A frame that has not been returned yet.
+class _Frame:
+    """A frame that is kept. Tensors have a row for each person who is followed now.
 
     Attributes:
         detected: ids of its people.
-        encoded: with a row for each person who is followed now.
+        encoded: input of the network.
+        answer: of the network, before it is smoothed, and the joints that it corrects; None while later frames may
+            change them.
     """
 
     poses: FramePoses
     detected: set[int]
     encoded: Frames
+    answer: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def time(self) -> float:
+        """Seconds."""
+        return self.poses.time
+
+    def reorder(self, order: Tensor) -> None:
+        """Other people, by their previous rows; meaningless for new ones (-1)."""
+        self.encoded = self.encoded.reorder(order)
+        if self.answer is not None:
+            outputs, joints = self.answer
+            self.answer = (pick_rows(outputs, order), pick_rows(joints, order))
 
 
 class StreamLifter:
@@ -41,14 +65,15 @@ class StreamLifter:
     A person who is lost for `MAX_GAP` seconds is forgotten. Memory does not grow with time.
 
     Arguments:
-        lift: camera, height, network, and latency.
+        lift: camera, height and network.
         builder: empty; skeleton, frame rate and image size of the detections.
+        latency: seconds of later frames that a pose may depend on; more than `FUTURE` are not needed.
     """
 
-    def __init__(self, lift: TrackLifter, builder: PosesBuilder) -> None:
+    def __init__(self, lift: TrackLifter, builder: PosesBuilder, latency: float = FUTURE) -> None:
         self._lift = lift
         self._builder = builder
-        self._latency = min(lift.latency, FUTURE)
+        self._latency = min(latency, FUTURE)
         self._stream = TransformerStream(lift.lifter.transformer)
         self._memory = Memory(0)
         self._ids: list[int] = []
@@ -56,32 +81,28 @@ class StreamLifter:
         self._first: dict[int, float] = {}
         self._last: dict[int, float] = {}
         """When each was first and last detected."""
-        self._waiting: deque[_Waiting] = deque()
-        self._before: float | None = None
+        self._frames: list[_Frame] = []
+        self._told = 0
+        """How many of the frames that are kept have been returned."""
 
     def update(self, poses: FramePoses) -> list[Poses]:
         """Adds the people of the next frame; returns the frames that are final now, one record each."""
-        found = []
-        while self._waiting and self._waiting[0].poses.time + self._latency + MARGIN < poses.time:
-            found.append(self._emit())  # before its people are forgotten, if nothing came for long
+        found = self._emit_until(poses.time - self._latency - 2 * MARGIN)  # before anybody is forgotten
         present = np.flatnonzero((poses.state != ABSENT).any(-1))
         detected = poses.track_id[present].tolist()
         self._follow(detected, poses.time)
         people = len(self._ids)
-        passed = 0.0 if self._before is None else poses.time - self._before
-        self._before = poses.time
+        passed = poses.time - self._frames[-1].time if self._frames else 0.0
         height = math.nan if self._lift.height is None else self._lift.height
         keypoints = to_keypoints(self._joints(poses, self._ids), self._lift.camera)
         encoded = encode_frame(self._memory, keypoints, torch.full((people,), passed), torch.full((people,), height))
         self._stream.push(encoded.channels, poses.time)
-        self._waiting.append(_Waiting(poses, set(detected), encoded))
-        while self._waiting and self._waiting[0].poses.time <= poses.time - self._latency + MARGIN:
-            found.append(self._emit())
-        return found
+        self._frames.append(_Frame(poses, set(detected), encoded))
+        return found + self._emit_until(poses.time - self._latency + MARGIN)
 
     def finish(self) -> list[Poses]:
         """The remaining frames when the video ends."""
-        return [self._emit() for _ in range(len(self._waiting))]
+        return self._emit_until(math.inf)
 
     def _follow(self, ids: list[int], time: float) -> None:
         """Takes up new people, and forgets those who are lost."""
@@ -92,26 +113,70 @@ class StreamLifter:
             order = torch.tensor([*kept, *[-1] * len(new)], dtype=torch.long)
             self._memory.reorder(order)
             self._stream.reorder(order)
-            for waiting in self._waiting:
-                waiting.encoded = waiting.encoded.reorder(order)
+            for frame in self._frames:
+                frame.reorder(order)
             self._ids = old + new
         self._first = {track: time if track in new else self._first[track] for track in self._ids}
         self._last = {track: time if track in ids else self._last[track] for track in self._ids}
 
+    def _emit_until(self, time: float) -> list[Poses]:
+        """The frames up to a time that have not been returned."""
+        found = []
+        while self._told < len(self._frames) and self._frames[self._told].time <= time:
+            found.append(self._emit())
+            self._told += 1
+            self._forget()
+        return found
+
     def _emit(self) -> Poses:
-        """The first frame that waits."""
-        first = self._waiting[0]
-        start = first.poses.time
-        inside = [one for one in self._waiting if one.poses.time <= start + self._latency + MARGIN]
-        times = torch.tensor([[one.poses.time for one in inside]], dtype=torch.float64).expand(len(self._ids), -1)
-        ahead, middle = look_ahead(stack([one.encoded for one in inside]), times, times[:, -1:])
-        outputs = self._stream.pop(ahead[:, 0], inside[-1].poses.time)
-        self._waiting.popleft()
-        known = set().union(*(one.detected for one in inside))
-        rows = [row for row, track in enumerate(self._ids) if track in known and self._first[track] <= start]
-        rows.sort(key=lambda row: self._ids[row])
-        lifted = decode(outputs[rows], middle[rows, 0], first.encoded.view[rows])
-        return self._record(first.poses, [self._ids[row] for row in rows], lifted)
+        """The first frame that has not been returned."""
+        frame = self._frames[self._told]
+        inside = [one for one in self._frames if one.time <= frame.time + self._latency + MARGIN]
+        window = [one for one in inside if frame.time - BEFORE - MARGIN <= one.time <= frame.time + AFTER + MARGIN]
+        first = self._frames.index(window[0])
+        detected = set().union(*(one.detected for one in inside[self._told :]))
+        ids = sorted(track for track in detected if self._first[track] <= frame.time)
+        rows = [self._ids.index(track) for track in ids]
+        outputs, joints = self._answer(inside, first, len(window))
+        lifted = decode(outputs[rows], joints[rows], stack([one.encoded for one in window]).view[rows])
+        time = torch.tensor([one.time for one in window], dtype=torch.float64)
+        began = torch.tensor([self._first[track] for track in ids], dtype=torch.float64)
+        place = self._told - first
+        calm = smooth_lifted(lifted, time >= began[:, None], time, slice(place, place + 1))
+        return self._record(frame.poses, ids, calm[:, 0])
+
+    def _answer(self, inside: list[_Frame], first: int, count: int) -> tuple[Tensor, Tensor]:
+        """The network's outputs for some frames and the joints that they correct, when the record ends with `inside`.
+
+        Arguments:
+            first, count: which frames, of those that are kept.
+        """
+        ready = [one.answer for one in inside[first : first + count] if one.answer is not None]
+        start = first + len(ready)
+        stop = first + count
+        if start < stop:
+            later = inside[start:]
+            time = torch.tensor([[one.time for one in later]], dtype=torch.float64)
+            horizon = find_horizon(time, torch.tensor([LOOK_AHEAD], dtype=torch.float64))[:, : stop - start]
+            people = len(self._ids)
+            encoded = stack([one.encoded for one in later])
+            ahead, joints = look_ahead(encoded, time.expand(people, -1), horizon.expand(people, -1))
+            skipped = len(self._stream.times) - len(self._frames)
+            outputs = self._stream.outputs(slice(skipped + start, skipped + stop), ahead, horizon[0])
+            for number, frame in enumerate(inside[start:stop]):
+                answer = (outputs[:, number], joints[:, number])
+                ready.append(answer)
+                if inside[-1].time > frame.time + LOOK_AHEAD + MARGIN:
+                    frame.answer = answer
+        return torch.stack([one for one, _ in ready], 1), torch.stack([one for _, one in ready], 1)
+
+    def _forget(self) -> None:
+        """Frames that matter for none that follows."""
+        time = self._frames[min(self._told, len(self._frames) - 1)].time - BEFORE - MARGIN
+        count = sum(one.time < time for one in self._frames[: self._told])
+        self._frames = self._frames[count:]
+        self._told -= count
+        self._stream.forget(time)
 
     def _record(self, poses: FramePoses, ids: list[int], lifted: Lifted) -> Poses:
         """One frame as a record."""

@@ -116,7 +116,7 @@ class OANet(PoseEstimator):
         if isinstance(self.lifter, OANetNetwork):
             raise OccluposeError("weights: OANet's own networks take whole windows, not streams; use run")
         latency = FUTURE if latency is None else latency
-        lifter = StreamLifter(TrackLifter(builder.camera, height, self.lifter, latency), builder)
+        lifter = StreamLifter(TrackLifter(builder.camera, height, self.lifter), builder, latency)
         for frame_poses in frames:
             yield from lifter.update(frame_poses)
         yield from lifter.finish()
