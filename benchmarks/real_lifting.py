@@ -22,10 +22,13 @@ from tables import markdown_table
 
 from occlupose.methods.lifter.lifting import TrackLifter
 from occlupose.methods.lifter.network import LifterNetwork, load
+from occlupose.methods.lifter.streaming import StreamLifter
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.metrics.pose3d import joint_errors
 from occlupose.pipeline import run
-from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, FramePoses, Poses
+from occlupose.poses_builder import PosesBuilder
+from occlupose.skeletons import H36M17
 
 FRONT_ENDS = ("movenet", "movenet-occlusion")
 DELAYS = (0.0, 0.1, 0.3, 1.0, inf)
@@ -61,9 +64,25 @@ def treat(poses: Poses, hidden: str) -> Poses:
     return poses
 
 
+def lift_live(poses: Poses, view: View, lifter: LifterNetwork, delay: float) -> Poses:
+    """The person as a stream gives them with this delay."""
+    lifter_2d = PosesBuilder(poses.skeleton, poses.fps, view.camera)
+    stream = StreamLifter(TrackLifter(view.camera, None, lifter), lifter_2d, delay)
+    found = []
+    for frame, time in enumerate(poses.time):
+        present = (poses.state[frame] != ABSENT).any(-1)
+        arrays = {name: values[frame, present] for name, values in poses.arrays.items()}
+        found += stream.update(FramePoses(time, poses.track_id[present], **arrays))
+    lifted = PosesBuilder(H36M17, poses.fps, view.camera, in_3d=True)
+    for one in [*found, *stream.finish()]:
+        arrays = {name: values[0] for name, values in one.arrays.items()}
+        lifted.frames.append(FramePoses(one.time[0], one.track_id, **arrays))
+    return replace(lifted.poses(poses.track_id.tolist()), observed=poses)
+
+
 def score(poses: Poses, view: View, lifter: LifterNetwork, delay: float) -> dict[str, float]:
     """The metrics of one view."""
-    lifted = TrackLifter(view.camera, None, lifter, delay)(poses).select(joint=BODY.joints)
+    lifted = lift_live(poses, view, lifter, delay).select(joint=BODY.joints)
     assert lifted.xyz is not None and lifted.observed is not None
     observed = lifted.observed.select(joint=BODY.joints)
     state = lifted.state[:, 0]

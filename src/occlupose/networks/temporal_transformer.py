@@ -247,7 +247,7 @@ class TransformerStream:
             self._values = [values[:, :, count:] for values in self._values]
 
     def _prefer(self, times: list[float], limit: list[float]) -> Float[Tensor, "stream head query frame"]:
-        """As `prefer`, of the frames in which a stream is there; of one that has not begun any, which is meaningless."""
+        """As `prefer`, of the frames in which a stream is there; of one that has not begun, any."""
         lists = (times, limit, self.times)
         preference = prefer(*(torch.tensor([one], dtype=torch.float64, device=self._device) for one in lists))
         there = preference.masked_fill(~self._there[:, None, None], -math.inf)

@@ -11,7 +11,8 @@ from occlupose.cameras import Camera
 from occlupose.methods.lifter.lifting import TrackLifter
 from occlupose.methods.lifter.network import LifterNetwork
 from occlupose.methods.lifter.streaming import StreamLifter
-from occlupose.networks.temporal_transformer import FUTURE
+from occlupose.methods.lifter.smoothing import BEFORE
+from occlupose.networks.temporal_transformer import FUTURE, PAST
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import COCO17
@@ -174,8 +175,8 @@ def test_memory_does_not_grow(network):
         present = (state[frame] != ABSENT).any(-1)
         parts = (values[frame, present] for values in (poses.xy, poses.score, state))
         lifter.update(FramePoses(poses.time[frame], poses.track_id[present], *parts))
-        assert len(lifter._waiting) <= 3
-        assert len(lifter._stream.times) <= 10 * (2 + 0.3) + 2
+        assert len(lifter._frames) <= 10 * (BEFORE + 0.3) + 2
+        assert len(lifter._stream.times) <= 10 * (PAST + BEFORE + 0.3) + 3
     assert lifter._ids == [4]
     assert set(lifter._first) == set(lifter._last) == {4}
     assert len(lifter._memory.rays) == 1
