@@ -1,333 +1,456 @@
-"""Lifting under occlusion: errors on whole validation subjects, against interpolation.
+"""The lifter under occlusion, on every kind of motion, at every delay, and how well it knows how sure it is: errors on
+held-out people, against its predecessor and against interpolation.
 
-    python benchmarks/lifting.py --mocap FOLDER
+    python benchmarks/lifting.py --mocap FOLDER --data DATA --before CHECKOUT
 
-Validation subjects 02, 08 and 32 of the CMU motion capture, each clip at 30 frames/s from 4 fixed random cameras. The
-2D is in COCO-17 joints. It is exact, or, in conditions that begin with `detector noise`, has the measured errors of the
-default front end: its noise, and guesses for occluded joints, three of four with a confidence above the threshold.
-`before` are, if given, the networks that ours were trained from. The baselines use the same network trained as long
-without occlusion, and fill missing joints with the last observation (`hold`), by interpolation (`interpolate`), or with
-the ground truth (`ground truth`). Millimetres, root-relative, 17 joints. Writes results/lifting.csv, where every view
-of every clip has the same weight (as actions have in Human3.6M's protocols), and results/lifting_frames.csv, where
-every frame has: six long clips of subject 02 are then three quarters of the total. Prints both with their targets.
+Clips of held-out people (`mocap_clips`), evenly chosen from each kind, their first seconds at 30 frames/s, each from
+two random cameras that depend on its name. The 2D is in COCO-17 joints. It is exact, or, in conditions that begin with
+`detector noise`, has the measured errors of the default front end: its noise, and guesses for occluded joints, three of
+four with a confidence above the threshold. Joints below the threshold come as guesses with a standard deviation; the
+predecessor and the baselines, which know no guesses, do without them.
+
+`ours` has the full look-ahead. `before` is the lifter of another checkout (`earlier_lifter.py`). The baselines use a
+network like ours, trained as long without missing joints, and fill missing joints with the last observation (`hold`),
+by interpolation (`interpolate`), or with the ground truth (`ground truth`). Root-relative, 17 joints. Means have the
+same weight for every view or for every joint of every frame (`weighting`); those of several kinds are means of the
+kinds' means.
+
+Writes results/lifting.csv; results/lifting_delay.csv, by the seconds of later frames that ours may use, means of views
+and of kinds, with the error of the root and the acceleration of joints relative to it; and
+results/lifting_uncertainty.csv: the share of errors within one and two stated standard deviations along each of the
+camera's axes, of joints that are seen or not as the front end says, of those that the 2D skeleton lacks, and of the
+root. Prints the bars. Finished kinds are kept if it is stopped.
 """
 
 import json
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import tyro
-from jaxtyping import Bool, Float
-from results import write
+from earlier_lifter import EarlierLifter
+from jaxtyping import Float
+from lifting_views import CONDITIONS, FILLS, NOISE, Sequences, choose, views
+from results import COMMIT, Runs, write
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
+from tables import markdown_table
 
-from occlupose.datasets.formats.cmu import VALIDATION_SUBJECTS, load_clips, split_clips
-from occlupose.datasets.motion import MotionClip
-from occlupose.methods.lifter.augmentation import BodyAugmentation, to_random_camera
-from occlupose.methods.oanet.gap_filled_inputs import TORSO, interpolate_gaps
-from occlupose.methods.oanet.inputs import FPS
-from occlupose.methods.oanet.network import OANetNetwork
-from occlupose.methods.oanet.predict import lift_rays
-from occlupose.methods.oanet.weights import card, load, shipped
+from occlupose.methods.lifter.features import Keypoints, encode, find_horizon, look_ahead
+from occlupose.methods.lifter.motions import FPS, Motion, load_motions
+from occlupose.methods.lifter.network import DEFAULT, Lifted, LifterNetwork, card, covariances, load
 from occlupose.metrics.pose3d import joint_errors, procrustes
-from occlupose.occlusion.cylinders import self_occluded
+from occlupose.networks.temporal_transformer import FUTURE
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17, Skeleton
-from occlupose.synth.noise import MIN_CONFIDENCE, SHIPPED, NoiseModel
+from occlupose.synth.noise import SHIPPED, NoiseModel
 
-VIEWS = BodyAugmentation(
-    still_probability=0.0, tumble_probability=0.0, roll=0.0, elevation=(-10.0, 30.0), off_axis=15.0, distance=(3.0, 7.0)
-)
-ARM = ("shoulder", "elbow", "wrist")
-LEG = ("hip", "knee", "ankle")
-PERIOD = 90
-"""Frames between the starts of two long gaps."""
+DELAYS = {"0": 0.0, "0.1": 0.1, "0.3": 0.3, "1": 1.0, "offline": FUTURE}
+"""Seconds of later frames that a pose may depend on, by their names in the tables."""
 
-Rays = Float[np.ndarray, "time 22 2"]
-Mask = Bool[np.ndarray, "time 22"]
-Errors = dict[tuple[str, str, str], list[np.ndarray]]
-Visible = Callable[["View", np.random.Generator], Mask]
-Observe = Callable[["View", np.random.Generator], "Observation"]
+OFFLINE = "offline"
+UNCERTAIN = ("0", "0.3", OFFLINE)
+"""Delays whose uncertainty is measured."""
 
+AXES = ("x", "y", "z")
+INPUTS = ("exact", "noisy")
+STATES = ("seen", "missing", "not in 2D", "root")
 
-@dataclass(frozen=True)
-class View:
-    """One clip from one camera."""
+WALKING = "walking"
+ALL_KINDS = "all kinds"
+OTHER_KINDS = "all but walking"
+UNAWARE = Path(__file__).parent / "weights" / "lifter_unaware.safetensors"
+SKELETONS = {"coco17": COCO17, "h36m17": H36M17}
 
-    xyz: Float[np.ndarray, "time 22 3"]
+COLUMNS = ("method", "kind", "condition", "joints", "weighting", "mpjpe_mm", "p_mpjpe_mm")
+DELAY_COLUMNS = ("delay_s", "condition", "mpjpe_mm", "p_mpjpe_mm", "missing_p_mpjpe_mm")
+DELAY_COLUMNS += ("acceleration", "true_acceleration", "root_m", "root_share")
+UNCERTAINTY_COLUMNS = ("state", "input", "kind", "delay_s", "axis", "within_1_sigma", "within_2_sigma", "n")
+UNCERTAINTY_COLUMNS += ("mean_error_m", "mean_sigma_m")
 
-    @property
-    def rays(self) -> Rays:
-        return self.xyz[..., :2] / self.xyz[..., 2:]
+TARGET_SHARES = {"within_1_sigma": (0.68, 0.05), "within_2_sigma": (0.95, 0.03)}
+"""Share of errors that should be within so many standard deviations, and how far off it may be."""
 
-    @property
-    def truth(self) -> Float[np.ndarray, "time 17 3"]:
-        xyz = self.xyz[:, BODY22_TO_H36M17]
-        return xyz - xyz[:, :1]
+MIN_ERRORS = 1000
+"""Of fewer errors a share is not held against the target."""
 
+WORST = 12
+"""Rows off target that are printed."""
 
-@dataclass(frozen=True)
-class Observation:
-    """The 2D joints of a view."""
-
-    rays: Rays
-    observed: Mask
-    """Joints that are taken as reliable."""
-    missing: Mask
-    """Joints that are occluded, reliable or not."""
-
-
-def views(clips: list[MotionClip], count: int = 4) -> Iterator[View]:
-    """Each clip at 30 frames/s from `count` cameras, which depend on its name only."""
-    for clip in clips:
-        joints = torch.from_numpy(clip.joints[:: round(clip.fps / FPS)])
-        generator = torch.Generator().manual_seed(zlib.crc32(clip.name.encode()))
-        for xyz in to_random_camera(joints.expand(count, *joints.shape), VIEWS, generator):
-            yield View(xyz.numpy())
-
-
-def _random(probability: float) -> Visible:
-    return lambda view, random: random.random(view.xyz.shape[:2]) >= probability
-
-
-def _gaps(length: int, names: Callable[[np.random.Generator], tuple[str, ...]]) -> Visible:
-    """Every three seconds, some joints missing for `length` frames."""
-
-    def visible(view: View, random: np.random.Generator) -> Mask:
-        mask = np.ones(view.xyz.shape[:2], bool)
-        for start in range(int(random.integers(10, 30)), len(mask) - 5, PERIOD):
-            mask[start : start + length, [BODY22.joints.index(name) for name in names(random)]] = False
-        return mask
-
-    return visible
-
-
-def _arm(*parts: str) -> Callable[[np.random.Generator], tuple[str, ...]]:
-    def names(random: np.random.Generator) -> tuple[str, ...]:
-        side = ("left", "right")[int(random.integers(2))]
-        return tuple(f"{side}_{part}" for part in parts)
-
-    return names
-
-
-def _both(*parts: str) -> Callable[[np.random.Generator], tuple[str, ...]]:
-    return lambda random: tuple(f"{side}_{part}" for side in ("left", "right") for part in parts)
-
-
-def _exact(visible: Visible) -> Observe:
-    """True 2D joints; occluded ones are missing."""
-
-    def observe(view: View, random: np.random.Generator) -> Observation:
-        mask = visible(view, random)
-        return Observation(view.rays, mask, ~mask)
-
-    return observe
-
-
-def _detected(visible: Visible, noise: NoiseModel) -> Observe:
-    """2D joints as of the front end: visible ones with noise, occluded ones guessed; reliable by their confidence."""
-
-    def observe(view: View, random: np.random.Generator) -> Observation:
-        mask = torch.from_numpy(visible(view, random))[None]
-        rays = torch.from_numpy(view.rays)[None]
-        generator = torch.Generator().manual_seed(int(random.integers(2**31)))
-        noisy, noisy_score = noise.sample(rays, generator)
-        guessed, guessed_score = noise.sample_occluded(rays, generator)
-        points = torch.where(mask.unsqueeze(-1), noisy, guessed)
-        reliable = torch.where(mask, noisy_score, guessed_score) >= MIN_CONFIDENCE
-        return Observation(points[0].numpy(), reliable[0].numpy(), ~mask[0].numpy())
-
-    return observe
-
-
-VISIBLE: dict[str, Visible] = {
-    "all present": lambda view, random: np.ones(view.xyz.shape[:2], bool),
-    "10 % random": _random(0.1),
-    "30 % random": _random(0.3),
-    "50 % random": _random(0.5),
-    "arm 1 s": _gaps(30, _arm(*ARM)),
-    "arm 1 s, shoulder seen": _gaps(30, _arm(*ARM[1:])),
-    "legs 1 s": _gaps(30, _both(*LEG)),
-    "legs 1 s, hips seen": _gaps(30, _both(*LEG[1:])),
-    "person 10 frames": _gaps(10, lambda random: BODY22.joints),
-    "person 20 frames": _gaps(20, lambda random: BODY22.joints),
-    "self-occluded": lambda view, random: ~self_occluded(torch.from_numpy(view.xyz), BODY22).numpy(),
+MISSING_BARS = {
+    ("view", "arm 1 s"): 0.8,
+    ("view", "legs 1 s"): 0.6,
+    ("view", "person 20 frames"): 0.85,
+    ("frame", "arm 1 s"): 0.9,
+    ("frame", "legs 1 s"): 0.8,
+    ("frame", "person 20 frames"): 0.95,
 }
-NOISY = ("all present", "arm 1 s", "legs 1 s", "self-occluded")
+"""Largest ratio of our P-MPJPE of missing joints to that of the better of hold and interpolate."""
+
+Earlier = Callable[[np.ndarray, np.ndarray, float], Float[np.ndarray, "sequence time 17 3"]]
+Values = dict[str, float]
+Row = dict[str, str | float]
 
 
-def conditions(noise: NoiseModel) -> dict[str, Observe]:
-    """How the 2D joints are seen."""
-    exact = {name: _exact(visible) for name, visible in VISIBLE.items()}
-    return exact | {f"detector noise, {name}": _detected(VISIBLE[name], noise) for name in NOISY}
+@dataclass
+class Tally:
+    """What is found in the views of a kind.
+
+    Attributes:
+        errors: of each view with any such joint: mean MPJPE and P-MPJPE (m), and the number of joints; by method,
+            condition and joints.
+        delays: means of views, by delay, condition and metric.
+        shares: sums over errors: within one and two standard deviations, all, absolute errors, standard deviations; by
+            state, input, delay and axis.
+    """
+
+    errors: dict[tuple[str, ...], list[Float[np.ndarray, "3"]]] = field(default_factory=lambda: defaultdict(list))
+    delays: dict[tuple[str, ...], list[float]] = field(default_factory=lambda: defaultdict(list))
+    shares: dict[tuple[str, ...], Float[np.ndarray, "5"]] = field(
+        default_factory=lambda: defaultdict(lambda: np.zeros(5))
+    )
+
+    def add_errors(self, method: str, xyz: Float[np.ndarray, "sequence time 17 3"], given: Sequences) -> None:
+        """Of one method."""
+        views = zip(given.conditions, given.missing, *errors(xyz, given), strict=True)
+        for condition, missing, absolute, aligned in views:
+            for joints, mask in (("all", np.ones_like(missing)), ("missing", missing)):
+                if mask.any():
+                    found = np.array([absolute[mask].mean(), aligned[mask].mean(), mask.sum()])
+                    self.errors[method, condition, joints].append(found)
+
+    def add_delay(self, delay: str, lifted: Lifted, given: Sequences) -> None:
+        """Of ours."""
+        xyz = lifted.xyz.numpy()
+        absolute, aligned = errors(xyz, given)
+        root_error = np.linalg.norm(lifted.root.numpy() - given.root, axis=-1)
+        root_share = root_error / np.linalg.norm(given.root, axis=-1)
+        for number, (condition, missing) in enumerate(zip(given.conditions, given.missing, strict=True)):
+            found = {
+                "mpjpe_mm": 1000 * absolute[number].mean(),
+                "p_mpjpe_mm": 1000 * aligned[number].mean(),
+                "acceleration": acceleration(xyz[number]),
+                "true_acceleration": acceleration(given.truth[number]),
+                "root_m": root_error[number].mean(),
+                "root_share": root_share[number].mean(),
+            }
+            if missing.any():
+                found["missing_p_mpjpe_mm"] = 1000 * aligned[number][missing].mean()
+            for metric, value in found.items():
+                self.delays[delay, condition, metric].append(float(value))
+
+    def add_uncertainty(self, delay: str, lifted: Lifted, given: Sequences) -> None:
+        """Of ours."""
+        joints = slice(1, None)  # the first is the root, which is exact relative to itself
+        error = np.abs(lifted.xyz.numpy() - given.truth)[:, :, joints]
+        sigma = deviations(lifted.factor)[:, :, joints]
+        root_error = np.abs(lifted.root.numpy() - given.root)
+        root_sigma = deviations(lifted.root_factor)
+        in_skeleton = given.in_skeleton[BODY22_TO_H36M17][joints]
+        seen = given.observed[..., BODY22_TO_H36M17][:, :, joints]
+        states = {"seen": seen, "missing": in_skeleton & ~seen}
+        states["not in 2D"] = np.broadcast_to(~in_skeleton, seen.shape)
+        noisy = np.array([condition.startswith(NOISE) for condition in given.conditions])
+        for name, chosen in zip(INPUTS, (~noisy, noisy), strict=True):
+            for state, mask in states.items():
+                own = mask[chosen]
+                self._add_shares((state, name, delay), error[chosen][own], sigma[chosen][own])
+            self._add_shares(("root", name, delay), root_error[chosen], root_sigma[chosen])
+
+    def _add_shares(self, key: tuple[str, ...], error: np.ndarray, sigma: np.ndarray) -> None:
+        for axis, name in enumerate(AXES):
+            one = error[..., axis].ravel().astype(np.float64)
+            other = sigma[..., axis].ravel().astype(np.float64)
+            sums = [(one <= other).sum(), (one <= 2 * other).sum(), one.size, one.sum(), other.sum()]
+            self.shares[*key, name] += sums
+
+    def values(self) -> Values:
+        """As numbers by name."""
+        found: Values = {}
+        for key, means in self.errors.items():
+            mpjpe, p_mpjpe, count = np.stack(means, 1)
+            for metric, value in (("mpjpe_mm", mpjpe), ("p_mpjpe_mm", p_mpjpe)):
+                found["|".join(("error", *key, "view", metric))] = 1000 * float(value.mean())
+                found["|".join(("error", *key, "frame", metric))] = 1000 * float((value * count).sum() / count.sum())
+        found |= {"|".join(("delay", *key)): float(np.mean(values)) for key, values in self.delays.items()}
+        for key, sums in self.shares.items():
+            found |= {"|".join(("share", *key, str(number))): float(value) for number, value in enumerate(sums)}
+        return found
 
 
-def hold(rays: Rays, observed: Mask) -> Rays:
-    """Fills missing joints with the last observation, or the first one after."""
-    time = np.arange(len(rays))[:, None]
-    last = np.maximum.accumulate(np.where(observed, time, -1), 0)
-    last = np.where(last < 0, observed.argmax(0), last)
-    return _fill_never_observed(np.take_along_axis(rays, last[..., None], 0), observed)
+def errors(
+    xyz: Float[np.ndarray, "sequence time 17 3"], given: Sequences
+) -> tuple[Float[np.ndarray, "sequence time 17"], Float[np.ndarray, "sequence time 17"]]:
+    """Errors of joints, and after Procrustes alignment, m."""
+    return joint_errors(xyz, given.truth), joint_errors(procrustes(xyz, given.truth), given.truth)
 
 
-def interpolate(rays: Rays, observed: Mask) -> Rays:
-    """Fills missing joints by linear interpolation."""
-    filled, _, _ = interpolate_gaps(torch.from_numpy(rays)[None], torch.from_numpy(observed)[None], max_gap=10**5)
-    return _fill_never_observed(filled[0].numpy(), observed)
+def acceleration(xyz: Float[np.ndarray, "time 17 3"]) -> float:
+    """Mean over joints and frames, m/s²."""
+    return float(np.linalg.norm(np.diff(xyz[:, 1:], 2, axis=0), axis=-1).mean() * FPS**2)
 
 
-def _fill_never_observed(rays: Rays, observed: Mask) -> Rays:
-    """Joints that are never observed at the torso's centre."""
-    return np.where(observed.any(0)[:, None], rays, rays[:, TORSO].mean(1, keepdims=True))
+def deviations(factor: Float[torch.Tensor, "*batch 3 3"]) -> Float[np.ndarray, "*batch 3"]:
+    """Standard deviations along the camera's axes, m."""
+    return covariances(factor).diagonal(dim1=-2, dim2=-1).sqrt().numpy()
 
 
-FILLS: dict[str, Callable[[Rays, Mask], Rays]] = {"hold": hold, "interpolate": interpolate}
-
-TARGETS = {
-    ("all present", "all"): 1.05,
-    ("50 % random", "all"): 1.05,
-    ("person 20 frames", "missing"): 0.9,
-    ("arm 1 s", "missing"): 0.8,
-    ("arm 1 s, shoulder seen", "missing"): 0.8,
-    ("legs 1 s", "missing"): 0.65,
-    ("legs 1 s, hips seen", "missing"): 0.65,
-    ("self-occluded", "missing"): 0.5,
-    ("self-occluded", "all"): 0.5,
-    ("person 20 frames", "all"): 0.9,
-}
-"""Largest ratio of our P-MPJPE to that of the better of hold and interpolate."""
+@torch.inference_mode()
+def lift(lifter: LifterNetwork, keypoints: Keypoints, delays: Sequence[float] = (FUTURE,)) -> Iterator[Lifted]:
+    """Sequences at FPS, with each of the delays in seconds."""
+    count, frames = keypoints.seen.shape[:2]
+    time = (torch.arange(frames, dtype=torch.float64) / FPS).expand(count, -1)
+    encoded = encode(keypoints, time, torch.full((count,), torch.nan))
+    for delay in delays:
+        horizon = find_horizon(time, torch.full((count,), delay, dtype=torch.float64))
+        ahead, joints = look_ahead(encoded, time, horizon)
+        yield lifter(encoded, ahead, joints, time, horizon)
 
 
 def measure(
-    aware: dict[str, OANetNetwork],
-    unaware: OANetNetwork,
-    clips: list[MotionClip],
+    motions: Sequence[Motion],
+    lifter: LifterNetwork,
+    unaware: LifterNetwork,
+    before: Earlier | None,
     skeleton: Skeleton,
     noise: NoiseModel,
-) -> Errors:
-    """MPJPE and P-MPJPE of each joint and frame (mm) in each view, for each method, condition and joint set.
+) -> Values:
+    """All that is measured on the clips of a kind."""
+    in_skeleton = np.array([name in skeleton.joints for name in BODY22.joints])
+    tally = Tally()
+    for motion in motions:
+        given = Sequences.see(views(motion), noise, in_skeleton)
+        for delay, lifted in zip(DELAYS, lift(lifter, given.keypoints, tuple(DELAYS.values())), strict=True):
+            tally.add_delay(delay, lifted, given)
+            if delay in UNCERTAIN:
+                tally.add_uncertainty(delay, lifted, given)
+            if delay == OFFLINE:
+                tally.add_errors("ours", lifted.xyz.numpy(), given)
+        if before is not None:
+            tally.add_errors("before", before(given.rays, given.observed, FPS), given)
+        for name in FILLS:
+            (lifted,) = lift(unaware, given.filled(name))
+            tally.add_errors(name, lifted.xyz.numpy(), given)
+        first = slice(None, None, len(CONDITIONS))  # the truth is the same in all conditions
+        (lifted,) = lift(unaware, given.filled("ground truth")[first])
+        tally.add_errors("ground truth", lifted.xyz.repeat_interleave(len(CONDITIONS), 0).numpy(), given)
+    return tally.values()
+
+
+def summarise(found: Mapping[str, Values]) -> list[Row]:
+    """One row per method, kind, condition, joint set and weighting, with means over kinds.
 
     Arguments:
-        aware: occlusion-aware networks, by their names in the tables.
+        found: what was measured, by kind.
     """
-    in_skeleton = np.array([name in skeleton.joints for name in BODY22.joints])
-    errors: Errors = {}
-    for number, view in enumerate(views(clips)):
-        for condition, observe in conditions(noise).items():
-            given = observe(view, np.random.default_rng([number, zlib.crc32(condition.encode())]))
-            observed = given.observed & in_skeleton
-            predicted = {name: _lift(lifter, given.rays, observed) for name, lifter in aware.items()}
-            filled = {name: fill(given.rays, observed | ~in_skeleton) for name, fill in FILLS.items()}
-            filled["ground truth"] = view.rays
-            for name, rays in filled.items():
-                predicted[name] = _lift(unaware, rays, np.broadcast_to(in_skeleton, observed.shape))
-            everything = np.ones((len(observed), len(BODY22_TO_H36M17)), bool)
-            nobody = ~observed.any(1, keepdims=True)
-            missing = given.missing[:, BODY22_TO_H36M17] & (in_skeleton[BODY22_TO_H36M17] | nobody)
-            for name, xyz in predicted.items():
-                absolute = joint_errors(xyz, view.truth)
-                aligned = joint_errors(procrustes(xyz, view.truth), view.truth)
-                pair = 1000 * np.stack([absolute, aligned])
-                for joints, mask in (("all", everything), ("missing", missing)):
-                    errors.setdefault((name, condition, joints), []).append(pair[:, mask])
-    return errors
-
-
-def _lift(lifter: OANetNetwork, rays: Rays, observed: Mask) -> Float[np.ndarray, "time 17 3"]:
-    return lift_rays(lifter, rays[:, None], observed[:, None], FPS).xyz[:, 0]
-
-
-def by_view(views: list[np.ndarray]) -> Float[np.ndarray, "2"]:
-    """Mean with the same weight for each view."""
-    return np.mean([view.mean(1) for view in views], 0)
-
-
-def by_frame(views: list[np.ndarray]) -> Float[np.ndarray, "2"]:
-    """Mean with the same weight for each joint of each frame."""
-    return np.concatenate(views, 1).mean(1)
-
-
-def summarise(
-    errors: Errors, mean: Callable[[list[np.ndarray]], Float[np.ndarray, "2"]]
-) -> list[dict[str, str | float]]:
-    """One row per method, condition and joint set. Views without missing joints are left out of the `missing` rows."""
-    rows: list[dict[str, str | float]] = []
-    for (name, condition, joints), views in errors.items():
-        if views := [view for view in views if view.size]:
-            absolute, aligned = mean(views)
-            rows.append(
-                {"method": name, "condition": condition, "joints": joints, "mpjpe_mm": absolute, "p_mpjpe_mm": aligned}
-            )
+    groups = {kind: [kind] for kind in found}
+    groups[ALL_KINDS] = list(found)
+    groups[OTHER_KINDS] = [kind for kind in found if kind != WALKING]
+    names = (name for values in found.values() for name in values if name.startswith("error|"))
+    keys = dict.fromkeys(name.rpartition("|")[0] for name in names)
+    rows: list[Row] = []
+    for key in keys:
+        _, method, condition, joints, weighting = key.split("|")
+        for group, kinds in groups.items():
+            chosen = [found[kind] for kind in kinds if f"{key}|mpjpe_mm" in found[kind]]
+            if chosen:
+                means = {name: float(np.mean([one[f"{key}|{name}"] for one in chosen])) for name in COLUMNS[-2:]}
+                about = {"method": method, "kind": group, "condition": condition, "joints": joints}
+                rows.append({**about, "weighting": weighting, **means})
     return rows
 
 
-def show(rows: list[dict[str, str | float]], title: str) -> None:
-    """Prints the P-MPJPE of each method, and its ratio to the better baseline with the target."""
+def summarise_delays(found: Mapping[str, Values]) -> list[Row]:
+    """One row per delay and condition: means of the kinds' means."""
+    rows: list[Row] = []
+    for delay in DELAYS:
+        for condition in CONDITIONS:
+            row: Row = {"delay_s": delay, "condition": condition}
+            for metric in DELAY_COLUMNS[2:]:
+                key = f"delay|{delay}|{condition}|{metric}"
+                if values := [one[key] for one in found.values() if key in one]:
+                    row[metric] = float(np.mean(values))
+            rows.append(row)
+    return rows
+
+
+def summarise_uncertainty(found: Mapping[str, Values]) -> list[Row]:
+    """One row per state, input, kind, delay and axis; of all kinds together as well."""
+    rows: list[Row] = []
+    for state in STATES:
+        for given in INPUTS:
+            for kind in (*found, ALL_KINDS):
+                for delay in UNCERTAIN:
+                    for axis in AXES:
+                        key = f"share|{state}|{given}|{delay}|{axis}"
+                        chosen = found.values() if kind == ALL_KINDS else [found[kind]]
+                        sums = np.sum([[one[f"{key}|{number}"] for number in range(5)] for one in chosen], 0)
+                        if sums[2]:
+                            names = {"state": state, "input": given, "kind": kind, "delay_s": delay, "axis": axis}
+                            shares = dict(zip(UNCERTAINTY_COLUMNS[5:], sums / sums[2], strict=True))
+                            rows.append({**names, **shares, "n": int(sums[2])})
+    return rows
+
+
+def bars(rows: Sequence[Row]) -> list[tuple[str, float, float]]:
+    """What must be shown: name, ratio of errors, and the largest that it may be."""
+    values = {tuple(str(row[name]) for name in COLUMNS[:5]): float(row["p_mpjpe_mm"]) for row in rows}
+    kinds = [kind for kind in dict.fromkeys(str(row["kind"]) for row in rows) if kind not in (ALL_KINDS, OTHER_KINDS)]
+
+    def ratio(kind: str, other: str) -> float:
+        key = (kind, "all present", "all", "view")
+        return values["ours", *key] / values[other, *key]
+
+    found = []
+    if any(row["method"] == "before" for row in rows):
+        if WALKING in kinds:
+            found.append(("all present, walking, to before", ratio(WALKING, "before"), 1.05))
+        if others := [kind for kind in kinds if kind != WALKING]:
+            found.append(("all present, other kinds, to before", ratio(OTHER_KINDS, "before"), 0.65))
+            worst = max(others, key=lambda kind: ratio(kind, "before"))
+            found.append((f"all present, worst of them ({worst}), to before", ratio(worst, "before"), 0.85))
+    found.append(("all present, all kinds, to the unaware network", ratio(ALL_KINDS, "ground truth"), 1.05))
+    for (weighting, condition), limit in MISSING_BARS.items():
+        key = (ALL_KINDS, condition, "missing", weighting)
+        if ("ours", *key) in values:
+            better = min(values[fill, *key] for fill in FILLS)
+            name = f"{condition}, missing joints by {weighting}, to the better of hold and interpolate"
+            found.append((name, values["ours", *key] / better, limit))
+    return found
+
+
+def off_target(rows: Sequence[Row]) -> list[Row]:
+    """Rows of uncertainty whose shares are too far from the target, the worst first; too few errors do not count."""
+
+    def excess(row: Row) -> float:
+        """How far off, in margins."""
+        return max(abs(float(row[name]) - share) / margin for name, (share, margin) in TARGET_SHARES.items())
+
+    failed = [row for row in rows if int(row["n"]) > MIN_ERRORS and excess(row) > 1]
+    return sorted(failed, key=excess, reverse=True)
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Prints the P-MPJPE of each method: mean over kinds in each condition, and of each kind if all is present."""
     methods = list(dict.fromkeys(str(row["method"]) for row in rows))
-    table = Table("condition", "joints", *methods, "ratio", "target", title=f"P-MPJPE, mm, {title}")
-    values = {(row["condition"], row["joints"], row["method"]): float(row["p_mpjpe_mm"]) for row in rows}
-    for condition, joints in dict.fromkeys((row["condition"], row["joints"]) for row in rows):
-        figures = [values[condition, joints, name] for name in methods]
-        ratio = figures[0] / min(values[condition, joints, name] for name in FILLS)
-        target = TARGETS.get((str(condition), str(joints)))
-        table.add_row(
-            str(condition),
-            str(joints),
-            *(f"{figure:.1f}" for figure in figures),
-            f"{ratio:.3f}",
-            f"{target}" if target else "",
-        )
+    values = {tuple(str(row[name]) for name in COLUMNS[:5]): float(row["p_mpjpe_mm"]) for row in rows}
+    for weighting in ("view", "frame"):
+        table = Table("kind", "condition", "joints", *methods, title=f"P-MPJPE, mm, by {weighting}")
+        for key in dict.fromkeys((str(row["kind"]), str(row["condition"]), str(row["joints"])) for row in rows):
+            if key[0] == ALL_KINDS or key[1:] == ("all present", "all"):
+                table.add_row(*key, *(f"{values[method, *key, weighting]:.1f}" for method in methods))
+        Console().print(table)
+
+
+def show_bars(rows: Sequence[Row], uncertainty: Sequence[Row]) -> None:
+    """Prints the bars, and the shares of errors that are off target."""
+    table = Table("bar", "ratio of P-MPJPE", "at most", "")
+    for name, ratio, limit in bars(rows):
+        table.add_row(name, f"{ratio:.3f}", f"{limit:g}", "" if ratio <= limit else "over")
     Console().print(table)
+    counted = sum(int(row["n"]) > MIN_ERRORS for row in uncertainty)
+    failed = off_target(uncertainty)
+    print(f"uncertainty: {len(failed)} of {counted} rows with more than {MIN_ERRORS} errors are off target; the worst:")
+    if failed:
+        worst = [cells(row, UNCERTAINTY_COLUMNS) for row in failed[:WORST]]
+        print(markdown_table([dict(zip(UNCERTAINTY_COLUMNS, row, strict=True)) for row in worst]))
 
 
-def write_card(rows: list[dict[str, str | float]]) -> None:
-    """Writes the results of our networks, and of those they were trained from, to the card of the shipped weights."""
-    figures: dict[str, dict[str, dict[str, float]]] = {"ours": {}, "before": {}}
+def cells(row: Row, columns: Sequence[str]) -> list[str]:
+    """Of a table: millimetres with two decimals, other numbers with four digits; empty where there is none."""
+    texts = []
+    for name in columns:
+        value = row.get(name, "")
+        if isinstance(value, float):
+            texts.append(f"{value:.2f}" if name.endswith("_mm") else f"{value:.4g}")
+        else:
+            texts.append(str(value))
+    return texts
+
+
+def write_card(rows: Sequence[Row]) -> None:
+    """Writes our errors, means of views and kinds, and those of each kind if all is present, to the card of the shipped
+    weights.
+    """
+    figures: dict[str, dict[str, float]] = {}
     for row in rows:
-        if row["method"] in figures:
-            errors = {name: round(float(row[name]), 1) for name in ("mpjpe_mm", "p_mpjpe_mm")}
-            figures[str(row["method"])][f"{row['condition']}, {row['joints']} joints"] = errors
-    metrics = {"metrics": figures["ours"]} | ({"metrics_before": figures["before"]} if figures["before"] else {})
-    shipped().with_suffix(".json").write_text(json.dumps(card() | metrics, indent=1) + "\n")
+        if (row["method"], row["weighting"]) == ("ours", "view"):
+            named = {name: round(float(row[name]), 1) for name in COLUMNS[-2:]}
+            if row["kind"] == ALL_KINDS or row["condition"] == "all present":
+                figures[f"{row['kind']}, {row['condition']}, {row['joints']} joints"] = named
+    DEFAULT.with_suffix(".json").write_text(json.dumps(card() | {"metrics": figures}, indent=1) + "\n")
 
 
 def main(
     mocap: Path,
-    ours: Path | None = None,
+    data: Path,
+    lifter: Path | None = None,
+    unaware: Path = UNAWARE,
     before: Path | None = None,
-    unaware: Path = Path(__file__).parent / "weights" / "oanet_lifter_unaware.safetensors",
-    output: Path = Path(__file__).parent / "results" / "lifting.csv",
+    seconds: float = 8.0,
+    clips: int = 24,
     skeleton: str = "coco17",
     noise: Path = SHIPPED,
+    output: Path = Path(__file__).parent / "results" / "lifting.csv",
 ) -> None:
     """Measures the lifter under occlusion.
 
     Args:
-        mocap: folder with cmu/NN/NN_MM.amc.
-        ours: weights to measure; the shipped ones by default.
-        before: weights that ours were trained from, to measure as well.
-        unaware: weights of the same network, trained as long without occlusion awareness.
-        output: table to write; NAME_frames.csv is written beside it.
+        mocap: folder of motion capture, as `occlupose train lifter` takes it.
+        data: folder of the motions that training made from it, or where to make them.
+        lifter: weights to measure; the shipped ones by default.
+        unaware: weights of a network like them, trained as long without missing joints.
+        before: checkout whose lifter is measured as well.
+        seconds: of each clip.
+        clips: of each kind, at most.
         skeleton: joints of the 2D input, coco17 or h36m17.
         noise: model of the front end's errors.
+        output: table to write; NAME_delay.csv and NAME_uncertainty.csv are written beside it.
     """
-    clips = split_clips(load_clips(mocap, subjects=VALIDATION_SUBJECTS))[1]
-    aware = {"ours": load(ours)} | ({} if before is None else {"before": load(before)})
-    errors = measure(
-        aware, load(unaware), clips, {"coco17": COCO17, "h36m17": H36M17}[skeleton], NoiseModel.load(noise)
+    ours = load(lifter)
+    baseline = load(unaware)
+    weights = [zlib.crc32((lifter or DEFAULT).read_bytes()), zlib.crc32(unaware.read_bytes())]
+    settings = f"{COMMIT}, {weights}, {before}, {seconds} s, {clips} clips, {skeleton}, {noise.name}"
+    runs = Runs(output.with_name(f"{output.stem}_runs.csv"), settings)
+    chosen = choose(load_motions(mocap, data), clips, seconds)
+    model = NoiseModel.load(noise)
+    for kind, motions in track(chosen.items(), "measuring", console=Console(stderr=True)):
+        runs.once(kind, partial(measure_beside, before, motions, ours, baseline, SKELETONS[skeleton], model))
+    found = {kind: values for kind, values in runs.done().items() if kind in chosen}
+    rows = summarise(found)
+    uncertainty = summarise_uncertainty(found)
+    tables = (
+        (output, COLUMNS, rows),
+        (output.with_name(f"{output.stem}_delay.csv"), DELAY_COLUMNS, summarise_delays(found)),
+        (output.with_name(f"{output.stem}_uncertainty.csv"), UNCERTAINTY_COLUMNS, uncertainty),
     )
-    columns = ("method", "condition", "joints", "mpjpe_mm", "p_mpjpe_mm")
-    for path, mean in ((output, by_view), (output.with_name(f"{output.stem}_frames.csv"), by_frame)):
-        rows = summarise(errors, mean)
-        cells = [[f"{row[name]:.2f}" if name.endswith("mm") else row[name] for name in columns] for row in rows]
-        write(path, columns, cells, seed="clip names")
-        show(rows, mean.__name__.replace("_", " "))
-    if ours is None and noise == SHIPPED:
-        write_card(summarise(errors, by_view))
+    for path, columns, lines in tables:
+        write(path, columns, [cells(row, columns) for row in lines], seed="clip names")
+    runs.path.unlink()
+    show(rows)
+    show_bars(rows, uncertainty)
+    if lifter is None and noise == SHIPPED and skeleton == "coco17":
+        write_card(rows)
+
+
+def measure_beside(
+    before: Path | None,
+    motions: Sequence[Motion],
+    lifter: LifterNetwork,
+    unaware: LifterNetwork,
+    skeleton: Skeleton,
+    noise: NoiseModel,
+) -> Values:
+    """As `measure`, with the lifter of a checkout."""
+    if before is None:
+        return measure(motions, lifter, unaware, None, skeleton, noise)
+    with EarlierLifter(before) as earlier:
+        return measure(motions, lifter, unaware, earlier.lift, skeleton, noise)
 
 
 if __name__ == "__main__":

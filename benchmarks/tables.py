@@ -22,14 +22,120 @@ TABLE = re.compile(r"(<!-- ([\w ]+) table -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = dict[str, str]
 
 
+ALL_KINDS = "all kinds"
+"""Mean of the kinds of motion."""
+
+
 def lifting() -> str:
-    """The error of each method in each condition: of the missing joints, or of all joints if none is missing."""
-    rows = _rows("lifting")
-    chosen = [
-        row for row in rows if row["joints"] == ("all" if row["condition"].endswith("all present") else "missing")
-    ]
-    chosen = [row for row in chosen if row["method"] != "before"]
-    return pivot(chosen, "condition", "method", "p_mpjpe_mm") + _caption("lifting")
+    """The error of each method in each condition, mean of views and kinds: of the missing joints, or of all joints if
+    none is missing.
+    """
+    return _lifting_by_condition("view")
+
+
+def lifting_by_frame() -> str:
+    """The same, mean of frames and kinds."""
+    return _lifting_by_condition("frame")
+
+
+def _lifting_by_condition(weighting: str) -> str:
+    rows = [row for row in _lifting_rows("lifting", weighting) if _is_shown(row)]
+    return pivot(rows, "condition", "method", "p_mpjpe_mm") + _caption("lifting")
+
+
+def _is_shown(row: Row) -> bool:
+    return row["joints"] == ("all" if row["condition"].endswith("all present") else "missing")
+
+
+def _lifting_rows(name: str, weighting: str = "view", kind: str | None = ALL_KINDS) -> list[Row]:
+    """The rows of a table of lifting; of every kind if it is None."""
+    rows = [row for row in _rows(name) if row["weighting"] == weighting]
+    return [row for row in rows if kind in (None, row["kind"])]
+
+
+BASELINES = ("hold", "interpolate")
+"""Ways to fill missing joints without the truth."""
+
+KINDS_CONDITIONS = ("all present", "arm 1 s", "legs 1 s", "self-occluded", "detector noise, self-occluded")
+"""Conditions that are shown for each kind of motion."""
+
+
+def lifting_by_kind() -> str:
+    """P-MPJPE of each kind: ours, in parentheses before and the better of hold and interpolate."""
+    errors = {
+        (row["method"], row["kind"], row["condition"]): float(row["p_mpjpe_mm"])
+        for row in _lifting_rows("lifting", kind=None)
+        if _is_shown(row)
+    }
+    lines = []
+    for kind in dict.fromkeys(kind for _, kind, _ in errors):
+        line = [kind]
+        for condition in KINDS_CONDITIONS:
+            found = {method: errors.get((method, kind, condition)) for method in ("ours", "before", *BASELINES)}
+            filled = min((value for name in BASELINES if (value := found[name]) is not None), default=None)
+            ours, before, baseline = (
+                "–" if value is None else f"{value:.0f}" for value in (found["ours"], found["before"], filled)
+            )
+            line.append(f"{ours} ({before}; {baseline})")
+        lines.append(line)
+    return _table_of_lines(["P-MPJPE, mm", *KINDS_CONDITIONS], lines) + _caption("lifting")
+
+
+def lifting_by_delay() -> str:
+    """P-MPJPE of ours by the seconds of later frames, of missing joints in parentheses, in each condition."""
+    rows = _rows("lifting_delay")
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        missing = row["missing_p_mpjpe_mm"]
+        cell = f"{float(row['p_mpjpe_mm']):.1f}" + (f" ({float(missing):.1f})" if missing else "")
+        cells.setdefault(row["condition"], {})[row["delay_s"]] = cell
+    delays = list(dict.fromkeys(row["delay_s"] for row in rows))
+    lines = [[condition, *(own[delay] for delay in delays)] for condition, own in cells.items()]
+    return _table_of_lines(["delay, s", *delays], lines) + _caption("lifting_delay")
+
+
+def calm_by_delay() -> str:
+    """Acceleration and error of the root by the seconds of later frames, exact and as the front end sees."""
+    lines = []
+    for condition in ("all present", "detector noise, all present", "detector noise, self-occluded"):
+        for row in (row for row in _rows("lifting_delay") if row["condition"] == condition):
+            root = f"{float(row['root_m']):.2f} ({float(row['root_share']):.1%})"
+            accelerations = (f"{float(row[name]):.1f}" for name in ("acceleration", "true_acceleration"))
+            lines.append([condition, row["delay_s"], *accelerations, root])
+    columns = ["", "delay, s", "acceleration, m/s²", "of the truth", "error of the root, m, and of its distance"]
+    return _table_of_lines(columns, lines) + _caption("lifting_delay")
+
+
+def lifting_uncertainty() -> str:
+    """The share of errors within one and two standard deviations, by state, input and delay: least and largest of the
+    three axes.
+    """
+    rows = [row for row in _rows("lifting_uncertainty") if row["kind"] == ALL_KINDS]
+    return _uncertainty(rows, ("state", "input"))
+
+
+def lifting_uncertainty_by_kind() -> str:
+    """The same for each kind of motion."""
+    return _uncertainty(_rows("lifting_uncertainty"), ("state", "input", "kind"))
+
+
+def _uncertainty(rows: list[Row], names: tuple[str, ...]) -> str:
+    shares: dict[tuple[str, ...], dict[str, list[tuple[float, float]]]] = {}
+    for row in rows:
+        pair = (float(row["within_1_sigma"]), float(row["within_2_sigma"]))
+        key = tuple(row[name] for name in names)
+        shares.setdefault(key, {}).setdefault(row["delay_s"], []).append(pair)
+    delays = list(dict.fromkeys(row["delay_s"] for row in rows))
+    lines = []
+    for key, found in shares.items():
+        line = list(key)
+        for delay in delays:
+            one, two = zip(*found[delay], strict=True)
+            line.append(f"{min(one):.0%} to {max(one):.0%}; {min(two):.0%} to {max(two):.0%}")
+        lines.append(line)
+    titles = {"state": "", "input": "2D", "kind": "kind"}
+    columns = [*(titles[name] for name in names), *(f"delay {delay}" for delay in delays)]
+    return _table_of_lines(columns, lines) + _caption("lifting_uncertainty")
 
 
 def lifting_by_front_end() -> str:
@@ -37,7 +143,7 @@ def lifting_by_front_end() -> str:
     files = {"movenet": "lifting", "movenet-occlusion": "lifting_movenet_occlusion"}
     errors: dict[str, list[str]] = {}
     for file in files.values():
-        for row in _rows(file):
+        for row in _lifting_rows(file):
             name = row["condition"].removeprefix("detector noise, ")
             joints = "all" if name == "all present" else "missing"
             if name != row["condition"] and (row["method"], row["joints"]) == ("ours", joints):
@@ -81,7 +187,7 @@ README_CONDITIONS = {
 
 def readme_lifting() -> str:
     """Our error beside that of interpolation, in a few conditions."""
-    errors = {(row["method"], row["condition"], row["joints"]): row["p_mpjpe_mm"] for row in _rows("lifting")}
+    errors = {(row["method"], row["condition"], row["joints"]): row["p_mpjpe_mm"] for row in _lifting_rows("lifting")}
     lines = [
         [name, *(f"{float(errors[method, *condition]):.0f}" for method in ("ours", "interpolate"))]
         for name, condition in README_CONDITIONS.items()
@@ -114,10 +220,11 @@ def readme_real() -> str:
 
 def headlines() -> str:
     """One or two figures of each benchmark."""
-    errors = {(row["method"], row["condition"], row["joints"]): float(row["p_mpjpe_mm"]) for row in _rows("lifting")}
+    rows = _lifting_rows("lifting")
+    errors = {(row["method"], row["condition"], row["joints"]): float(row["p_mpjpe_mm"]) for row in rows}
     times = {(row["people"], row["stage"]): float(row["ms_per_frame"]) for row in _rows("pipeline")}
     memory = {row["stage"]: row["ms_per_frame"] for row in _rows("pipeline") if row["people"] == "memory"}
-    live = {(row["people"], row["method"]): row["mean_ms"] for row in _rows("live")}
+    live = {(row["people"], row["latency_s"]): row["mean_ms"] for row in _rows("live") if row["lifter"] == "ours"}
     labelled = max(int(row["poses_per_second"]) for row in _rows("cylinders") if row["camera"] == "perspective")
     fitted = max(_rows("ssf"), key=lambda row: float(row["f1"]))
     lines = [
@@ -126,7 +233,8 @@ def headlines() -> str:
         ["lifting, self-occlusion", "P-MPJPE of missing joints", _against(errors, "self-occluded", "missing")],
         ["whole pipeline, 2 people, 2 megapixels", "time per frame", f"{times['2', 'whole, no video']:.0f} ms"],
         ["whole pipeline, 2 people, 30 s and 5 min", "peak memory", " and ".join(memory.values()) + " MiB"],
-        ["live lifting, 1 person", "time per frame", f"{live['1', 'live']} ms"],
+        ["live lifting, 1 person, at once", "time per frame", f"{live['1', '0']} ms"],
+        ["live lifting, 1 person, 1.5 s later", "time per frame", f"{live['1', 'full']} ms"],
         ["Cylinder Man, perspective", "labels", f"{labelled:,} poses/s"],
         ["labels by fitted bodies", "F1 of occluded joints", f"{float(fitted['f1']):.2f}"],
     ]
@@ -566,6 +674,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "readme real": readme_real,
     "headlines": headlines,
     "lifting": lifting,
+    "frames of lifting": lifting_by_frame,
+    "kinds of lifting": lifting_by_kind,
+    "delays of lifting": lifting_by_delay,
+    "calm of lifting": calm_by_delay,
+    "uncertainty of lifting": lifting_uncertainty,
+    "uncertainty by kind of lifting": lifting_uncertainty_by_kind,
     "front ends of lifting": lifting_by_front_end,
     "pipeline": pipeline,
     "front ends of pipeline": front_ends,
