@@ -184,6 +184,14 @@ def test_heads_prefer_frames_that_are_near():
 # ------------------------------------------------------------------------------------------------------------ stream
 
 
+def output(stream, time, ahead, horizon):
+    """The output of the frame of this time, of each stream; frames that matter for none that follows are forgotten."""
+    row = stream.times.index(time)
+    found = stream.outputs(slice(row, row + 1), ahead[:, None], torch.tensor([horizon]).double())[:, 0]
+    stream.forget(stream.times[min(row + 1, len(stream.times) - 1)])
+    return found
+
+
 def streamed(network, latency, lives, frames=FRAMES):
     """The outputs of streams that are there from one frame to before another, by frame; frames wait for the latency,
     and an output counts if the stream is still there then.
@@ -203,10 +211,10 @@ def streamed(network, latency, lives, frames=FRAMES):
             stream.push(x[rows, frame], time[0, frame].item())
         if frame >= wait:
             due = frame - wait
-            outputs = stream.pop(ahead[rows, due], time[0, min(frame, frames - 1)].item())
+            last = time[0, min(frame, frames - 1)].item()
+            outputs = output(stream, time[0, due].item(), ahead[rows, due], last)
             for place, number in enumerate(rows):
                 found[number][due] = outputs[place]
-    assert stream.pending == 0
     return x, ahead, time, found
 
 
@@ -234,7 +242,8 @@ def test_streams_change_places(network):
         if frame and frame % 7 == 0:
             stream.reorder(torch.tensor([1, 0]))
         stream.push(x[order, frame], time[0, frame].item())
-        outputs = stream.pop(ahead[order, frame], time[0, frame].item())
+        now = time[0, frame].item()
+        outputs = output(stream, now, ahead[order, frame], now)
         torch.testing.assert_close(outputs, expected[order, frame], atol=1e-5, rtol=0)
 
 
@@ -248,8 +257,7 @@ def test_a_stream_keeps_no_more_than_it_needs(network, latency):
     for frame in range(frames):
         stream.push(x[:, frame], time[0, frame].item())
         if frame >= wait:
-            stream.pop(ahead[:, frame - wait], time[0, frame].item())
-        assert stream.pending == min(frame + 1, wait)
+            output(stream, time[0, frame - wait].item(), ahead[:, frame - wait], time[0, frame].item())
         assert len(stream.times) <= (PAST + latency) * FPS + 2
     kept = [stream._features, *stream._keys, *stream._values]
     assert {part.shape[-2] for part in kept} == {len(stream.times)}
@@ -266,15 +274,16 @@ def test_nobody_may_be_there_for_a_while(network):
         if frame in changes:
             stream.reorder(torch.tensor(changes[frame], dtype=torch.long))
         stream.push(x[:there, frame], time[0, frame].item())
-        outputs = stream.pop(ahead[:there, frame], time[0, frame].item())
+        now = time[0, frame].item()
+        outputs = output(stream, now, ahead[:there, frame], now)
         assert len(outputs) == there
         if frame >= 30:
             torch.testing.assert_close(outputs[0], expected[frame - 30], atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()
-def test_an_output_of_a_stream_that_began_later_does_no_harm(network):
-    """Frames that wait are also asked for streams that were not there."""
+def test_a_stream_may_be_asked_for_several_frames_at_once_and_again(network):
+    """Also for those of a stream that was not there, which does no harm."""
     x, ahead, time = sequence(20, batch=2)
     stream = TransformerStream(network)
     for frame in range(20):
@@ -282,9 +291,15 @@ def test_an_output_of_a_stream_that_began_later_does_no_harm(network):
             stream.reorder(torch.tensor([0, -1]))
         rows = [0] if frame < 10 else [0, 1]
         stream.push(x[rows, frame], time[0, frame].item())
-    outputs = torch.stack([stream.pop(ahead[:, frame], math.inf) for frame in range(20)], 1)
+    horizon = torch.full((20,), math.inf).double()
+    outputs = stream.outputs(slice(0, 20), ahead, horizon)
     assert outputs.isfinite().all()
     whole = network(x[:1], ahead[:1], time[:1], time[:1] + FUTURE)
     late = network(x[1:, 10:], ahead[1:, 10:], time[1:, 10:], time[1:, 10:] + FUTURE)
     torch.testing.assert_close(outputs[:1], whole, atol=1e-5, rtol=0)
     torch.testing.assert_close(outputs[1:, 10:], late, atol=1e-5, rtol=0)
+    again = stream.outputs(slice(12, 17), ahead[:, 12:17], horizon[12:17])
+    torch.testing.assert_close(again, outputs[:, 12:17], atol=1e-5, rtol=0)
+    soon = stream.outputs(slice(12, 17), ahead[:, 12:17], time[0, 12:17] + 0.1)
+    limited = network(x[:1], ahead[:1], time[:1], time[:1] + 0.1)
+    torch.testing.assert_close(soon[:1], limited[:, 12:17], atol=1e-5, rtol=0)
