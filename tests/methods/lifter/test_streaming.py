@@ -10,8 +10,8 @@ import torch
 from occlupose.cameras import Camera
 from occlupose.methods.lifter.lifting import TrackLifter
 from occlupose.methods.lifter.network import LifterNetwork
-from occlupose.methods.lifter.streaming import StreamLifter
 from occlupose.methods.lifter.smoothing import BEFORE
+from occlupose.methods.lifter.streaming import StreamLifter
 from occlupose.networks.temporal_transformer import FUTURE, PAST
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
@@ -102,7 +102,7 @@ def assert_stream_is_the_record_cut(poses, lifter, latency, frames):
 
 @pytest.mark.parametrize(("fps", "latency"), [(10.0, 0.3), (10.0, 1.0), (30.0, 0.0), (30.0, 0.1), (59.94, 0.3)])
 def test_a_frame_is_that_of_the_record_cut_at_the_latency(network, fps, latency):
-    assert_stream_is_the_record_cut(record(fps), network, latency, range(4, FRAMES, 11))
+    assert_stream_is_the_record_cut(record(fps), network, latency, range(4, FRAMES, 14))
 
 
 @pytest.mark.parametrize("latency", [0.3, FUTURE])
@@ -113,8 +113,7 @@ def test_a_video_that_stands_still_for_long_is_two_videos(network, latency):
     assert_stream_is_the_record_cut(poses, network, latency, [2, 15, 17, 18, 19, 25])
 
 
-@pytest.mark.parametrize("fps", [25.0, 29.97])
-@pytest.mark.parametrize("latency", [FUTURE, math.inf])
+@pytest.mark.parametrize(("fps", "latency"), [(25.0, FUTURE), (29.97, math.inf)])
 def test_with_the_full_look_ahead_a_stream_is_the_whole_record(network, fps, latency):
     poses = record(fps)
     found, _ = stream(poses, TrackLifter(CAMERA, 1.6, network), latency)
@@ -123,11 +122,11 @@ def test_with_the_full_look_ahead_a_stream_is_the_whole_record(network, fps, lat
         assert_same_frame(one, whole, frame)
 
 
-@pytest.mark.parametrize("latency", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("latency", [0.0, 0.3])
 def test_a_frame_is_returned_after_the_latency(network, latency):
-    _, counts = stream(record(frames=40), TrackLifter(CAMERA, None, network), latency)
+    _, counts = stream(record(frames=25), TrackLifter(CAMERA, None, network), latency)
     wait = round(latency * 30)
-    assert counts == [max(0, frame + 1 - wait) for frame in range(40)]
+    assert counts == [max(0, frame + 1 - wait) for frame in range(25)]
 
 
 def test_the_last_frame_of_a_person_knows_all_that_follows(network):
