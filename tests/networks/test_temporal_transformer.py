@@ -12,6 +12,7 @@ from occlupose.networks.temporal_transformer import (
     REACH,
     TemporalTransformer,
     TransformerStream,
+    find_turns,
     prefer,
     rotate,
 )
@@ -156,17 +157,17 @@ def test_sequences_of_a_batch_do_not_mix(network):
 
 def test_a_product_of_rotated_channels_depends_on_the_time_between_them():
     generator = torch.Generator().manual_seed(0)
-    one = torch.randn(1, HEADS, 1, 4, generator=generator).double()
-    other = torch.randn(1, HEADS, 1, 4, generator=generator).double()
+    one = torch.randn(1, HEADS, 1, 4, generator=generator)
+    other = torch.randn(1, HEADS, 1, 4, generator=generator)
     time = torch.tensor([[0.3]]).double()
 
     def product(start, end):
-        return (rotate(one, start) * rotate(other, end)).sum(3)
+        return (rotate(one, find_turns(start, 4)) * rotate(other, find_turns(end, 4))).sum(3)
 
-    torch.testing.assert_close(product(time, time + 0.7), product(time + 100, time + 100.7))
+    torch.testing.assert_close(product(time, time + 0.7), product(time + 100, time + 100.7), atol=1e-5, rtol=0)
     assert (product(time, time + 0.7) - product(time, time + 0.8)).abs().max() > 0.05
-    torch.testing.assert_close(rotate(one, time).norm(dim=3), one.norm(dim=3))
-    torch.testing.assert_close(rotate(one, 0 * time), one)
+    torch.testing.assert_close(rotate(one, find_turns(time, 4)).norm(dim=3), one.norm(dim=3))
+    torch.testing.assert_close(rotate(one, find_turns(0 * time, 4)), one)
 
 
 def test_heads_prefer_frames_that_are_near():

@@ -12,6 +12,7 @@ near in time, some heads a few frames, some seconds (Press et al. 2022, "ALiBi",
 """
 
 import math
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -76,12 +77,13 @@ class TemporalTransformer(nn.Module):
             horizon: the latest time that the output of each frame may depend on; it sees no farther than FUTURE.
         """
         x = self.embed(x)
+        turns = find_turns(time, x.shape[2] // HEADS)
         for layer in self.encoder:
-            x = layer(x, x, time, time)
+            x = layer(x, x, turns, time, time)
         y = self.decoder_input(x, ahead)
         limit = horizon.minimum(time + FUTURE)
         for layer in self.decoder:
-            y = layer(y, x, time, limit)
+            y = layer(y, x, turns, time, limit)
         return self.out(y)
 
     def decoder_input(
@@ -109,6 +111,7 @@ class AttentionLayer(nn.Module):
         self,
         x: Float[Tensor, "batch time width"],
         memory: Float[Tensor, "batch time width"],
+        turns: Float[Tensor, "2 batch time half"],
         time: Float[Tensor, "batch time"],
         limit: Float[Tensor, "batch time"],
     ) -> Float[Tensor, "batch time width"]:
@@ -116,10 +119,11 @@ class AttentionLayer(nn.Module):
 
         Arguments:
             memory: what the frames attend to.
+            turns: of the frames, see `find_turns`.
             time: of the frames, seconds.
             limit: the latest time that each frame attends to.
         """
-        keys, values = self.keys_and_values(memory, time)
+        keys, values = self.keys_and_values(memory, turns)
         parts = []
         for start in range(0, x.shape[1], CHUNK):
             rows = slice(start, start + CHUNK)
@@ -127,51 +131,62 @@ class AttentionLayer(nn.Module):
             stop = int((time <= limit[:, rows].amax(1, keepdim=True) + MARGIN).sum(1).max())
             preference = prefer(time[:, rows], limit[:, rows], time[:, first:stop])
             span = (slice(None), slice(None), slice(first, stop))
-            parts.append(self.attend(x[:, rows], time[:, rows], keys[span], values[span], preference))
+            parts.append(self.attend(x[:, rows], turns[:, :, rows], keys[span], values[span], preference))
         return torch.cat(parts, 1)
 
     def keys_and_values(
-        self, memory: Float[Tensor, "batch time width"], time: Float[Tensor, "batch time"]
+        self, memory: Float[Tensor, "batch time width"], turns: Float[Tensor, "2 batch time half"]
     ) -> tuple[Float[Tensor, "batch head time channel"], Float[Tensor, "batch head time channel"]]:
         """What frames offer to others."""
         keys, values = self.key_value(self.norm_memory(memory)).unflatten(2, (2, HEADS, -1)).permute(2, 0, 3, 1, 4)
-        return rotate(keys, time), values
+        return rotate(keys, turns), values
 
     def attend(
         self,
         x: Float[Tensor, "batch query width"],
-        time: Float[Tensor, "batch query"],
+        turns: Float[Tensor, "2 batch query half"],
         keys: Float[Tensor, "batch head key channel"],
         values: Float[Tensor, "batch head key channel"],
         preference: Float[Tensor, "batch head query key"],
     ) -> Float[Tensor, "batch query width"]:
         """The output of some frames."""
-        queries = rotate(self.query(self.norm(x)).unflatten(2, (HEADS, -1)).transpose(1, 2), time)
+        queries = rotate(self.query(self.norm(x)).unflatten(2, (HEADS, -1)).transpose(1, 2), turns)
         found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=preference.to(queries.dtype))
         x = x + self.join(found.transpose(1, 2).flatten(2))
         return x + self.mix(x)
+
+
+@cache
+def _reach(device: torch.device) -> Float[Tensor, "head"]:
+    return torch.linspace(math.log(REACH[0]), math.log(REACH[1]), HEADS, device=device).exp()
 
 
 def prefer(
     time: Float[Tensor, "batch query"], limit: Float[Tensor, "batch query"], others: Float[Tensor, "batch key"]
 ) -> Float[Tensor, "batch head query key"]:
     """How much each head prefers a frame by its time, as what is added to the logarithm of its weight."""
-    reach = torch.linspace(math.log(REACH[0]), math.log(REACH[1]), HEADS, device=time.device).exp()
     apart = (others[:, None] - time[:, :, None]).abs().float()
     seen = (others[:, None] >= time[:, :, None] - PAST - MARGIN) & (others[:, None] <= limit[:, :, None] + MARGIN)
-    return (-apart[:, None] / reach[:, None, None]).masked_fill(~seen[:, None], -math.inf)
+    return (-apart[:, None] / _reach(time.device)[:, None, None]).masked_fill(~seen[:, None], -math.inf)
+
+
+@cache
+def _periods(count: int, device: torch.device) -> Float[Tensor, "count"]:
+    return torch.linspace(math.log(SHORTEST), math.log(LONGEST), count, dtype=torch.float64, device=device).exp()
+
+
+def find_turns(time: Float[Tensor, "batch time"], channels: int) -> Float[Tensor, "2 batch time half"]:
+    """Cosines and sines of the angles at these times, seconds, for heads of so many channels."""
+    angles = 2 * math.pi * time.double()[..., None] / _periods(channels // 2, time.device)
+    return torch.stack([angles.cos(), angles.sin()]).float()
 
 
 def rotate(
-    x: Float[Tensor, "batch head time channel"], time: Float[Tensor, "batch time"]
+    x: Float[Tensor, "batch head time channel"], turns: Float[Tensor, "2 batch time half"]
 ) -> Float[Tensor, "batch head time channel"]:
     """Pairs of channels, turned by the angles of each frame."""
-    half = x.shape[3] // 2
-    logarithms = torch.linspace(math.log(SHORTEST), math.log(LONGEST), half, dtype=torch.float64, device=time.device)
-    angles = 2 * math.pi * time.double()[:, None, :, None] / logarithms.exp()
-    cosine = angles.cos().to(x.dtype)
-    sine = angles.sin().to(x.dtype)
-    one, other = x.unflatten(3, (2, -1)).unbind(3)
+    cosine, sine = turns[:, :, None].to(x.dtype)
+    one, other = x.chunk(2, 3)
     return torch.cat([one * cosine - other * sine, one * sine + other * cosine], 3)
 
 
@@ -199,18 +214,18 @@ class TransformerStream:
             time: of the frame, seconds, later than that of the one before.
         """
         x = self.network.embed(x[:, None].to(self._device))
-        moment = torch.full((len(x), 1), time, dtype=torch.float64, device=self._device)
+        turns = self._turns([time], x)
         new = torch.ones(len(x), 1, dtype=torch.bool, device=self._device)
         self._there = torch.cat([self._there, new], 1) if self.times else new
         self.times.append(time)
         preference = self._prefer([time], [time])
         for number, layer in enumerate(self.network.encoder):
             assert isinstance(layer, AttentionLayer)
-            keys, values = self._append(number, *layer.keys_and_values(x, moment))
-            x = layer.attend(x, moment, keys, values, preference)
+            keys, values = self._append(number, *layer.keys_and_values(x, turns))
+            x = layer.attend(x, turns, keys, values, preference)
         for number, layer in enumerate(self.network.decoder, len(self.network.encoder)):
             assert isinstance(layer, AttentionLayer)
-            self._append(number, *layer.keys_and_values(x, moment))
+            self._append(number, *layer.keys_and_values(x, turns))
         self._features = x if self._features is None else torch.cat([self._features, x], 1)
 
     @torch.inference_mode()
@@ -226,13 +241,13 @@ class TransformerStream:
         """
         assert self._features is not None
         times = self.times[frames]
-        moments = torch.tensor([times], dtype=torch.float64, device=self._device)
         limit = [min(float(one), time + FUTURE) for one, time in zip(horizon, times, strict=True)]
         preference = self._prefer(times, limit)
         y = self.network.decoder_input(self._features[:, frames], ahead.to(self._device))
+        turns = self._turns(times, y)
         for number, layer in enumerate(self.network.decoder, len(self.network.encoder)):
             assert isinstance(layer, AttentionLayer)
-            y = layer.attend(y, moments.expand(len(y), -1), self._keys[number], self._values[number], preference)
+            y = layer.attend(y, turns, self._keys[number], self._values[number], preference)
         return self.network.out(y).cpu()
 
     def forget(self, before: float) -> None:
@@ -245,6 +260,10 @@ class TransformerStream:
             self._features = self._features[:, count:]
             self._keys = [keys[:, :, count:] for keys in self._keys]
             self._values = [values[:, :, count:] for values in self._values]
+
+    def _turns(self, times: list[float], x: Float[Tensor, "stream frame width"]) -> Float[Tensor, "2 1 frame half"]:
+        """The turns of frames at these times."""
+        return find_turns(torch.tensor([times], dtype=torch.float64, device=self._device), x.shape[2] // HEADS)
 
     def _prefer(self, times: list[float], limit: list[float]) -> Float[Tensor, "stream head query frame"]:
         """As `prefer`, of the frames in which a stream is there; of one that has not begun, any."""

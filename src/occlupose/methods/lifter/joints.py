@@ -1,10 +1,11 @@
 """The joints of OANet's temporal networks: from detections in any skeleton, and back with the 3D joints in metres."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
@@ -123,11 +124,17 @@ def to_body22(values: Float[np.ndarray, "time joint d"], skeleton: Skeleton) -> 
     than they could be computed.
     """
     result = np.full((values.shape[0], len(BODY22), values.shape[2]), np.nan, np.float32)
-    for column, joint in enumerate(BODY22.joints):
-        source = _matching_joint(joint, skeleton)
-        if source is not None:
-            result[:, column] = values[:, skeleton.joints.index(source)]
+    columns = _columns(skeleton)
+    known = columns >= 0
+    result[:, known] = values[:, columns[known]]
     return result
+
+
+@cache
+def _columns(skeleton: Skeleton) -> Int[np.ndarray, "22"]:
+    """The joint of a skeleton that each of BODY22 is; -1 where it has none."""
+    names = [_matching_joint(joint, skeleton) for joint in BODY22.joints]
+    return np.array([-1 if name is None else skeleton.joints.index(name) for name in names])
 
 
 def _matching_joint(joint: str, skeleton: Skeleton) -> str | None:
@@ -146,11 +153,28 @@ def h36m_states(
     """
     states = np.full((len(state), len(H36M17)), OCCLUDED, np.uint8)
     scores = np.zeros((len(state), len(H36M17)), np.float32)
-    for column, joint in enumerate(H36M17.joints):
-        own = _matching_joint(joint, skeleton) is not None
-        sources = BODY22.index(*((joint,) if own else SUBSTITUTES.get(joint, ())))
-        if sources:
-            reduce = np.max if joint in HEAD else np.min
-            states[:, column] = np.maximum(reduce(state[:, sources], 1), OCCLUDED)
-            scores[:, column] = reduce(score[:, sources], 1)
+    own, others = _sources(skeleton)
+    places = [place for _, place in own]
+    joints = [joint for joint, _ in own]
+    states[:, joints] = np.maximum(state[:, places], OCCLUDED)
+    scores[:, joints] = score[:, places]
+    for joint, sources in others:
+        reduce = np.max if H36M17.joints[joint] in HEAD else np.min
+        states[:, joint] = np.maximum(reduce(state[:, sources], 1), OCCLUDED)
+        scores[:, joint] = reduce(score[:, sources], 1)
     return states, scores
+
+
+@cache
+def _sources(skeleton: Skeleton) -> tuple[list[tuple[int, int]], list[tuple[int, list[int]]]]:
+    """The joints of H36M-17 that a 2D skeleton has, with their places in BODY22, and the others, with those of their
+    substitutes.
+    """
+    own = []
+    others = []
+    for joint, name in enumerate(H36M17.joints):
+        if _matching_joint(name, skeleton) is not None:
+            own.append((joint, BODY22.joints.index(name)))
+        elif name in SUBSTITUTES:
+            others.append((joint, list(BODY22.index(*SUBSTITUTES[name]))))
+    return own, others

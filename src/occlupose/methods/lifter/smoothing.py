@@ -6,7 +6,7 @@ it is calm where no later frames are known: a symmetric window has no lag, the e
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from occlupose.methods.lifter.network import Lifted
@@ -27,6 +27,9 @@ WIDTH = 0.06
 SLOPE_COST = 0.3
 CURVATURE_COST = 1.0
 """Costs of the slope and the curvature, in units of WIDTH."""
+
+CHUNK = 512
+"""Frames that are smoothed at once."""
 
 
 def smooth_lifted(
@@ -55,27 +58,33 @@ def smooth(
         time: of each frame, seconds.
         wanted: frames that are returned; all of them have values.
     """
-    count = len(time)
-    frames = torch.arange(count)[wanted]
-    now = time[frames]
-    first = int((frames - torch.searchsorted(time, now - BEFORE - MARGIN)).max())
-    last = int((torch.searchsorted(time, now + AFTER + MARGIN, right=True) - 1 - frames).max())
-    moments = torch.zeros(5, *values.shape[:1], len(frames), values.shape[2], 1, dtype=torch.float64)
-    sums = torch.zeros(3, *values.shape[:1], len(frames), *values.shape[2:], dtype=torch.float64)
-    for offset in range(-first, last + 1):
-        others = (frames + offset).clamp(0, count - 1)
-        apart = time[others] - now
-        inside = (apart >= -BEFORE - MARGIN) & (apart <= AFTER + MARGIN) & (frames + offset == others)
-        inside = inside & there[:, others]
-        place = (apart / WIDTH)[:, None, None]
-        weight = torch.where(inside[..., None], 1 / variance[:, others].double(), 0.0)[..., None]
-        weight = weight * torch.exp(-0.5 * place**2)
-        given = torch.where(inside[..., None, None], values[:, others], 0.0).double()
-        for power in range(5):
-            moments[power] += weight * place**power
-        for power in range(3):
-            sums[power] += weight * given * place**power
-    return _solve(moments / moments[:1], sums / moments[:1]).to(values.dtype)
+    frames = torch.arange(len(time))[wanted]
+    return torch.cat([_smooth_chunk(values, variance, there, time, part) for part in frames.split(CHUNK)], 1)
+
+
+def _smooth_chunk(
+    values: Float[Tensor, "person time point 3"],
+    variance: Float[Tensor, "person time point"],
+    there: Bool[Tensor, "person time"],
+    time: Float[Tensor, "time"],
+    frames: Int[Tensor, "wanted"],
+) -> Float[Tensor, "person wanted point 3"]:
+    now = time[frames, None]
+    first = torch.searchsorted(time, now - BEFORE - MARGIN)
+    stop = torch.searchsorted(time, now + AFTER + MARGIN, right=True)
+    others = first + torch.arange(int((stop - first).max()))
+    inside = others < stop
+    others = others.clamp_max(len(time) - 1)
+    place = (time[others] - now) / WIDTH
+    inside = inside & there[:, others]
+    weight = torch.where(inside[..., None], 1 / variance[:, others].double(), 0.0)
+    weight = weight * torch.exp(-0.5 * place**2)[..., None]
+    weight = weight / weight.sum(2, keepdim=True)
+    given = torch.where(inside[..., None, None], values[:, others], 0.0).double()
+    powers = place[..., None] ** torch.arange(5)
+    moments = torch.einsum("pwkj,wkn->npwj", weight, powers)[..., None]
+    sums = torch.einsum("pwkj,wkn,pwkjc->npwjc", weight, powers[..., :3], given)
+    return _solve(moments, sums).to(values.dtype)
 
 
 def _solve(moments: Float[Tensor, "5 *batch 1"], sums: Float[Tensor, "3 *batch 3"]) -> Float[Tensor, "*batch 3"]:

@@ -181,21 +181,22 @@ class StreamLifter:
     def _record(self, poses: FramePoses, ids: list[int], lifted: Lifted) -> Poses:
         """One frame as a record."""
         camera = self._lift.camera
-        observed = replace(self._builder, camera=camera, frames=[poses]).poses(ids).to_2d()
         person = finish(self._joints(poses, ids), lifted, camera)
-        lifted_poses = replace(
+        told = (person.joints.state != ABSENT).any(-1)
+        kept = [track for track, is_told in zip(ids, told.tolist(), strict=True) if is_told]
+        observed = replace(self._builder, camera=camera, frames=[poses]).poses(kept)
+        return replace(
             observed,
-            xy=person.joints.xy[None],
-            xyz=person.joints.xyz[None],
-            score=person.joints.score[None],
-            state=person.joints.state[None],
-            covariance=person.covariance[None],
-            root_covariance=person.root_covariance[None],
+            xy=person.joints.xy[None, told],
+            xyz=person.joints.xyz[None, told],
+            score=person.joints.score[None, told],
+            state=person.joints.state[None, told],
+            covariance=person.covariance[None, told],
+            root_covariance=person.root_covariance[None, told],
             spread=None,
             skeleton=H36M17,
             observed=observed,
         )
-        return lifted_poses.select(person=observed.track_id[(person.joints.state != ABSENT).any(-1)])
 
     def _joints(self, poses: FramePoses, ids: list[int]) -> LifterJoints:
         """The detected joints of these people in a frame; absent where they are not in it."""
