@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from occlupose.methods.lifter.network import Lifted
+from occlupose.methods.lifter.network import Lifted, LifterNetwork
 from occlupose.methods.lifter.samples import LifterBatch
 from occlupose.training.loop import Terms
 
@@ -17,30 +17,74 @@ VELOCITY = 0.03
 ROOT = 0.5
 """Weight of the error of the root, as a share of its distance."""
 
+SIZE = 0.2
+"""Weight of the error of the size, as a logarithm."""
+
 CERTAINTY = 0.003
 """Weight of the likelihood of the errors. It trains the covariances, not the joints."""
 
 
-def lifter_loss(network: nn.Module, batch: LifterBatch) -> Terms:
-    """Errors of position and velocity, of the root, and the likelihood of both under the stated covariances."""
-    lifted = network(batch.frames, batch.ahead, batch.joints, batch.time, batch.horizon)
-    assert isinstance(lifted, Lifted)
+class LifterTraining(nn.Module):
+    """The training module: the network and its loss, which depends on the progress of the training.
+
+    A person's size can hardly be told from a picture. At first, errors contain that of the size; from a step on, the
+    size of each sequence is adjusted before they are measured, and is a term of its own, so that what can be told
+    counts.
+
+    Arguments:
+        sized_until: the step.
+    """
+
+    step: Tensor
+    """Batches so far; saved in the checkpoint like the weights."""
+
+    def __init__(self, network: LifterNetwork, sized_until: int) -> None:
+        super().__init__()
+        self.network = network
+        self.sized_until = sized_until
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    def forward(self, batch: LifterBatch) -> Terms:
+        """Errors of position and velocity, of the root, and the likelihood of both under the stated covariances."""
+        lifted = self.network(batch.frames, batch.ahead, batch.joints, batch.time, batch.horizon)
+        size = torch.ones(len(batch.time), device=batch.time.device)
+        if self.step >= self.sized_until:
+            size = fit_size(lifted, batch)
+        self.step += 1
+        return measure(lifted, batch, size)
+
+
+def fit_size(lifted: Lifted, batch: LifterBatch) -> Float[Tensor, "batch"]:
+    """The factor that brings the joints of each sequence nearest to the truth, between 0.5 and 2."""
+    known = batch.known[..., None, None]
+    both = (lifted.xyz * batch.xyz * known).sum((1, 2, 3))
+    return (both / (lifted.xyz.square() * known).sum((1, 2, 3)).clamp_min(1e-6)).clamp(0.5, 2.0)
+
+
+def measure(lifted: Lifted, batch: LifterBatch, size: Float[Tensor, "batch"]) -> Terms:
+    """The terms of the loss.
+
+    Arguments:
+        size: factor of each sequence before errors of joints and root are measured.
+    """
     known = batch.known.float()
     count = known.sum().clamp_min(1)
-    error = lifted.xyz - batch.xyz
+    error = size[:, None, None, None] * lifted.xyz - batch.xyz
     weight = torch.where(batch.missing, MISSING, 1.0)
     position = ((error.norm(dim=-1) * weight).mean(-1) * known).sum() / count
     seconds = batch.time.diff(dim=1).float()[..., None]
     velocity = (error.diff(dim=1).norm(dim=-1) / seconds).mean(-1) * known[:, :-1]
     distance = batch.root.norm(dim=-1)
-    root_error = lifted.root - batch.root
-    root = (root_error.norm(dim=-1) / distance * known).sum() / count
-    likelihood = (_surprise(lifted.factor, error).mean(-1) + _surprise(lifted.root_factor, root_error)) * known
+    root_error = (size[:, None, None] * lifted.root - batch.root).norm(dim=-1)
+    root = (root_error / distance * known).sum() / count
+    likelihood = _surprise(lifted.factor, lifted.xyz - batch.xyz).mean(-1)
+    likelihood = likelihood + _surprise(lifted.root_factor, lifted.root - batch.root)
     return {
         "position": position,
         "velocity": VELOCITY * velocity.sum() / count,
         "root": ROOT * root,
-        "certainty": CERTAINTY * likelihood.sum() / count,
+        "size": SIZE * size.log().abs().mean(),
+        "certainty": CERTAINTY * (likelihood * known).sum() / count,
     }
 
 

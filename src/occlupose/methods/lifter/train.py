@@ -10,14 +10,14 @@ from torch import nn
 from occlupose.bounds import Bounded, Count, Seed
 from occlupose.datasets.formats import mocap_clips
 from occlupose.errors import OccluposeError
-from occlupose.methods.lifter.losses import lifter_loss
+from occlupose.methods.lifter.losses import LifterTraining
 from occlupose.methods.lifter.motions import Motion, identify, load_motions
 from occlupose.methods.lifter.network import LifterNetwork, load, save
 from occlupose.methods.lifter.samples import LifterSamples, SampleSettings
 from occlupose.synth import noise
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
-from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, forward
 
 NOISES = (noise.SHIPPED, noise.SHIPPED.with_name("movenet_occlusion_noise.json"))
 """Noise of the front ends that the lifter gets to know."""
@@ -37,6 +37,8 @@ class LifterRecipe(Bounded):
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(steps=14_000, learning_rate=8e-4, weight_decay=0.01, warm_up_steps=500)
     )
+    sized_until: Count = 9_000
+    """Step from which errors are measured without that of the person's size."""
     seed: Seed = 0
 
 
@@ -83,7 +85,9 @@ class LifterTask(TrainingTask):
     def stages(self, network: nn.Module) -> Iterable[TrainingStage]:
         noises = [NoiseModel.load(path) for path in NOISES]
         sample = LifterSamples(self.motions, noises, self.recipe.samples, self.recipe.batch)
-        return [TrainingStage(network, sample, lifter_loss, self.recipe.optimisation)]
+        assert isinstance(network, LifterNetwork)
+        training = LifterTraining(network, self.recipe.sized_until)
+        return [TrainingStage(training, sample, forward, self.recipe.optimisation)]
 
     def save(self, network: nn.Module, path: Path) -> None:
         assert isinstance(network, LifterNetwork)
