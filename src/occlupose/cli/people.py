@@ -47,7 +47,7 @@ from occlupose.cli.terminal import (
     short,
     summary,
 )
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, naming
 
 if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --help is quick
     from occlupose.estimator import PoseEstimator
@@ -396,10 +396,12 @@ def lift(
     from occlupose.methods.oanet import lifting
 
     lifter = lifting.load_lifter(device, weights)
-    lifted = lifting.lift(read.poses, camera=camera, fov=calibration.fov, height=calibration.height, lifter=lifter)
+    with naming(input):
+        notes = [f"{input}: {note}" for note in formats.check_2d(read.poses)] if read.tool == formats.OURS else []
+        lifted = lifting.lift_checked(read.poses, camera, calibration.fov, calibration.height, lifter)
     lifted.save(file)
     console = Console(stderr=True)
-    for note in read.notes:
+    for note in read.notes + notes:
         say(console, f"note: {note}")
     print_notes(console, str(input), lifted)
     Console().print(summary(lifted))

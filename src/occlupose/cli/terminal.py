@@ -77,11 +77,19 @@ def print_notes(console: Console, name: str, poses: "Poses", best_rejected: floa
         say(console, f"warning: {name}: {wrong}; the files are valid but empty")
     elif not len(poses.track_id):
         say(console, f"warning: {name}: nobody found in it; the files are valid but empty")
+    elif unplaced := _find_unplaced(poses):
+        say(console, f"warning: {name}: {unplaced[0]}")
     elif not poses.state.any():
         wrong = "people were detected, but none of their keypoints has enough confidence"
         say(console, f"warning: {name}: {wrong}; the files are valid but have no poses")
     elif poses.camera is not None and poses.camera.assumed:
         say(console, "note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right")
+
+
+def _find_unplaced(poses: "Poses") -> list[str]:
+    from occlupose.methods.oanet.lifting import find_unplaced
+
+    return find_unplaced(poses)
 
 
 def say(console: Console, text: str) -> None:

@@ -7,7 +7,7 @@ the file does not, and checks that the numbers are pixels.
 Some modules write poses, too; `registry.EXPORTS` lists these formats, and `writing` gives each the poses that it holds.
 """
 
-from occlupose.formats.reading import OURS, ReadPoses, from_array, read
+from occlupose.formats.reading import OURS, ReadPoses, check_2d, from_array, read
 from occlupose.formats.writing import check, file_name, remove, write, write_all
 
-__all__ = ["OURS", "ReadPoses", "check", "file_name", "from_array", "read", "remove", "write", "write_all"]
+__all__ = ["OURS", "ReadPoses", "check", "check_2d", "file_name", "from_array", "read", "remove", "write", "write_all"]

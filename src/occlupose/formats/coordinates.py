@@ -7,7 +7,7 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.formats.recording import Recording
 
-__all__ = ["place_camera", "to_pixels"]
+__all__ = ["check_pixels", "place_camera", "to_pixels"]
 
 FARTHEST = 1e6  # px; no image is as large
 
@@ -32,23 +32,42 @@ def to_pixels(recording: Recording) -> Float[np.ndarray, "row joint 2"]:
     """
     xy = recording.xy
     known = xy[~np.isnan(xy).any(-1)]
-    if np.abs(known).max() > FARTHEST:
-        raise OccluposeError(f"a joint is at {np.abs(known).max():g} px; give pixels, and NaN where a joint is missing")
-    placed = np.abs(known[(known != 0).any(-1)])
-    if len(placed) and np.quantile(placed, 0.95) <= FRACTION:
+    if recording.may_be_fractions and _are_small(known):
         return _scale(recording, known)
-    zeros = int((known == 0).all(-1).sum())
-    if zeros:
-        recording.notes.append(f"{zeros} joints are at exactly (0, 0) and are kept; give NaN if they are missing")
+    recording.notes += check_pixels(known)
     return xy
+
+
+def check_pixels(known: Float[np.ndarray, "row 2"]) -> list[str]:
+    """What the user should know of keypoints that are said to be in pixels, a line each.
+
+    Raises:
+        OccluposeError: they cannot be.
+    """
+    farthest = np.abs(known).max(initial=0)
+    if farthest > FARTHEST:
+        raise OccluposeError(f"a joint is at {farthest:g} px; give pixels, and NaN where a joint is missing")
+    if _are_small(known):
+        _refuse_metres(known)
+        raise OccluposeError("x and y lie in 0..1; give pixels: x times the width, y times the height of the image")
+    zeros = int((known == 0).all(-1).sum())
+    return [f"{zeros} joints are at exactly (0, 0) and are kept; give NaN if they are missing"] if zeros else []
+
+
+def _are_small(known: Float[np.ndarray, "row 2"]) -> bool:
+    """Whether nearly all keypoints are too near to the origin for pixels."""
+    placed = np.abs(known[(known != 0).any(-1)])
+    return bool(len(placed)) and bool(np.quantile(placed, 0.95) <= FRACTION)
+
+
+def _refuse_metres(known: Float[np.ndarray, "row 2"]) -> None:
+    if (known < -0.1).mean() > 0.2:
+        raise OccluposeError("x and y lie around 0, as in metres; give positions in the image, in pixels")
 
 
 def _scale(recording: Recording, known: Float[np.ndarray, "row 2"]) -> Float[np.ndarray, "row joint 2"]:
     """Fractions of the image as pixels, whose centres are at integers."""
-    if (known < -0.1).mean() > 0.2:
-        raise OccluposeError("x and y lie around 0, as in metres; give positions in the image, in pixels")
-    if not recording.may_be_fractions:
-        raise OccluposeError("x and y lie in 0..1; give pixels: x times the width, y times the height of the image")
+    _refuse_metres(known)
     if recording.size is None:
         raise OccluposeError("x and y are fractions of the image; give its size in pixels, such as 1920x1080")
     width, height = recording.size

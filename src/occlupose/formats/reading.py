@@ -13,17 +13,17 @@ from occlupose import pose_files
 from occlupose.errors import OccluposeError, naming
 from occlupose.formats.arrays import of_array
 from occlupose.formats.content import open_content
-from occlupose.formats.coordinates import place_camera, to_pixels
+from occlupose.formats.coordinates import check_pixels, place_camera, to_pixels
 from occlupose.formats.names import to_skeleton
 from occlupose.formats.people import track_people
 from occlupose.formats.recording import Recording
 from occlupose.formats.registry import read_recording
 from occlupose.media.source import ASSUMED_FPS
 from occlupose.occlusion.confidence import classify_joints
-from occlupose.poses import ABSENT, Poses, absent_array
+from occlupose.poses import ABSENT, VISIBLE, Poses, absent_array
 from occlupose.skeletons import Skeleton, by_name
 
-__all__ = ["ReadPoses", "from_array", "read"]
+__all__ = ["ReadPoses", "check_2d", "from_array", "read"]
 
 OURS = "occlupose"
 """Tool of our own files."""
@@ -34,6 +34,9 @@ MAX_FPS = 10_000.0
 MAX_SIZE = 1_000_000  # px
 MAX_JOINTS = 500_000_000
 """Joints of all people in all frames that are held at once, about 7 GB."""
+
+MIN_JOINTS = 3
+"""Of a person, so that it is odd if all of them are in one place."""
 
 WRONG_SCORE = 1.5
 """Scores of heatmaps are a little above 1 at most; those above this are of another scale. Ours."""
@@ -106,6 +109,30 @@ def from_array(
     return _read(of_array(np.asarray(array), "array"), "array", fps, size, skeleton)
 
 
+def check_2d(poses: Poses) -> list[str]:
+    """What the user should know of 2D poses that are not from `read` or `from_array`, a line each.
+
+    Raises:
+        OccluposeError: the frame rate or the places of visible joints cannot be meant.
+    """
+    _check_fps(poses.fps)
+    return check_pixels(poses.xy[poses.state == VISIBLE]) + _find_points(poses)
+
+
+def _find_points(poses: Poses) -> list[str]:
+    """Notes on people all of whose visible joints are in one place."""
+    seen = (poses.state == VISIBLE)[..., None]
+    low = np.where(seen, poses.xy, np.inf).min(2, initial=np.inf)
+    high = np.where(seen, poses.xy, -np.inf).max(2, initial=-np.inf)
+    frames = ((low == high).all(-1) & (seen.sum((2, 3)) >= MIN_JOINTS)).sum(0)
+    return [
+        f"person {track}: all joints are in one point in {count} frame{'' if count == 1 else 's'}; give NaN where"
+        " joints are missing"
+        for track, count in zip(poses.track_id.tolist(), frames.tolist(), strict=True)
+        if count
+    ]
+
+
 def _read(
     recording: Recording,
     where: object,
@@ -117,7 +144,8 @@ def _read(
         recording.fps = recording.fps if fps is None else fps
         recording.size = recording.size if size is None else size
         poses = _to_poses(recording, _find_skeleton(recording, skeleton))
-    return ReadPoses(poses, recording.tool, [f"{where}: {note}" for note in recording.notes])
+    notes = recording.notes + _find_points(poses)
+    return ReadPoses(poses, recording.tool, [f"{where}: {note}" for note in notes])
 
 
 def _read_other_tool(path: Path) -> Recording | None:

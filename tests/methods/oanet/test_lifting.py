@@ -554,3 +554,97 @@ def test_the_shipped_networks_put_a_hidden_arm_where_an_arm_can_be():
     assert (reach > 0.1).all()
     true = truth.xyz[30:45, 0, at("left_wrist")] - truth.xyz[30:45, 0, at("pelvis")]
     assert np.linalg.norm(wrist - pelvis - true, axis=-1).mean() < 0.4
+
+
+# What cannot be meant is said, and nobody comes out where nobody can be.
+
+
+def assert_believable(lifted):
+    """People are within sight or absent; nobody is larger than people are, or has half a joint."""
+    known = np.isfinite(lifted.xyz)
+    assert (known.all(-1) == (lifted.state != ABSENT)).all()
+    assert (known.any(-1) == known.all(-1)).all()
+    distance = np.linalg.norm(lifted.xyz[:, :, 0], axis=-1)
+    assert (np.isnan(distance) | ((distance > 0.3) & (distance < 100))).all()
+
+
+@pytest.mark.parametrize("skeleton", ["coco17", "h36m17", "body26"])
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_somebody_who_is_one_point_is_said_and_does_no_harm(skeleton, frames):
+    count = {"coco17": 17, "h36m17": 17, "body26": 26}[skeleton]
+    xy = np.full((frames, count, 2), 300.0)
+    for lifter in (FLAT, RANDOM):
+        with pytest.warns(UserWarning, match=rf"all joints are in one point in {frames} frames?; give NaN where"):
+            assert_believable(lift(xy, skeleton=skeleton, fps=1, size=(640, 480), lifter=lifter))
+
+
+def test_of_whom_nothing_is_known_in_3d_is_said():
+    poses = cardboard(*ONE, (-1.0, 0.0, 5.0))
+    hidden = hide(poses, slice(None), [name for name in COCO17.joints if name != "nose"], person=1, state=ABSENT)
+    with pytest.warns(UserWarning, match=r"^person 11: seen, but nowhere in 3D: too little tells how far away$"):
+        lifted = flat_lift(hidden)
+    assert (lifted.state[:, 0] != ABSENT).all() and (lifted.state[:, 1] == ABSENT).all()
+
+
+def test_frames_without_anybody_and_good_people_are_no_reason_to_warn(recwarn):
+    flat_lift(hide(cardboard(*ONE), slice(3, 5), COCO17.joints, state=ABSENT))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("far", [2e3, 1e5, -1e5])
+@pytest.mark.parametrize("state", [VISIBLE, OCCLUDED])
+@pytest.mark.parametrize("frame", [0, 6])
+def test_a_joint_far_outside_of_the_picture_is_not_believed(far, state, frame):
+    poses = cardboard(*ONE, frames=12)
+    wild = hide(poses, slice(frame, frame + 1), ["left_wrist"], state=state)
+    wild.xy[frame, 0, COCO17.index("left_wrist")] = far
+    gone = hide(poses, slice(frame, frame + 1), ["left_wrist"], state=ABSENT)
+    lifted = lift(wild, lifter=RANDOM)
+    np.testing.assert_array_equal(lifted.xyz, lift(gone, lifter=RANDOM).xyz)
+    np.testing.assert_array_equal(lifted.xy, lift(gone, lifter=RANDOM).xy)
+    assert lifted.state[frame, 0, at("left_wrist")] == OCCLUDED
+
+
+def test_places_that_cannot_be_pixels_are_refused():
+    poses = cardboard(*ONE)
+    wild = replace(poses, xy=poses.xy.copy())
+    wild.xy[3, 0, 4] = 2e6
+    with pytest.raises(OccluposeError, match=r"^a joint is at 2e\+06 px; give pixels, and NaN where a joint is missing"):
+        flat_lift(wild)
+    with pytest.raises(OccluposeError, match=r"^x and y lie in 0\.\.1; give pixels: x times the width"):
+        flat_lift(replace(poses, xy=poses.xy / 640))
+    with pytest.raises(OccluposeError, match=r"^x and y lie around 0, as in metres; give positions in the image"):
+        flat_lift(replace(poses, xy=poses.xy / 320 - 0.8))
+    wild.state[3, 0, 4] = OCCLUDED  # as projected joints may be
+    flat_lift(wild)
+
+
+def test_zeros_are_said():
+    poses = cardboard(*ONE)
+    poses.xy[2:4, 0, COCO17.index("left_wrist")] = 0
+    with pytest.warns(UserWarning, match=r"^2 joints are at exactly \(0, 0\) and are kept; give NaN if they are missing"):
+        assert_believable(flat_lift(poses))
+
+
+@pytest.mark.parametrize("fps", [2e4, 1e6, 1e300])
+def test_frame_rates_that_cannot_be_are_refused(fps):
+    with pytest.raises(OccluposeError, match=r"^fps is .*; it must be more than 0 and at most 10000 frames per second"):
+        flat_lift(replace(cardboard(*ONE), fps=fps, time=np.arange(12) / fps))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 8, 30, 240]), st.integers(1, 6))
+def test_whatever_is_seen_people_are_in_sight_or_absent(seed, fps, frames):
+    random = np.random.default_rng(seed)
+    xy = random.uniform(-3000, 3000) + random.normal(0, 10.0 ** random.uniform(-3, 4), (frames, 2, 17, 2))
+    state = random.choice([ABSENT, OCCLUDED, VISIBLE], p=random.dirichlet([0.5, 0.5, 1]), size=xy.shape[:3])
+    poses = cardboard(*ONE, (0, 0, 5), frames=frames, fps=fps)
+    poses = replace(poses, xy=np.where((state == ABSENT)[..., None], np.nan, xy), state=state, score=state / 2)
+    try:
+        lifted = lift(poses, lifter=RANDOM)
+    except OccluposeError as error:
+        assert "px" in str(error) or "pixels" in str(error)
+    else:
+        known = np.isfinite(lifted.xyz).all(-1)
+        assert (known == (lifted.state != ABSENT)).all()
+        assert not (np.linalg.norm(lifted.xyz[:, :, 0], axis=-1) > 100).any()

@@ -1,4 +1,4 @@
-"""The joints of OANet's temporal networks: from detections in any skeleton, and back with the 3D joints in metres."""
+"""The joints of the lifter: from detections in any skeleton, and back with the 3D joints in metres."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +27,10 @@ SUBSTITUTES = {
 """Joints that determine the state of a joint that the 2D skeleton lacks: visible where all of them are, the head where
 any joint of the face is.
 """
+
+
+FAR_OUTSIDE = 2.0
+"""Joints that are farther outside of the image than so many times its longer side are not believed."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,13 @@ class LifterJoints:
         """Which joints are visible."""
         return (self.state == VISIBLE) & np.isfinite(self.xy).all(-1)
 
+    def believed(self, camera: Camera) -> Bool[np.ndarray, "row 22"]:
+        """Which joints have a place that may be one of this person, visible or guessed."""
+        far = FAR_OUTSIDE * max(camera.width, camera.height)
+        with np.errstate(invalid="ignore"):
+            inside = (self.xy >= -far) & (self.xy <= np.array([camera.width, camera.height]) + far)
+        return (self.state != ABSENT) & inside.all(-1)
+
     def rays(self, camera: Camera) -> Float[np.ndarray, "row 22 2"]:
         """The joints on the camera's plane z = 1."""
         return camera.rays(self.xy)[..., :2]
@@ -91,9 +102,12 @@ class LifterJoints:
         """All H36M-17 joints: visible ones at their keypoints, the others at the projection of their 3D joint."""
         joints = BODY22_TO_H36M17
         xyz = (relative + root[:, None]).astype(np.float32)
-        xy = np.where(self.observed[:, joints, None], self.xy[:, joints], camera.project(xyz)).astype(np.float32)
+        seen = self.observed[:, joints]
+        kept = seen & self.believed(camera)[:, joints]
+        xy = np.where(kept[..., None], self.xy[:, joints], camera.project(xyz)).astype(np.float32)
         state, score = h36m_states(self.state, self.score, self.skeleton)
-        state = np.where(in_image(xy, (camera.width, camera.height)), state, OCCLUDED).astype(np.uint8)
+        inside = in_image(xy, (camera.width, camera.height)) & (kept | ~seen)
+        state = np.where(inside, state, OCCLUDED).astype(np.uint8)
         unknown = ~(np.isfinite(xy).all(-1) & np.isfinite(xyz).all(-1))
         xy[unknown] = np.nan
         xyz[unknown] = np.nan

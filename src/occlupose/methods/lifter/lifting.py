@@ -146,11 +146,11 @@ class LiftedPerson:
 
 def to_keypoints(joints: LifterJoints, camera: Camera) -> Keypoints:
     """What the lifter gets of detected joints: visible ones, and the others as guesses."""
-    finite = np.isfinite(joints.xy).all(-1)
+    believed = joints.believed(camera)
     rays = np.nan_to_num(joints.rays(camera)).astype(np.float32)
     sigma = joints.spread / np.float32((camera.fx + camera.fy) / 2)
-    guessed = (joints.state == OCCLUDED) & finite
-    return Keypoints(*map(torch.from_numpy, (rays, joints.observed, guessed, sigma)))
+    guessed = (joints.state == OCCLUDED) & believed
+    return Keypoints(*map(torch.from_numpy, (rays, joints.observed & believed, guessed, sigma)))
 
 
 def finish(joints: LifterJoints, lifted: Lifted, camera: Camera) -> LiftedPerson:

@@ -1,5 +1,6 @@
 """From 2D to 3D poses in metres: with the lifter that ships with the package, or with OANet's own temporal networks."""
 
+import warnings
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from occlupose.body_height import check_height, measure_height
 from occlupose.cameras import Camera, camera_from_fov
 from occlupose.errors import OccluposeError
-from occlupose.formats import from_array
+from occlupose.formats import check_2d, from_array
 from occlupose.methods.lifter import network as lifter_network
 from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_skeleton
 from occlupose.methods.lifter.lifting import TrackLifter
@@ -19,7 +20,7 @@ from occlupose.methods.oanet import weights as oanet_weights
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.predict import lift_rays
 from occlupose.networks.weights import header, to_device
-from occlupose.poses import Poses
+from occlupose.poses import ABSENT, VISIBLE, Poses
 from occlupose.root_trajectory import estimate_root_trajectory
 from occlupose.skeletons import H36M17, Skeleton
 from occlupose.tracking import MAX_GAP
@@ -111,20 +112,47 @@ def lift(
         of each joint relative to the root and `root_covariance` (not with OANet's own networks); `observed` is
         `poses`.
 
+    Warns:
+        UserWarning: something may not be meant, such as joints at (0, 0); or somebody is nowhere in 3D.
+
     Raises:
-        OccluposeError: the lifter has none of the skeleton's joints, or the height or field of view is impossible; the
-            array has another form, or `poses` is none and skeleton, fps or size are given.
+        OccluposeError: the lifter has none of the skeleton's joints; the frame rate, the places of visible joints, the
+            height or the field of view are impossible; the array has another form, or `poses` is none and skeleton,
+            fps or size are given.
     """
     if not isinstance(poses, Poses):
         size = size or (None if camera is None else (camera.width, camera.height))
         poses = from_array(poses, skeleton=skeleton, fps=fps, size=size).warn()
     elif not (skeleton is fps is size is None):
         raise OccluposeError("skeleton, fps, size: are those of the poses; give them for an array only")
+    else:
+        for note in check_2d(poses):
+            warnings.warn(note, stacklevel=2)
+    lifted = lift_checked(poses, camera, fov, height, lifter or load_lifter())
+    for note in find_unplaced(lifted):
+        warnings.warn(note, stacklevel=2)
+    return lifted
+
+
+def lift_checked(
+    poses: Poses, camera: Camera | None, fov: float | None, height: float | None, lifter: LifterNetwork | OANetNetwork
+) -> Poses:
+    """As `lift`, of poses that `formats.check_2d` or `formats.read` has checked; without warnings."""
     check_skeleton(poses.skeleton)
     check_height(height)
     assumed = camera_from_fov(poses.width, poses.height, fov)
     camera = camera or (poses.camera if fov is None else None) or assumed
-    return track_lifter(camera, height, lifter or load_lifter())(poses)
+    return track_lifter(camera, height, lifter)(poses)
+
+
+def find_unplaced(lifted: Poses) -> list[str]:
+    """Notes on people who are seen in 2D, but in no frame in 3D."""
+    if lifted.observed is None:
+        return []
+    seen = (lifted.observed.state == VISIBLE).any((0, 2))
+    placed = (lifted.state != ABSENT).any((0, 2))
+    people = ", ".join(map(str, lifted.track_id[seen & ~placed].tolist()))
+    return [f"person {people}: seen, but nowhere in 3D: too little tells how far away"] if people else []
 
 
 def track_lifter(
