@@ -5,7 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from occlupose.methods.lifter.losses import CERTAINTY, MISSING, ROOT, VELOCITY, _surprise, lifter_loss
+from occlupose.methods.lifter.losses import (
+    CERTAINTY,
+    MISSING,
+    ROOT,
+    SIZE,
+    VELOCITY,
+    LifterTraining,
+    _surprise,
+    fit_size,
+    measure,
+)
 from occlupose.methods.lifter.network import Lifted
 
 FPS = 20.0
@@ -47,13 +57,17 @@ def truth(batch=2, frames=4, seed=0):
     )
 
 
-def losses(batch, lifted):
-    return {name: value.item() for name, value in lifter_loss(Told(lifted), batch).items()}
+def losses(batch, lifted, *size):
+    size = torch.tensor(size) if size else torch.ones(2)
+    return {name: value.item() for name, value in measure(lifted, batch, size).items()}
+
+
+NOTHING = {"position": 0, "velocity": 0, "root": 0, "size": 0, "certainty": 0}
 
 
 def test_a_perfect_answer_has_no_loss():
     batch, lifted = truth()
-    assert losses(batch, lifted) == {"position": 0, "velocity": 0, "root": 0, "certainty": 0}
+    assert losses(batch, lifted) == NOTHING
 
 
 def test_errors_of_known_size():
@@ -101,7 +115,7 @@ def test_frames_before_anything_was_seen_do_not_count():
     assert found["velocity"] == pytest.approx(whole["velocity"] * 4 / 3, rel=1e-4)
     assert found["root"] == 0
     batch.known[:] = False
-    assert losses(batch, lifted) == {"position": 0, "velocity": 0, "root": 0, "certainty": 0}
+    assert losses(batch, lifted) == NOTHING
 
 
 def random_covariance(seed=0):
@@ -152,8 +166,68 @@ def test_certainty_trains_covariances_alone():
     batch, lifted = truth()
     for part in vars(lifted).values():
         part.requires_grad_()
-    lifter_loss(Told(lifted), batch)["certainty"].backward()
+    measure(lifted, batch, torch.ones(2))["certainty"].backward()
     assert lifted.xyz.grad is None
     assert lifted.root.grad is None
     assert lifted.factor.grad.abs().sum() > 0
     assert lifted.root_factor.grad.abs().sum() > 0
+
+
+# -------------------------------------------------------------------------------------------------------------- size
+
+
+def scaled(batch, lifted, *size):
+    """The answer with people of other sizes, so much further away."""
+    factor = torch.tensor(size)[:, None, None]
+    return Lifted(lifted.xyz * factor[..., None], lifted.factor, lifted.root * factor, lifted.root_factor)
+
+
+def test_the_size_is_found():
+    batch, lifted = truth()
+    torch.testing.assert_close(fit_size(lifted, batch), torch.ones(2))
+    found = fit_size(scaled(batch, lifted, 1.25, 0.8), batch)
+    torch.testing.assert_close(found, torch.tensor([0.8, 1.25]))
+    limited = fit_size(scaled(batch, lifted, 4.0, 0.25), batch)
+    torch.testing.assert_close(limited, torch.tensor([0.5, 2.0]))
+    nothing = fit_size(scaled(batch, lifted, 0.0, 1.0), batch)
+    assert nothing.isfinite().all()
+
+
+def test_the_size_is_that_of_the_known_frames_with_the_least_error():
+    batch, lifted = truth()
+    generator = torch.Generator().manual_seed(3)
+    lifted.xyz = 1.1 * lifted.xyz + 0.1 * torch.randn(lifted.xyz.shape, generator=generator)
+    lifted.xyz[:, 0] *= 7
+    batch.known[:, 0] = False
+    best = fit_size(lifted, batch)
+
+    def squares(size):
+        error = size[:, None, None, None] * lifted.xyz - batch.xyz
+        return error[:, 1:].square().sum((1, 2, 3))
+
+    for change in (-0.01, 0.01):
+        assert (squares(best + change) > squares(best)).all()
+
+
+def test_errors_without_that_of_the_size():
+    batch, lifted = truth()
+    found = losses(batch, scaled(batch, lifted, 1.25, 0.8), 0.8, 1.25)
+    for name in ("position", "velocity", "root"):
+        assert found[name] == pytest.approx(0, abs=1e-5)
+    assert found["size"] == pytest.approx(SIZE * math.log(1.25), rel=1e-4)
+    # how certain the answer is is measured as it is told
+    assert found["certainty"] == pytest.approx(losses(batch, scaled(batch, lifted, 1.25, 0.8))["certainty"], rel=1e-4)
+
+
+def test_sizes_are_adjusted_from_a_step_on():
+    batch, lifted = truth()
+    training = LifterTraining(Told(scaled(batch, lifted, 1.25, 0.8)), 2)
+    terms = [training(batch) for _ in range(4)]
+    assert int(training.step) == 4
+    for number, found in enumerate(terms):
+        adjusted = number >= 2
+        assert (found["size"] > 0.01) == adjusted
+        assert (found["position"] < 1e-4) == adjusted
+    again = LifterTraining(Told(lifted), 2)
+    again.load_state_dict(training.state_dict())
+    assert int(again.step) == 4
