@@ -15,8 +15,8 @@ by interpolation (`interpolate`), or with the ground truth (`ground truth`). Roo
 same weight for every view or for every joint of every frame (`weighting`); those of several kinds are means of the
 kinds' means.
 
-Writes results/lifting.csv; results/lifting_delay.csv, by the seconds of later frames that ours may use, means of views
-and of kinds, with the error of the root and the acceleration of joints relative to it; and
+Writes results/lifting.csv; results/lifting_delay.csv, by the seconds of later frames that ours may use, of every third
+clip, means of views and of kinds, with the error of the root and the acceleration of joints relative to it; and
 results/lifting_uncertainty.csv: the share of errors within one and two stated standard deviations along each of the
 camera's axes, of joints that are seen or not as the front end says, of those that the 2D skeleton lacks, and of the
 root. Prints the bars. Finished kinds are kept if it is stopped.
@@ -42,11 +42,12 @@ from rich.progress import track
 from rich.table import Table
 from tables import markdown_table
 
-from occlupose.methods.lifter.features import Keypoints, encode, find_horizon, look_ahead
+from occlupose.methods.lifter.features import Keypoints, encode, look_ahead
 from occlupose.methods.lifter.motions import FPS, Motion, load_motions
-from occlupose.methods.lifter.network import DEFAULT, Lifted, LifterNetwork, card, covariances, load
+from occlupose.methods.lifter.network import DEFAULT, Lifted, LifterNetwork, card, covariances, decode, load
+from occlupose.methods.lifter.smoothing import AFTER, BEFORE, LOOK_AHEAD, smooth_lifted
 from occlupose.metrics.pose3d import joint_errors, procrustes
-from occlupose.networks.temporal_transformer import FUTURE
+from occlupose.networks.temporal_transformer import FUTURE, MARGIN
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17, Skeleton
 from occlupose.synth.noise import SHIPPED, NoiseModel
 
@@ -54,6 +55,10 @@ DELAYS = {"0": 0.0, "0.1": 0.1, "0.3": 0.3, "1": 1.0, "offline": FUTURE}
 """Seconds of later frames that a pose may depend on, by their names in the tables."""
 
 OFFLINE = "offline"
+
+EVERY = 3
+"""Every how many clips are lifted at all delays, which takes many times as long."""
+
 UNCERTAIN = ("0", "0.3", OFFLINE)
 """Delays whose uncertainty is measured."""
 
@@ -202,14 +207,44 @@ def deviations(factor: Float[torch.Tensor, "*batch 3 3"]) -> Float[np.ndarray, "
 
 @torch.inference_mode()
 def lift(lifter: LifterNetwork, keypoints: Keypoints, delays: Sequence[float] = (FUTURE,)) -> Iterator[Lifted]:
-    """Sequences at FPS, with each of the delays in seconds."""
+    """Sequences at FPS, as a stream gives them with each of the delays in seconds."""
     count, frames = keypoints.seen.shape[:2]
-    time = (torch.arange(frames, dtype=torch.float64) / FPS).expand(count, -1)
-    encoded = encode(keypoints, time, torch.full((count,), torch.nan))
+    time = torch.arange(frames, dtype=torch.float64) / FPS
+    times = time.expand(count, -1)
+    encoded = encode(keypoints, times, torch.full((count,), torch.nan))
+    memory = lifter.transformer.encode(encoded.channels, times)
+
+    def answer(end: Float[torch.Tensor, "time"]) -> Lifted:
+        """Of each frame when the record ends at such a time."""
+        limit = end.minimum(time + LOOK_AHEAD)
+        horizon = time[torch.searchsorted(time, limit + MARGIN, right=True) - 1].expand(count, -1)
+        ahead, joints = look_ahead(encoded, times, horizon)
+        return decode(lifter.transformer.decode(memory, ahead, times, horizon), joints, encoded.view)
+
     for delay in delays:
-        horizon = find_horizon(time, torch.full((count,), delay, dtype=torch.float64))
-        ahead, joints = look_ahead(encoded, time, horizon)
-        yield lifter(encoded, ahead, joints, time, horizon)
+        if delay >= FUTURE:
+            there = torch.ones(count, frames, dtype=torch.bool)
+            yield smooth_lifted(answer(torch.full_like(time, torch.inf)), there, time, slice(0, frames))
+        else:
+            yield _lift_late(answer, time, delay)
+
+
+def _lift_late(answer: Callable[[torch.Tensor], Lifted], time: Float[torch.Tensor, "time"], delay: float) -> Lifted:
+    """Each frame, smoothed with the answers for the frames around it when the record ends `delay` seconds later."""
+    offsets = torch.arange(-int(BEFORE * FPS), int(min(AFTER, delay) * FPS + 1e-3) + 1)
+    numbers = torch.arange(len(time))
+    parts = []
+    for offset in offsets.tolist():
+        now = (numbers - offset).clamp(0, len(time) - 1)
+        lifted = answer((time[now] + delay).maximum(time))
+        parts.append(lifted[:, (numbers + offset).clamp(0, len(time) - 1)])
+    values = zip(*(vars(one).values() for one in parts), strict=True)
+    window = Lifted(*(torch.stack(value, 2).flatten(0, 1) for value in values))
+    frames = numbers[:, None] + offsets
+    there = ((frames >= 0) & (frames < len(time))).repeat(len(window.xyz) // len(time), 1)
+    place = int(BEFORE * FPS)
+    calm = smooth_lifted(window, there, offsets.double() / FPS, slice(place, place + 1))
+    return Lifted(*(values[:, 0].unflatten(0, (-1, len(time))) for values in vars(calm).values()))
 
 
 def measure(
@@ -223,10 +258,12 @@ def measure(
     """All that is measured on the clips of a kind."""
     in_skeleton = np.array([name in skeleton.joints for name in BODY22.joints])
     tally = Tally()
-    for motion in motions:
+    for number, motion in enumerate(motions):
         given = Sequences.see(views(motion), noise, in_skeleton)
-        for delay, lifted in zip(DELAYS, lift(lifter, given.keypoints, tuple(DELAYS.values())), strict=True):
-            tally.add_delay(delay, lifted, given)
+        delays = DELAYS if number % EVERY == 0 else {OFFLINE: FUTURE}
+        for delay, lifted in zip(delays, lift(lifter, given.keypoints, tuple(delays.values())), strict=True):
+            if len(delays) > 1:
+                tally.add_delay(delay, lifted, given)
             if delay in UNCERTAIN:
                 tally.add_uncertainty(delay, lifted, given)
             if delay == OFFLINE:

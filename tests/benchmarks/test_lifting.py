@@ -5,9 +5,15 @@ import numpy as np
 import pytest
 import torch
 
+from occlupose.cameras import Camera
 from occlupose.datasets.formats.mocap_clips import KINDS
+from occlupose.methods.lifter.joints import LifterJoints
+from occlupose.methods.lifter.lifting import TrackLifter, to_keypoints
 from occlupose.methods.lifter.motions import Motion
 from occlupose.methods.lifter.network import Lifted, LifterNetwork
+from occlupose.methods.lifter.streaming import StreamLifter
+from occlupose.poses import OCCLUDED, VISIBLE, FramePoses
+from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17
 from occlupose.synth.noise import NoiseModel
 
@@ -243,3 +249,25 @@ def test_everything_is_measured(lifting, lifting_views):
 
 def test_kinds_are_those_of_the_motion_capture(lifting):
     assert lifting.WALKING in KINDS
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 1.5])
+def test_sequences_are_lifted_as_by_a_stream(lifting, delay):
+    torch.manual_seed(0)
+    network = LifterNetwork(32, 1).eval()
+    for parameter in network.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    camera = Camera.from_fov(640, 480)
+    random = np.random.default_rng(0)
+    xy = 240 + 60 * random.normal(size=(1, 17, 2)) + random.normal(0, 2, (50, 17, 2)).cumsum(0)
+    state = np.where(random.random((50, 17)) < 0.8, VISIBLE, OCCLUDED).astype(np.uint8)
+    stream = StreamLifter(TrackLifter(camera, None, network), PosesBuilder(COCO17, lifting.FPS, camera), delay)
+    found = []
+    for frame in range(50):
+        arrays = (xy[frame, None].astype(np.float32), np.ones((1, 17), np.float32), state[frame, None])
+        found += stream.update(FramePoses(frame / lifting.FPS, np.array([1]), *arrays))
+    found += stream.finish()
+    joints = LifterJoints.from_detections(xy.astype(np.float32), np.ones((50, 17), np.float32), state, COCO17)
+    (lifted,) = lifting.lift(network, to_keypoints(joints, camera)[None], (delay,))
+    expected = (lifted.xyz + lifted.root[:, :, None])[0].numpy()
+    np.testing.assert_allclose(np.concatenate([one.xyz[:, 0] for one in found]), expected, atol=1e-4)

@@ -76,11 +76,28 @@ class TemporalTransformer(nn.Module):
             time: of each frame, seconds, ascending; double precision.
             horizon: the latest time that the output of each frame may depend on; it sees no farther than FUTURE.
         """
+        return self.decode(self.encode(x, time), ahead, time, horizon)
+
+    def encode(
+        self, x: Float[Tensor, "batch time inputs"], time: Float[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time width"]:
+        """What the encoder makes of the frames; arguments as of a call."""
         x = self.embed(x)
         turns = find_turns(time, x.shape[2] // HEADS)
         for layer in self.encoder:
             x = layer(x, x, turns, time, time)
+        return x
+
+    def decode(
+        self,
+        x: Float[Tensor, "batch time width"],
+        ahead: Float[Tensor, "batch time ahead"],
+        time: Float[Tensor, "batch time"],
+        horizon: Float[Tensor, "batch time"],
+    ) -> Float[Tensor, "batch time outputs"]:
+        """The outputs, of what the encoder made of the frames; arguments as of a call."""
         y = self.decoder_input(x, ahead)
+        turns = find_turns(time, x.shape[2] // HEADS)
         limit = horizon.minimum(time + FUTURE)
         for layer in self.decoder:
             y = layer(y, x, turns, time, limit)
