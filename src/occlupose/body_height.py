@@ -27,7 +27,8 @@ def measure_height(xyz: Float[np.ndarray, "*person time 17 3"]) -> Float[np.ndar
     """
     trunk = [("head_top", "neck_nose"), ("neck_nose", "thorax"), ("thorax", "spine"), ("spine", "pelvis")]
     legs = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in pairwise(("hip", "knee", "ankle"))]
-    start, end = (H36M17.index(*names) for names in zip(*trunk, *legs, strict=True))
+    start = H36M17.index(*(one for one, _ in trunk + legs))
+    end = H36M17.index(*(other for _, other in trunk + legs))
     length = np.nanmedian(np.linalg.norm(xyz[..., start, :] - xyz[..., end, :], axis=-1), -2)
     whole = length[..., : len(trunk)].sum(-1) + length[..., len(trunk) :].sum(-1) / 2
     return HEAD_ABOVE_NECK + whole + SOLE_BELOW_ANKLE

@@ -108,7 +108,8 @@ def decode(outputs: Float[Tensor, "*batch outputs"], joints: Float[Tensor, "*bat
 
 def _factor(numbers: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
     """Lower triangular matrices A; the precision is A.T A."""
-    low, high = (-torch.tensor(sigma).log() for sigma in reversed(SIGMA))
+    low = -torch.tensor(SIGMA[1]).log()
+    high = -torch.tensor(SIGMA[0]).log()
     middle = -torch.tensor(INITIAL_SIGMA).log()
     diagonal = (middle + numbers[..., :3]).clamp(low, high).exp()
     below = numbers[..., 3:] * diagonal[..., [1, 2, 2]]
