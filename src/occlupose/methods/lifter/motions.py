@@ -141,8 +141,9 @@ def _lend(fits: list[BodyFit], shape: Tensor, other: Tensor, body: BodyModel) ->
     """A motion on another body: it walks as far as its legs are long."""
     pose = torch.cat([fit.pose for fit in fits])
     translation = torch.cat([fit.translation for fit in fits])
-    stride = _leg(body, other) / _leg(body, shape)
-    joints = body.joints(pose, other.expand(len(pose), -1), translation * stride)
+    own_leg = _leg(body, shape)
+    other_leg = _leg(body, other)
+    joints = body.joints(pose, other.expand(len(pose), -1), translation * other_leg / own_leg)
     return _smooth(joints)[:, : len(BODY22)].numpy()
 
 
