@@ -670,6 +670,19 @@ def test_lift(command, tmp_path, suffix):
     )
 
 
+def test_lift_says_what_may_not_be_meant(command, tmp_path):
+    xy = np.random.default_rng(0).uniform(100, 300, (5, 1, 17, 2))
+    xy[3, 0, 9] = 0
+    xy[4] = 200
+    path = saved(tmp_path, xy=xy, width=640, height=480)
+    outcome = command("lift", path, "-o", tmp_path / "out.npz", "--fov", "60")
+    assert outcome.code == 0
+    assert outcome.err.splitlines() == [
+        f"occlupose: note: {path}: 1 joints are at exactly (0, 0) and are kept; give NaN if they are missing",
+        f"occlupose: note: {path}: person 0: all joints are in one point in 1 frame; give NaN where joints are missing",
+    ]
+
+
 def test_lift_with_a_camera(command, tmp_path):
     file = json_file(tmp_path, {"width": 640, "height": 360, "fx": 500, "fy": 500, "cx": 319.5, "cy": 179.5})
     assert command("lift", in_2d(tmp_path), "-o", tmp_path / "out.npz", "--camera", file).err == ""
@@ -701,6 +714,9 @@ def written(folder: Path, name: str, content: bytes) -> Path:
         (lambda folder: saved(folder, fps=0), ["bad.npz", "fps"]),
         (lambda folder: saved(folder, xy=np.zeros((2, 1, 5, 2))), ["bad.npz", "(2, 1, 5, 2)"]),
         (lambda folder: saved(folder, xy=np.array([None])), ["bad.npz"]),
+        (lambda folder: saved(folder, xy=np.full((2, 1, 17, 2), 90.0), fps=1e6), ["bad.npz: fps is 1e+06; it must"]),
+        (lambda folder: saved(folder, xy=np.full((2, 1, 17, 2), 0.5)), ["bad.npz: x and y lie in 0..1; give pixels"]),
+        (lambda folder: saved(folder, xy=np.full((2, 1, 17, 2), 1e7)), ["bad.npz: a joint is at 1e+07 px; give"]),
     ],
 )
 def test_lift_refuses(command, tmp_path, make, words):
