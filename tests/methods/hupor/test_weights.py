@@ -10,7 +10,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.network import HUPORNetwork
 from occlupose.methods.hupor.refine import RefineRecipe
 from occlupose.methods.hupor.weights import FORMAT, TrainedHUPOR, load, load_initial_weights, save
-from occlupose.methods.oanet.weights import shipped
+from occlupose.methods.lifter.network import DEFAULT
 from occlupose.networks.mspn import StageSize
 
 
@@ -111,7 +111,7 @@ def test_other_files_are_refused(tmp_path):
     for path, reason in (
         (tmp_path / "none.safetensors", "no such file"),
         (text, "not readable"),
-        (shipped(), "not the weights of HUPOR"),
+        (DEFAULT, "not the weights of HUPOR"),
     ):
         with pytest.raises(
             OccluposeError, match=rf"{path.name}: {reason}.*; give a file that `occlupose train hupor` wrote"

@@ -47,6 +47,7 @@ class MaskedEncoder:
         return (3 if self.mask_channel else 2) * len(H36M17)
 
     def observe(self, poses: Poses) -> tuple[Float[np.ndarray, "time 17 2"], Bool[np.ndarray, "time 17"]]:
+        """One person's 2D joints on the plane z = 1, and which of them are reliable."""
         rays, confidence, present = observed_rays(poses)
         return rays.numpy(), (present & (confidence >= self.min_confidence)).numpy()
 

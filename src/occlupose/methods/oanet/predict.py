@@ -24,7 +24,7 @@ MAX_UPSAMPLING = 15
 
 
 @dataclass(frozen=True)
-class Lifted:
+class LiftedRays:
     """Output of the networks for each frame and person."""
 
     xyz: Float[np.ndarray, "time person 17 3"]
@@ -40,7 +40,7 @@ def lift_rays(
     rays: Float[np.ndarray, "time person joint 2"],
     observed: Bool[np.ndarray, "time person joint"],
     fps: float,
-) -> Lifted:
+) -> LiftedRays:
     """Lifts people on the camera's plane z = 1. OANet's 2D and 3D TCN; frame rates other than about 30/s are ours.
 
     Fast video is lifted as several interleaved sequences, slow video with unobserved frames in between, so that the
@@ -52,7 +52,7 @@ def lift_rays(
         fps: frames per second.
     """
     if not rays[:, :, 0].size:
-        return Lifted(np.zeros((*rays.shape[:2], 17, 3), np.float32), np.zeros(rays.shape, np.float32))
+        return LiftedRays(np.zeros((*rays.shape[:2], 17, 3), np.float32), np.zeros(rays.shape, np.float32))
     points = torch.from_numpy(np.where(observed[..., None], rays, 0.0).astype(np.float32)).transpose(0, 1)
     mask = torch.from_numpy(np.array(observed)).transpose(0, 1)
     upsampling = upsample_factor(fps)
@@ -66,7 +66,7 @@ def lift_rays(
     lifted = _deinterleave(_lift_windows(oanet, *sequences), interleaving)
     lifted = lifted[:, ::upsampling][:, : len(rays)].transpose(0, 1)
     xyz, xy = lifted.split([3 * len(H36M17), 2 * rays.shape[2]], -1)
-    return Lifted(xyz.unflatten(-1, (-1, 3)).numpy(), xy.unflatten(-1, (-1, 2)).numpy())
+    return LiftedRays(xyz.unflatten(-1, (-1, 3)).numpy(), xy.unflatten(-1, (-1, 2)).numpy())
 
 
 @torch.inference_mode()

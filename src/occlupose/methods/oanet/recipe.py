@@ -119,6 +119,7 @@ class OANetRecipe(Bounded):
         return MaskedEncoder(self.window, self.min_confidence, self.mask_channel)
 
     def network(self) -> OANetNetwork:
+        """The networks, before training."""
         return OANetNetwork(self.width, self.depth, refine=self.refine, dropout=self.dropout, encoder=self.encoder)
 
     def sampler(
