@@ -71,7 +71,7 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("page", "example"), EXAMPLES)
 def test_the_recipes_of_the_pages_can_be_read(page, example, tmp_path):
-    trainer = {"training": "oanet", "hidden-joints": "movenet"}.get(page, page)
+    trainer = {"training": "lifter", "hidden-joints": "movenet"}.get(page, page)
     recipes = import_module(f"occlupose.methods.{RECIPES[trainer]}").RECIPES
     assert read(written(tmp_path, example), recipes) != recipes[json.loads(example)["base"]]
 
