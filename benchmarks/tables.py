@@ -73,10 +73,8 @@ def lifting_by_kind() -> str:
         for condition in KINDS_CONDITIONS:
             found = {method: errors.get((method, kind, condition)) for method in ("ours", "before", *BASELINES)}
             filled = min((value for name in BASELINES if (value := found[name]) is not None), default=None)
-            ours, before, baseline = (
-                "–" if value is None else f"{value:.0f}" for value in (found["ours"], found["before"], filled)
-            )
-            line.append(f"{ours} ({before}; {baseline})")
+            figures = (found["ours"], found["before"], filled)
+            line.append("{} ({}; {})".format(*("–" if value is None else f"{value:.0f}" for value in figures)))
         lines.append(line)
     return _table_of_lines(["P-MPJPE, mm", *KINDS_CONDITIONS], lines) + _caption("lifting")
 

@@ -68,9 +68,9 @@ def test_what_is_seen_depends_on_names_only(lifting_views):
     assert np.abs(one.xyz - other.xyz).max() > 0.1
     assert (one.xyz[..., 2] > 1).all()
     for condition in ("30 % random", "detector noise, arm 1 s"):
-        first, second = (lifting_views.observe(view, condition, NoiseModel.load()) for view in (other, again))
-        np.testing.assert_array_equal(first.rays, second.rays)
-        np.testing.assert_array_equal(first.observed, second.observed)
+        given = [lifting_views.observe(view, condition, NoiseModel.load()) for view in (other, again)]
+        np.testing.assert_array_equal(*(one.rays for one in given))
+        np.testing.assert_array_equal(*(one.observed for one in given))
 
 
 def test_conditions_hide_what_they_say(lifting_views):
