@@ -44,9 +44,17 @@ class LifterRecipe(Bounded):
 
 RECIPES = {
     "shipped": LifterRecipe(),
+    "continued": LifterRecipe(
+        samples=SampleSettings(self_occlusion_probability=0.5),
+        optimisation=Optimisation(steps=9_000, learning_rate=4e-4, weight_decay=0.01),
+        sized_until=1,
+        seed=1,
+    ),
     "unaware": LifterRecipe(name="lifter_unaware", samples=SampleSettings(aware=False)),
 }
-"""The recipe of the shipped weights, and of the baseline that is trained without missing joints."""
+"""The recipe of a training from the start, of a second one that continues it, as the shipped weights were, and of a
+baseline that is trained without missing joints.
+"""
 
 
 @dataclass(frozen=True)
