@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --h
     from occlupose.estimator import PoseEstimator
     from occlupose.media import Source
     from occlupose.poses import Poses
+    from occlupose.viewer import PanelPlace
 
 Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: movenet)")]
 Flow = Annotated[
@@ -95,6 +96,7 @@ def run(
     end: Annotated[Seconds, arg(help_behavior_hint="(default: the end)")] = None,
     max_people: Count = None,
     video: bool = True,
+    panel: Literal["none", "side", "below"] = "side",
     overwrite: bool = False,
     export: Formats = (),
     method: Literal["oanet", "hupor"] = "oanet",
@@ -123,7 +125,8 @@ def run(
         start: Start at this time.
         end: Stop before this time.
         max_people: Maximum number of people in a frame; those who came first are kept.
-        video: Write overlay.mp4.
+        video: Write overlay.mp4, in the size of the input and with its sound.
+        panel: Where the 3D view is in overlay.mp4: beside the image, below it, or nowhere.
         overwrite: Replace poses of another input in the folder.
         export: Formats to write the poses in, too: csv, trc, c3d, ...; occlupose export --help lists them.
         method: oanet detects people in 2D and lifts their tracks to 3D; hupor estimates everybody in an image at once,
@@ -151,7 +154,7 @@ def run(
         if isinstance(source, ImageSequence):
             source.check_sizes()
         folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
-        _run(source, folder, options, calibration, max_people=max_people, video=video, export=export)
+        _run(source, folder, options, calibration, max_people=max_people, video=video, panel=panel, export=export)
 
 
 def demo(
@@ -262,6 +265,7 @@ def _run(
     *,
     max_people: int | None = None,
     video: bool = True,
+    panel: "PanelPlace" = "side",
     export: tuple[str, ...] = (),
 ) -> None:
     """Estimates, writes and prints a summary. Invalid options are refused before networks are loaded or downloaded."""
@@ -307,7 +311,7 @@ def _run(
             written.append(PREVIEW)
         bars.update(finishing, total=1, completed=1)
         if video and not early and source.kind in ("video", "folder"):
-            if _draw(poses, source, folder.path / OVERLAY, bars, status, interrupt):
+            if _draw(poses, source, folder.path / OVERLAY, panel, bars, status, interrupt):
                 written.append(OVERLAY)
             else:
                 say(console, "interrupted; overlay.mp4 is left out")
@@ -326,7 +330,13 @@ def _run(
 
 
 def _draw(
-    poses: "Poses", source: "Source", path: Path, bars: Progress, status: StatusLines, interrupt: Interrupt
+    poses: "Poses",
+    source: "Source",
+    path: Path,
+    panel: "PanelPlace",
+    bars: Progress,
+    status: StatusLines,
+    interrupt: Interrupt,
 ) -> bool:
     """Writes the video with the poses drawn. After Ctrl-C there is none, and False is returned."""
     from occlupose import viewer
@@ -340,7 +350,7 @@ def _draw(
             raise KeyboardInterrupt
 
     try:
-        viewer.render(poses, source, path, progress=progress)
+        viewer.render(poses, source, path, panel=panel, progress=progress)
     except KeyboardInterrupt:
         return False
     return True
