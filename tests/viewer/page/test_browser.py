@@ -198,6 +198,15 @@ def test_the_view_turns_and_comes_back(load):
     assert change(before, picture(page, "#space")) < 0.002
 
 
+def test_it_fills_the_screen(load):
+    page = load("inside")
+    page.click("#full")
+    page.wait_for_function("document.fullscreenElement !== null")
+    assert page.locator("#controls").is_visible() and page.locator("#stage").bounding_box()["height"] > 600
+    page.click("#full")
+    page.wait_for_function("document.fullscreenElement === null")
+
+
 def test_pages_in_2d_and_without_anybody(load):
     flat = load("flat")
     assert not flat.locator("#space").is_visible() and picture(flat, "#picture").std() > 5

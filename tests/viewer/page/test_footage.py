@@ -27,6 +27,7 @@ def test_a_short_video_lies_inside(tmp_path):
     with open_media(make_video(tmp_path / "in.mp4", 10), start=0.3) as source:
         made = footage.embed(poses_of(7), source, tmp_path / "page.html", counts.append)
     assert made.content["kind"] == "video" and made.content["start"] == pytest.approx(0.3)
+    assert made.content["fps"] == 10
     assert made.content["note"] == "The video lies in this file." and made.beside == []
     assert [index_of(image) for image in decoded(made.inside, tmp_path)] == [*range(3, 10)] and counts == [*range(1, 8)]
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".mp4"] == []
@@ -39,6 +40,12 @@ def test_a_long_one_lies_beside_the_page_which_says_so(tmp_path, monkeypatch):
     assert made.beside == [tmp_path / "page_video.mp4"] and made.beside[0].stat().st_size and not made.inside
     assert made.content["source"] == "page_video.mp4"
     assert "longer than 0.5 s: it is page_video.mp4" in made.content["note"]
+
+
+def test_a_long_video_of_few_poses_does_not_lie_inside(tmp_path, monkeypatch):
+    monkeypatch.setattr(footage, "LONGEST_INSIDE", 0.5)
+    with open_media(make_video(tmp_path / "in.mp4", 10)) as source:
+        assert footage.embed(poses_of(2), source, tmp_path / "page.html", None).beside
 
 
 def test_its_input_is_not_overwritten(tmp_path, monkeypatch):

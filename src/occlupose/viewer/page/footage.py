@@ -35,7 +35,7 @@ class Footage:
 
     Attributes:
         content: for the page: `kind` (video, image or none), `source` (of a file beside it), `type`, `start` (time of
-            the first frame, s) and `note`, a line for the reader.
+            the first frame, s), `fps` and `note`, a line for the reader.
         inside: the file in base64, if it lies in the page.
         beside: files that were written beside the page.
     """
@@ -53,23 +53,23 @@ def embed(poses: Poses, source: Source | None, path: Path, progress: Callable[[i
             would be written over it; or the disk is full.
     """
     if source is None or source.live:
-        return Footage({"kind": "none", "source": "", "type": "", "start": 0.0, "note": "There is no video."})
+        return Footage(_content("none", "There is no video."))
     _check_shape(poses, source)
     if source.kind == "image":
         return _image(source)
-    seconds = float(np.ptp(poses.time)) + 1 / poses.fps if len(poses) else 0.0
-    if seconds <= LONGEST_INSIDE:
+    if _seconds(poses, source) <= LONGEST_INSIDE:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "video.mp4"
             start = _encode(source, file, progress)
             inside = _base64(file)
-        return Footage(_of_video("", start, "The video lies in this file."), inside)
+        note = "The video lies in this file."
+        return Footage(_content("video", note, "video/mp4", start=start, fps=source.fps), inside)
     file = beside_path(path)
     if file.resolve() == Path(source.name).expanduser().resolve():
         raise OccluposeError(f"{file}: is the input; give the page another name")
     start = _encode(source, file, progress)
     note = f"The video is longer than {LONGEST_INSIDE:g} s: it is {file.name}, which must lie beside this page."
-    return Footage(_of_video(file.name, start, note), beside=[file])
+    return Footage(_content("video", note, "video/mp4", file.name, start, source.fps), beside=[file])
 
 
 def beside_path(path: Path) -> Path:
@@ -77,8 +77,16 @@ def beside_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_video.mp4")
 
 
-def _of_video(source: str, start: float, note: str) -> dict[str, Any]:
-    return {"kind": "video", "source": source, "type": "video/mp4", "start": start, "note": note}
+def _content(
+    kind: str, note: str, type: str = "", source: str = "", start: float = 0.0, fps: float = 30.0
+) -> dict[str, Any]:
+    return {"kind": kind, "note": note, "type": type, "source": source, "start": start, "fps": fps}
+
+
+def _seconds(poses: Poses, source: Source) -> float:
+    """How long the video is: at least as long as the poses."""
+    seconds = float(np.ptp(poses.time)) + 1 / poses.fps if len(poses) else 0.0
+    return max(seconds, source.duration or 0.0)
 
 
 def _check_shape(poses: Poses, source: Source) -> None:
@@ -105,8 +113,7 @@ def _image(source: Source) -> Footage:
         file = Path(folder) / "image.jpg"
         write_image(file, _shrink(frame.image, _size(source)))
         inside = _base64(file)
-    note = "The image lies in this file."
-    return Footage({"kind": "image", "source": "", "type": "image/jpeg", "start": frame.time, "note": note}, inside)
+    return Footage(_content("image", "The image lies in this file.", "image/jpeg"), inside)
 
 
 def _encode(source: Source, file: Path, progress: Callable[[int], object] | None) -> float:

@@ -7,10 +7,10 @@ export class Clock {
    */
   constructor(poses, video) {
     this.begin = poses.begin;
-    this.end = poses.end;
     this.video = video;
     this.offset = poses.video.start;
-    this.half = 0.5 / poses.fps;
+    this.last = Math.max(poses.begin, poses.end - 1 / poses.fps);
+    this.half = 0.5 / poses.video.fps; // of a frame of the video
     this.time = poses.begin;
     this.rate = 1;
     this.running = false;
@@ -26,7 +26,7 @@ export class Clock {
 
   /** Plays on; from the beginning at the end. */
   play() {
-    if (this.time >= this.end - 2.5 * this.half) {
+    if (this.time >= this.last - this.half) {
       this.seek(this.begin);
     }
     if (this.video) {
@@ -51,7 +51,7 @@ export class Clock {
 
   /** Goes to a time; the video goes to the middle of its frame. */
   seek(time) {
-    this.time = Math.min(Math.max(time, this.begin), this.end - 2 * this.half);
+    this.time = Math.min(Math.max(time, this.begin), this.last);
     if (this.video) {
       this.video.currentTime = Math.max(0, this.time - this.offset + this.half);
     }
@@ -77,8 +77,8 @@ export class Clock {
     }
     this.time += ((now - this.before) / 1000) * this.rate;
     this.before = now;
-    if (this.time >= this.end - 2 * this.half) {
-      this.time = this.end - 2 * this.half;
+    if (this.time >= this.last) {
+      this.time = this.last;
       this.running = false;
     }
   }
