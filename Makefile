@@ -1,5 +1,5 @@
 # Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
-.PHONY: demo test slow lint format
+.PHONY: demo test slow browser three lint format
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
@@ -9,10 +9,23 @@ demo: $(READY)
 	.venv/bin/occlupose demo -o out/demo
 
 test: $(READY)  # a process for each core, so that none of them needs threads
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser"
 
 slow: $(READY)
 	.venv/bin/python -m pytest -q -m slow
+
+browser: $(READY)  # the page in Debian's chromium, drawn in software
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	.venv/bin/python -m pytest -q -m browser
+
+# The parts of three.js that the page needs, in one file; needs npm.
+WEB := src/occlupose/viewer/page/web
+three:
+	npm install --silent --no-save --prefix .three three@0.187.0 esbuild@0.28.2
+	cp $(WEB)/three.entry.js .three/entry.js
+	.three/node_modules/.bin/esbuild .three/entry.js --bundle --minify --format=esm --target=es2021 --charset=utf8 \
+		--legal-comments=inline --log-level=warning --outfile=$(WEB)/three.min.js
+	rm -r .three
 
 lint: $(READY)
 	.venv/bin/ruff check

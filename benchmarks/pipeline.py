@@ -12,8 +12,9 @@ front end, which gets decoded frames; and of that the first frame, which is sear
 calls. Ratios are to the same part of BlazePose; `followed` is the mean number of people found in a frame.
 
 pipeline.csv: the stages of the default pipeline, each by itself, and the whole, whose networks are loaded already,
-without and with the overlay. `share_of_networks` is the ratio to the networks by themselves. Peak memory: a 30-second
-and a 5-minute video of two people, a third as wide, at 30 frames/s, each in its own process.
+without and with the overlay, whose image is 960 pixels wide. `share_of_networks` is the ratio to the networks by
+themselves. Peak memory: a 30-second and a 5-minute video of two people, a third as wide, at 30 frames/s, each in its
+own process.
 
 Each round runs every system in turn. Times are medians over the rounds, with the extremes; so are the ratios, each of
 two times in the same round. CPU time is that of all threads. Run it on a machine that does nothing else. Finished
@@ -200,7 +201,7 @@ def measure_whole(clip: Path, folder: Path, threads: int) -> dict[str, Stopwatch
             result.save(folder / "poses.npz")
             result.save(folder / "poses.json")
         viewer.preview(result, source, folder / "preview.png")
-        viewer.render(result, source, folder / "overlay.mp4")
+        viewer.render(result, source, folder / "overlay.mp4", width=960)
     return stopwatches
 
 

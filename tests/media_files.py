@@ -52,13 +52,15 @@ def make_video(
     rotation: float | None = None,
     mirror: bool = False,
     audio: bool = False,
+    sound: float | None = None,
+    sound_codec: str = "aac",
     codec: str = "libx264",
     key_frame_every: int = 12,
     images: Sequence[np.ndarray] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
     """Writes `count` grey frames (or `images`) to `path`; the container follows the suffix. `times` in seconds make the
-    frame rate vary.
+    frame rate vary; `sound` is silence of so many seconds.
     """
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=fps)
@@ -70,8 +72,8 @@ def make_video(
         stream.codec_context.time_base = Fraction(1, 1000) if times else 1 / Fraction(fps)
         if rotation is not None or mirror:
             stream.set_display_rotation(rotation or 0, hflip=mirror)
-        if audio:
-            sound = container.add_stream("aac", rate=44100)
+        if audio or sound:
+            track = container.add_stream(sound_codec, rate=44100, layout="mono")
         for index in range(len(images) if images is not None else count):
             image = np.full((size[1], size[0], 3), level(index), np.uint8) if images is None else images[index]
             frame = VideoFrame.from_ndarray(image, format="rgb24")
@@ -80,8 +82,14 @@ def make_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if audio:
-            container.mux(sound.encode(silence(1024)))
-            container.mux(sound.encode(None))
+            container.mux(track.encode(silence(1024)))
+            container.mux(track.encode(None))
+        elif sound:
+            for block in range(int(44.1 * sound)):
+                piece = silence(1000, track.format.name)
+                piece.pts = 1000 * block
+                container.mux(track.encode(piece))
+            container.mux(track.encode(None))
     return path
 
 
@@ -94,8 +102,9 @@ def make_sound(path: Path) -> Path:
     return path
 
 
-def silence(samples: int) -> av.AudioFrame:
-    frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), np.float32), format="fltp", layout="mono")
+def silence(samples: int, format: str = "fltp") -> av.AudioFrame:
+    kind = np.int16 if format == "s16" else np.float32
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), kind), format=format, layout="mono")
     frame.sample_rate = 44100
     return frame
 

@@ -437,10 +437,10 @@ def test_default_output_folder(tmp_path, monkeypatch, spec, name):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
 def test_full_disk(tmp_path):
     generator = np.random.default_rng(0)
-    images = [generator.integers(0, 256, (1, 64, 3), dtype=np.uint8).repeat(48, 0) for _ in range(31)]
+    images = [generator.integers(0, 256, (96, 128, 3), dtype=np.uint8) for _ in range(31)]
     for moment in range(0, 31, 6):
         images[moment][:] = 90  # the preview's moments are plain, so that its file is smaller than the video
-    make_video(tmp_path / "a.mp4", images=images)
+    make_video(tmp_path / "a.mp4", images=images, size=(128, 96))
     code = """
 import resource, sys
 from pathlib import Path
@@ -562,7 +562,7 @@ def test_ctrl_c_while_hupor_runs(tmp_path, long_video):
 @pytest.mark.assets
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
 def test_ctrl_c_while_drawing_leaves_the_overlay_out(tmp_path):
-    terminal = Terminal("run", make_video(tmp_path / "a.mp4", 120), "-o", tmp_path / "out")
+    terminal = Terminal("run", make_video(tmp_path / "a.mp4", 120, size=(960, 720)), "-o", tmp_path / "out")
     terminal.wait_for(r"drawing overlay\.mp4 .* [1-9]\d*/120")
     terminal.ctrl_c()
     assert terminal.end() == 130

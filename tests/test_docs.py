@@ -34,6 +34,7 @@ COMMANDS = {
     "lift": cli.lift,
     "export": cli.export,
     "angles": cli.angles,
+    "view": cli.view,
     "demo": cli.demo,
     "label": cli.label,
     "doctor": cli.doctor,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from media_files import make_video
 from occlupose.errors import OccluposeError
 from occlupose.media import LiveCamera, VideoWriter, open_media, read_image, write_image
 from occlupose.viewer import Composer, preview, render
@@ -90,7 +91,79 @@ def test_sizes_are_even_and_bounded(tmp_path, size, width, fitted):
         compose = Composer(make_poses(stand(0, 4, 1), width=size[0], height=size[1]), source, width)
         image = compose(next(iter(source)))
     assert compose.image_size == fitted
-    assert image.shape == (fitted[1], fitted[0] + fitted[1], 3) == (compose.height, compose.width, 3)
+    assert image.shape == (fitted[1], fitted[0] + min(fitted), 3) == (compose.height, compose.width, 3)
+
+
+@pytest.mark.parametrize(
+    ("panel", "size", "shape"),
+    [
+        ("none", (640, 360), (360, 640)),
+        ("side", (640, 360), (360, 1000)),
+        ("below", (640, 360), (720, 640)),
+        ("side", (360, 640), (640, 720)),
+        ("below", (360, 640), (1000, 360)),
+        ("none", (65, 49), (49, 65)),
+        ("side", (3840, 2160), (1474, 4094)),
+        ("none", (4200, 100), (100, 4200)),
+    ],
+)
+def test_the_image_keeps_its_size_and_the_panel_is_where_it_is_wanted(tmp_path, panel, size, shape):
+    write_image(tmp_path / "in.png", np.full((size[1], size[0], 3), PAPER, np.uint8))
+    poses = make_poses(stand(0, 4, 1), width=size[0], height=size[1])
+    with open_media(tmp_path / "in.png") as source:
+        compose = Composer(poses, source, panel=panel)
+        assert compose(next(iter(source))).shape == (*shape, 3) == (compose.height, compose.width, 3)
+
+
+def test_places_that_do_not_exist(tmp_path):
+    with open_media(clip(tmp_path / "in.mp4")) as source, pytest.raises(OccluposeError, match=r"panel left: .*; give"):
+        render(make_poses(stand(0, 4, 8)), source, tmp_path / "out.mp4", panel="left")
+
+
+def test_the_source_is_not_drawn_upon(tmp_path):
+    write_image(tmp_path / "in.png", np.full((360, 640, 3), PAPER, np.uint8))
+    with open_media(tmp_path / "in.png") as source:
+        frame = next(iter(source))
+        Composer(make_poses(stand(0, 4, 1)), source)(frame)
+    assert (frame.image == PAPER).all()
+
+
+def test_the_sound_goes_with_the_picture(tmp_path):
+    make_video(tmp_path / "in.mp4", 20, fps=10, sound=2.0)
+    with open_media(tmp_path / "in.mp4", start=0.5, end=1.5) as source:
+        poses = make_poses(stand(0, 4, 20), width=64, height=48)
+        render(poses, source, tmp_path / "out.mp4", panel="none")
+        assert source.warnings == []
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+        assert len(list(container.decode(video=0))) == 10
+        container.seek(0)
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert samples / 44100 == pytest.approx(1.0, abs=0.1)
+
+
+def test_sound_that_does_not_fit_is_left_out_with_a_warning(tmp_path):
+    make_video(tmp_path / "in.mkv", 4, fps=10, sound=0.4, sound_codec="pcm_s16le")
+    with open_media(tmp_path / "in.mkv") as source:
+        render(make_poses(stand(0, 4, 4), width=64, height=48), source, tmp_path / "out.mp4")
+    cannot = "its sound (pcm_s16le) cannot be copied into an .mp4; out.mp4 has none"
+    assert source.warnings == [f"{tmp_path / 'in.mkv'}: {cannot}"]
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert not container.streams.audio
+
+
+def test_uncertainty_is_a_pale_circle(tmp_path):
+    poses = make_poses(stand(0, 4, 1))
+    spread = np.full(poses.state.shape, np.nan)
+    spread[..., poses.skeleton.index("head_top")] = 20
+    write_image(tmp_path / "in.png", np.full((360, 640, 3), PAPER, np.uint8))
+    with open_media(tmp_path / "in.png") as source:
+        frame = next(iter(source))
+        plain = Composer(poses, source, panel="none")(frame)
+        pale = Composer(replace(poses, spread=spread), source, panel="none")(frame)
+    changed = (plain != pale).any(-1)
+    assert changed.sum() == pytest.approx(np.pi * 40**2, rel=0.15)
+    assert np.abs(plain.astype(int) - pale)[changed].max() <= 0.26 * 255
 
 
 def test_the_preview_of_a_clip_shows_six_preview_times(tmp_path):

@@ -170,6 +170,36 @@ def test_limbs_of_fingers_are_thin(state):
     assert thin.any() and thin.any(1).sum() < paint(PAIR).any(1).sum()
 
 
+def test_larger_people_have_wider_limbs_and_larger_joints():
+    def area(size):
+        image = np.full((600, 600, 3), PAPER, np.uint8)
+        xy = np.array([[(100, 100), (100 + size, 100)]], float)
+        states = np.full((1, 2), VISIBLE, np.uint8)
+        overlay.draw_people(image, xy, states, np.array([0]), PAIR, numbered=False)
+        marks = touched(image)
+        return marks[:, 100 + size // 2].sum(), marks.any(1).sum()
+
+    small = area(100)
+    large = area(450)
+    assert large[0] > 1.5 * small[0] and large[1] > 1.5 * small[1]
+
+
+def test_uncertainty_is_drawn_where_it_is_known():
+    image = np.full((200, 400, 3), PAPER, np.uint8)
+    states = np.full((1, 2), VISIBLE, np.uint8)
+    spread = np.array([[np.nan, 15.0]])
+    overlay.draw_people(image, np.array([[ELBOW, WRIST]], float), states, np.array([0]), PAIR, spread=spread)
+    marks = touched(image)
+    assert marks[75:125, 300].all() and not marks[:60, 250:].any() and not marks[140:, 280:].any()
+    assert not marks[115:, :150].any()
+
+
+def test_small_images_have_no_caption():
+    image = np.full((120, 160, 3), PAPER, np.uint8)
+    overlay.draw_caption(image, 3.5)
+    assert not touched(image).any()
+
+
 def test_the_caption_keeps_to_its_corners():
     image = np.full((360, 640, 3), PAPER, np.uint8)
     overlay.draw_caption(image, 3.5)

@@ -6,6 +6,7 @@
     occlupose lift joints.npz -o poses.npz      3D poses from 2D joints
     occlupose export out/walk -o walk.csv       poses for other tools
     occlupose angles out/walk -o angles.csv     joint angles
+    occlupose view out/walk                     a page to look at
     occlupose synth --scenes 200 -o people      synthetic people, ground truth
 
 COMMAND --help shows options and examples of a command.
@@ -24,6 +25,7 @@ from occlupose.cli.convert import CONVERT
 from occlupose.cli.evaluate import EVAL
 from occlupose.cli.export import export
 from occlupose.cli.label import label
+from occlupose.cli.page import view
 from occlupose.cli.parser import Command, parse
 from occlupose.cli.people import demo, lift, run
 from occlupose.cli.synth import synth
@@ -31,7 +33,21 @@ from occlupose.cli.terminal import BROKEN_PIPE, INTERRUPTED
 from occlupose.cli.training import TRAIN
 from occlupose.errors import OccluposeError
 
-__all__ = ["CONVERT", "EVAL", "TRAIN", "angles", "demo", "doctor", "export", "label", "lift", "main", "run", "synth"]
+__all__ = [
+    "CONVERT",
+    "EVAL",
+    "TRAIN",
+    "angles",
+    "demo",
+    "doctor",
+    "export",
+    "label",
+    "lift",
+    "main",
+    "run",
+    "synth",
+    "view",
+]
 
 
 COMMANDS: dict[str, Command | dict[str, Command]] = {
@@ -40,6 +56,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "lift": lift,
     "export": export,
     "angles": angles,
+    "view": view,
     "label": label,
     "synth": synth,
     "convert": CONVERT,

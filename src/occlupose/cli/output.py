@@ -16,6 +16,10 @@ STEM = "poses"
 POSES = (f"{STEM}.npz", f"{STEM}.json")
 PREVIEW = "preview.png"
 OVERLAY = "overlay.mp4"
+PAGE = "page.html"
+PAGE_FILES = (PAGE, "page_video.mp4")
+"""The page, and its video if that is long."""
+
 RUN = "run.json"
 """Version, input and method that the files were made with."""
 
@@ -57,7 +61,7 @@ class OutputFolder:
                 input.
         """
         check_output(self.path)
-        for name in (*POSES, PREVIEW, OVERLAY, RUN):
+        for name in (*POSES, PREVIEW, OVERLAY, *PAGE_FILES, RUN):
             if str((self.path / name).resolve()) == self.input:
                 raise OccluposeError(f"{self.path / name}: is the input; give another folder with -o")
         if self.overwrite or not self._has_poses():
@@ -68,8 +72,9 @@ class OutputFolder:
             raise OccluposeError(f"{self.path}: holds poses of {whose}; give another folder with -o, or --overwrite")
 
     def prepare(self, **details: Any) -> None:
-        """Removes files of an earlier run, exports and angles too, and writes what makes those that follow; before
-        poses are written.
+        """Removes files of an earlier run, with exports, angles and page, and writes what makes those that follow.
+
+        Comes before poses are written.
 
         Poses of the same input stay until they are replaced, so that nothing is lost and a run that is killed here
         can be repeated.
@@ -82,7 +87,7 @@ class OutputFolder:
         if self._has_poses():
             stale = (PREVIEW, OVERLAY) if self._earlier_input() == self.input else (*POSES, PREVIEW, OVERLAY)
             angles = [file for name in ANGLES for file in find_by_person(self.path / name)]
-            for file in (*(self.path / name for name in stale), *angles):
+            for file in (*(self.path / name for name in (*stale, *PAGE_FILES)), *angles):
                 file.unlink(missing_ok=True)
             formats.remove(self.path, STEM)
 
@@ -94,16 +99,20 @@ class OutputFolder:
         return any((self.path / name).exists() for name in POSES)
 
     def _earlier_input(self) -> str | None:
-        """The input of the run that made the files; None where that is unknown."""
-        try:
-            content = json.loads((self.path / RUN).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return content.get("input") if isinstance(content, dict) else None
+        return recorded_input(self.path)
+
+
+def recorded_input(folder: Path) -> str | None:
+    """The input of the run that made the files in a folder; None where that is unknown."""
+    try:
+        content = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content.get("input") if isinstance(content, dict) else None
 
 
 def check_output(path: Path) -> None:
     """Refuses a file name, or a folder that cannot be written to; does not create it. Raises OccluposeError."""
     if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
         raise OccluposeError(f"{path}: is the name of a file; -o is the folder for all results, give a folder")
-    check_folder(path, files=(*POSES, PREVIEW, OVERLAY, RUN))
+    check_folder(path, files=(*POSES, PREVIEW, OVERLAY, *PAGE_FILES, RUN))

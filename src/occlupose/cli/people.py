@@ -3,8 +3,10 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from glob import has_magic
 from pathlib import Path
 from time import monotonic
@@ -33,7 +35,8 @@ from occlupose.cli.options import (
     Weights,
     use_threads,
 )
-from occlupose.cli.output import OVERLAY, POSES, PREVIEW, STEM, OutputFolder, check_output
+from occlupose.cli.output import OVERLAY, PAGE, PAGE_FILES, POSES, PREVIEW, STEM, OutputFolder, check_output
+from occlupose.cli.page import measure
 from occlupose.cli.terminal import (
     INTERRUPTED,
     Interrupt,
@@ -52,7 +55,7 @@ from occlupose.errors import OccluposeError, naming
 if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --help is quick
     from occlupose.estimator import PoseEstimator
     from occlupose.media import Source
-    from occlupose.poses import Poses
+    from occlupose.viewer import PanelPlace
 
 Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: movenet)")]
 Flow = Annotated[
@@ -95,6 +98,8 @@ def run(
     end: Annotated[Seconds, arg(help_behavior_hint="(default: the end)")] = None,
     max_people: Count = None,
     video: bool = True,
+    panel: Literal["none", "side", "below"] = "side",
+    page: bool = False,
     overwrite: bool = False,
     export: Formats = (),
     method: Literal["oanet", "hupor"] = "oanet",
@@ -108,8 +113,8 @@ def run(
     """Estimate 2D and metric 3D poses of all people in an image or video; every joint is visible, occluded or absent.
 
     Writes poses.npz and poses.json (the same content), preview.png, run.json (version and input) and, for a video,
-    overlay.mp4. Ctrl-C stops early: the poses so far are written, without overlay.mp4, and the exit code is 130 (0 for
-    a camera, which has no other end). A second Ctrl-C ends at once.
+    overlay.mp4. Ctrl-C stops early: the poses so far are written, without overlay.mp4 and page.html, and the exit code
+    is 130 (0 for a camera, which has no other end). A second Ctrl-C ends at once.
 
         occlupose run walk.mp4
         occlupose run walk.mp4 --start 1:30 --end 1:45 --height 1.75 -o results
@@ -123,7 +128,9 @@ def run(
         start: Start at this time.
         end: Stop before this time.
         max_people: Maximum number of people in a frame; those who came first are kept.
-        video: Write overlay.mp4.
+        video: Write overlay.mp4, in the size of the input and with its sound.
+        panel: Where the 3D view is in overlay.mp4: beside the image, below it, or nowhere.
+        page: Write page.html too: video, 3D, timelines and joint angles for a browser; see occlupose view.
         overwrite: Replace poses of another input in the folder.
         export: Formats to write the poses in, too: csv, trc, c3d, ...; occlupose export --help lists them.
         method: oanet detects people in 2D and lifts their tracks to 3D; hupor estimates everybody in an image at once,
@@ -152,7 +159,8 @@ def run(
         if isinstance(source, ImageSequence):
             source.check_sizes()
         folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
-        _run(source, folder, options, calibration, max_people=max_people, video=video, export=export)
+        drawn = Drawings(video=video, panel=panel, page=page)
+        _run(source, folder, options, calibration, max_people=max_people, drawn=drawn, export=export)
 
 
 def demo(
@@ -179,7 +187,7 @@ def demo(
     announce(Console(stderr=True), DEMO_CLIP)
     with open_media(demo_clip()) as source:
         folder = OutputFolder.of(path, source, overwrite=overwrite)
-        _run(source, folder, EstimatorOptions(), UNKNOWN_CAMERA, video=video)
+        _run(source, folder, EstimatorOptions(), UNKNOWN_CAMERA, drawn=Drawings(video=video))
 
 
 @dataclass(frozen=True)
@@ -255,6 +263,21 @@ class EstimatorOptions:
         )
 
 
+@dataclass(frozen=True)
+class Drawings:
+    """What is drawn beside preview.png.
+
+    Attributes:
+        video: whether overlay.mp4 is.
+        panel: where the 3D view is in it.
+        page: whether page.html is.
+    """
+
+    video: bool = True
+    panel: "PanelPlace" = "side"
+    page: bool = False
+
+
 def _run(
     source: "Source",
     folder: OutputFolder,
@@ -262,7 +285,7 @@ def _run(
     calibration: CameraOptions,
     *,
     max_people: int | None = None,
-    video: bool = True,
+    drawn: Drawings,
     export: tuple[str, ...] = (),
 ) -> None:
     """Estimates, writes and prints a summary. Invalid options are refused before networks are loaded or downloaded."""
@@ -293,7 +316,8 @@ def _run(
         if early and not builder.frames:
             raise KeyboardInterrupt
         if early and not source.live:
-            say(console, "interrupted; writing the poses so far, without overlay.mp4 (Ctrl-C again ends at once)")
+            left_out = " and ".join((OVERLAY, PAGE) if drawn.page else (OVERLAY,))
+            say(console, f"interrupted; writing the poses so far, without {left_out} (Ctrl-C again ends at once)")
         bars.update(detecting, total=len(builder.frames))
         finishing = bars.add_task("lifting and writing", total=None, people="")
         tracks = builder.poses()
@@ -307,11 +331,18 @@ def _run(
             viewer.preview(poses, source, folder.path / PREVIEW)
             written.append(PREVIEW)
         bars.update(finishing, total=1, completed=1)
-        if video and not early and source.kind in ("video", "folder"):
-            if _draw(poses, source, folder.path / OVERLAY, bars, status, interrupt):
+        follow = partial(_follow, bars, status, interrupt, len(poses))
+        if drawn.video and not early and source.kind in ("video", "folder"):
+            render = partial(viewer.render, poses, source, folder.path / OVERLAY, panel=drawn.panel)
+            if follow(OVERLAY, render):
                 written.append(OVERLAY)
             else:
                 say(console, "interrupted; overlay.mp4 is left out")
+        if drawn.page and (source.live or not interrupt.asked):
+            angles = measure(poses, folder.path / POSES[0])
+            if not follow(PAGE, partial(viewer.write_page, poses, folder.path / PAGE, source, angles=angles)):
+                say(console, "interrupted; page.html is left out")
+            written += [name for name in PAGE_FILES if (folder.path / name).exists()]
     for warning in source.warnings:
         say(console, f"warning: {warning}")
     print_notes(console, source.name, poses, getattr(estimator, "best_rejected", 0.0))
@@ -326,22 +357,26 @@ def _run(
         sys.exit(INTERRUPTED)
 
 
-def _draw(
-    poses: "Poses", source: "Source", path: Path, bars: Progress, status: StatusLines, interrupt: Interrupt
+def _follow(
+    bars: Progress, status: StatusLines, interrupt: Interrupt, total: int, name: str, draw: Callable[..., object]
 ) -> bool:
-    """Writes the video with the poses drawn. After Ctrl-C there is none, and False is returned."""
-    from occlupose import viewer
+    """Draws a file and shows how far that is. After Ctrl-C there is none, and False is returned.
 
-    drawing = bars.add_task(f"drawing {path.name}", total=len(poses), people="")
+    Arguments:
+        total: number of frames.
+        name: of the file.
+        draw: takes `progress`.
+    """
+    drawing = bars.add_task(f"drawing {name}", total=total, people="")
 
     def progress(done: int) -> None:
         bars.update(drawing, completed=done)
-        status.update(f"drawing {path.name}", done, len(poses))
+        status.update(f"drawing {name}", done, total)
         if interrupt.asked:
             raise KeyboardInterrupt
 
     try:
-        viewer.render(poses, source, path, progress=progress)
+        draw(progress=progress)
     except KeyboardInterrupt:
         return False
     return True

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from occlupose.errors import OccluposeError
+from occlupose.media.sound import SoundTrack
 from occlupose.pyramid import Pyramid
 from occlupose.threads import background_thread
 
@@ -66,6 +67,7 @@ class Source(ABC):
         duration: of those frames in seconds, None where unknown.
         live: True for cameras: frames come once and do not end by themselves.
         names: file names of the images, in the order of the frames; empty where the frames are not files.
+        sound: of a video, if it has any.
         warnings: problems that did not stop the reading, one line each; complete after the iteration.
     """
 
@@ -79,6 +81,7 @@ class Source(ABC):
     fps_assumed: bool = False
     count: int | None
     duration: float | None
+    sound: SoundTrack | None = None
     warnings: list[str]
 
     @abstractmethod

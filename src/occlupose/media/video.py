@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from occlupose.errors import OccluposeError
 from occlupose.media.checks import one_line
+from occlupose.media.sound import SoundTrack
 from occlupose.media.source import ASSUMED_FPS, RGB, TICK, Frame, Source, TimeRange, no_frames
 
 UNSPECIFIED_SPACE = 2
@@ -47,6 +48,9 @@ class Video(Source):
             self._matrix = _display_matrix(first)
             self.height, self.width = _upright_rgb(first, self._matrix).shape[:2]
             self._length = _length(container, stream)
+            if container.streams.audio:
+                codec = container.streams.audio[0].codec_context.name
+                self.sound = SoundTrack(path, codec, float((first.pts or 0) * self._time_base))
             self._rate, self.fps_assumed = _rate(stream)
             if stream.sample_aspect_ratio not in (None, 0, 1):
                 self.warn(

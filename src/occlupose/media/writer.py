@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.media.checks import check_image, check_writable, one_line
+from occlupose.media.sound import SoundCopy, SoundTrack
 from occlupose.media.source import RGB
 
 BT709_SPACE = 1
@@ -41,12 +42,25 @@ class VideoWriter:
         fps: frames per second; with `write(..., time=...)` only for the duration of the last frame and the encoder.
         preset: of x264, "ultrafast" .. "veryslow": smaller files for more time.
         crf: of x264, quality 0 (lossless) .. 51.
+        key_frame_every: number of frames after which players can enter; None leaves it to x264.
+        sound: copied from the time of the first frame to the end of the last; with `write(..., time=...)`.
 
     Raises:
         OccluposeError: the name does not end in .mp4, the folder or disk cannot be written to, or there was no frame.
     """
 
-    def __init__(self, path: str | Path, width: int, height: int, fps: float, *, preset: str = "fast", crf: float = 20):
+    def __init__(
+        self,
+        path: str | Path,
+        width: int,
+        height: int,
+        fps: float,
+        *,
+        preset: str = "fast",
+        crf: float = 20,
+        key_frame_every: int | None = None,
+        sound: SoundTrack | None = None,
+    ):
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise OccluposeError(f"{self.path}: videos are written as .mp4; give the name this ending")
@@ -59,6 +73,10 @@ class VideoWriter:
         self.count = 0
         # with B-frames, mp4 states a wrong length where the rate varies
         self._options = {"preset": preset, "crf": str(crf), "bf": "0"}
+        if key_frame_every is not None:
+            self._options["g"] = str(key_frame_every)
+        self._track = sound
+        self._sound: SoundCopy | None = None
         self._stack = ExitStack()
         self._worker: ThreadPoolExecutor | None = None
         self._job: Future[None] | None = None
@@ -68,6 +86,9 @@ class VideoWriter:
             part = stack.enter_context(atomic(self.path))
             self._container = stack.enter_context(_muxer(self.path, part))
             self._stream = self._video_stream()
+            if self._track is not None:
+                source = stack.enter_context(av.open(f"file:{self._track.path}", metadata_errors="ignore"))
+                self._sound = SoundCopy(self._track, source, self._container)
             self._worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="encode"))
             self._stack = stack.pop_all()
         return self
@@ -106,7 +127,7 @@ class VideoWriter:
             self._wait()
             if self.count == 0:
                 raise OccluposeError(f"{self.path}: no frame was written; write at least one")
-            worker.submit(lambda: self._container.mux(self._stream.encode(None))).result()
+            worker.submit(self._complete).result()
 
     def _video_stream(self) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=self.fps, options=self._options)
@@ -132,6 +153,8 @@ class VideoWriter:
         if self.count == 0:
             self._begin = time or 0.0
             self._last = -1
+            if self._sound is not None:
+                self._sound.start(self._begin)
         stamp = self.count / self.fps / tick if time is None else (time - self._begin) / tick
         frame.time_base = tick
         frame.pts = self._last = max(self._last + 1, round(stamp))
@@ -144,6 +167,13 @@ class VideoWriter:
         )
         self._container.mux(self._stream.encode(yuv))
         self.count += 1
+        if self._sound is not None:  # in step, so that players need not look ahead
+            self._sound.copy_until(float(self._last * tick))
+
+    def _complete(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        if self._sound is not None:
+            self._sound.copy_until(float(self._last * self._stream.codec_context.time_base + 1 / self.fps))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""Drawings of poses: over the image, and in 3D beside it."""
+"""Drawings of poses: over the image, in 3D beside it, and as a page for a browser."""
 
-from occlupose.viewer.compose import Composer, preview, render
+from occlupose.viewer.compose import Composer, PanelPlace, preview, render
 from occlupose.viewer.label_preview import preview_labels
+from occlupose.viewer.page import write_page
 
-__all__ = ["Composer", "preview", "render", "preview_labels"]
+__all__ = ["Composer", "PanelPlace", "preview", "preview_labels", "render", "write_page"]

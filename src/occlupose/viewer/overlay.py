@@ -16,6 +16,16 @@ FINE = ("jaw", "chin", "brow", "nose_", "nostril", "eyelid", "lip", "finger", "t
 """Parts of the names of joints that lie close together, on the face and the hands: dots with thin limbs."""
 
 
+THINNEST = 1.2
+"""Width of a limb at least, px."""
+
+CAPTIONED = 160
+"""Height of images from which on they have a caption, px."""
+
+PALE = 0.25
+"""Opacity of the circles of uncertainty."""
+
+
 def draw_people(
     image: UInt8[np.ndarray, "height width 3"],
     xy: Float[np.ndarray, "person joint 2"],
@@ -24,18 +34,21 @@ def draw_people(
     skeleton: Skeleton,
     depth: Float[np.ndarray, " person"] | None = None,
     *,
+    spread: Float[np.ndarray, "person joint"] | None = None,
     numbered: bool = True,
 ) -> None:
     """Draws the people of one frame into the image, RGB, in place.
 
     A joint is a disc if visible and a ring if occluded. A limb is solid if both its joints are visible, dashed if one
-    is occluded, and left out if one is absent. The left side is lighter and the right side darker. Ours.
+    is occluded, and left out if one is absent. The left side is lighter and the right side darker. All of it is larger
+    for larger people. Ours.
 
     Arguments:
         xy: the joints in this image's pixels; NaN counts as absent.
         state: 0 absent, 1 occluded, 2 visible.
         track_id: of each person; sets colour and label.
         depth: of each person, m; far people are drawn first. Without depth, small people are.
+        spread: standard deviation of each joint, px; a pale circle of two of them is drawn where it is known.
         numbered: write the track id above each person.
     """
     state = np.where(np.isfinite(xy).all(-1), state, ABSENT)
@@ -43,18 +56,22 @@ def draw_people(
     size = {person: _size(xy[person], state[person]) for person in present}
     nearness = size if depth is None else {person: -np.nan_to_num(depth[person], nan=np.inf) for person in present}
     for person in sorted(present, key=nearness.__getitem__):
-        stroke = float(np.clip(0.012 * size[person], image.shape[0] / 210, image.shape[0] / 100))
+        stroke = float(np.clip(0.012 * size[person], max(THINNEST, image.shape[0] / 600), image.shape[0] / 50))
         base = style.person_colour(int(track_id[person]))
+        if spread is not None:
+            _draw_spread(image, xy[person], state[person], spread[person], base, skeleton)
         _draw_person(image, xy[person], state[person], base, skeleton, stroke)
         if numbered:
-            height = float(np.clip(4 * stroke, 8, 22))
+            height = float(np.clip(4 * stroke, 8, max(22, image.shape[0] / 45)))
             _draw_label(image, xy[person][state[person] > ABSENT], int(track_id[person]), base, height)
 
 
 def draw_caption(image: UInt8[np.ndarray, "height width 3"], time: float) -> None:
     """Writes the legend at the bottom left and the time (s) at the bottom right, in place; in narrow images one above
-    the other.
+    the other; nothing in images that are too small for it.
     """
+    if image.shape[0] < CAPTIONED:
+        return
     height = float(np.clip(image.shape[0] / 45, 8, 24))
     _draw_time(image, time, height, _draw_legend(image, height))
 
@@ -92,11 +109,21 @@ class _Pen:
             joint: its name.
             stroke: width of a limb.
         """
-        disc = 1.15 * stroke + 1.5
+        disc = 1.3 * stroke + 0.5
         if any(part in joint for part in FINE):
             return cls(max(1.0, 0.3 * stroke), max(1.0, 0.3 * stroke), 0.2 * disc, 0.3 * disc + 1, 1.0, 1)
         size = 0.65 if joint.endswith(SMALL) else 1.0
-        return cls(stroke, max(2.0, 0.8 * stroke), size * disc, 1.5 * stroke + 3, max(2.0, 0.6 * stroke), 2)
+        edge = 1 if stroke < 2 else 2
+        return cls(stroke, max(1.5, 0.8 * stroke), size * disc, 1.7 * stroke + 1.5, max(1.5, 0.6 * stroke), edge)
+
+
+def _draw_spread(
+    image: np.ndarray, xy: np.ndarray, state: np.ndarray, spread: np.ndarray, base: style.Colour, skeleton: Skeleton
+) -> None:
+    """Tints a circle of two standard deviations around each joint whose spread is known."""
+    for joint in np.flatnonzero((state > ABSENT) & (spread > 0)).tolist():
+        colour = style.side_colour(base, skeleton.joints[joint])
+        style.tint_disc(image, xy[joint].tolist(), 2 * float(spread[joint]), colour, PALE)
 
 
 def _draw_person(

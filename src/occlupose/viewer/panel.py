@@ -88,11 +88,11 @@ class Panel3D:
     from the whole clip.
     """
 
-    def __init__(self, poses: Poses, size: int, azimuth: float | None = None) -> None:
+    def __init__(self, poses: Poses, width: int, height: int | None = None, *, azimuth: float | None = None) -> None:
         """
         Arguments:
             poses: with `xyz`.
-            size: of the square panel, px.
+            width, height: of the panel, px; square by default. Everybody fits into the square in its middle.
             azimuth: of the virtual camera, radians from the real camera's direction, to the right; None swings about
                 that direction.
 
@@ -101,7 +101,8 @@ class Panel3D:
         """
         if poses.xyz is None:
             raise ValueError("a 3D view needs poses with xyz")
-        self.size = size
+        self.width = width
+        self.height = width if height is None else height
         self.skeleton = poses.skeleton
         self.limbs = style.limb_indices(poses.skeleton)
         self.xyz = poses.xyz if len(poses) else np.empty((1, 0, len(poses.skeleton), 3), np.float32)
@@ -110,14 +111,14 @@ class Panel3D:
         self.camera = poses.camera or Camera.from_fov(poses.width, poses.height)
         self.time = poses.time if len(poses.time) else np.zeros(1)
         self.azimuth = azimuth
-        self.intrinsics = Camera.from_fov(size, size, FIELD_OF_VIEW)
+        self.intrinsics = _intrinsics(self.width, self.height)
         self.ground = ground.fit_ground(poses.xyz, poses.skeleton)
         self.up = self.ground.normal
         self.forward = _unit(np.array([0.0, 0.0, 1.0]) - self.up[2] * self.up)
         self.right = np.cross(self.forward, self.up)
         self.centre = self._smooth_centre(poses.fps)
         self.distance = self._viewing_distance(poses.fps)
-        self.background = _gradient(size)
+        self.background = _gradient(self.width, self.height)
         self.floor, self.grid = self._floor_grid()
 
     def camera_at(self, time: float) -> PanelCamera:
@@ -126,7 +127,7 @@ class Panel3D:
         centre = np.array([np.interp(time, self.time, along) for along in self.centre.T])
         return PanelCamera(centre - np.interp(time, self.time, self.distance) * axes[2], axes, self.intrinsics)
 
-    def draw(self, index: int | None, time: float) -> UInt8[np.ndarray, "size size 3"]:
+    def draw(self, index: int | None, time: float) -> UInt8[np.ndarray, "height width 3"]:
         """The panel at a time (s) with the people of one frame of the poses, or only the floor for None; RGB."""
         camera = self.camera_at(time)
         image = self.background.copy()
@@ -135,9 +136,9 @@ class Panel3D:
         self._draw_shadows(image, camera, people)
         self._draw_camera(image, camera)
         self._draw_people(image, people)
-        height = float(np.clip(self.size / 45, 8, 24))
-        left = self.size - style.text_width("1 m grid", height) - height
-        style.draw_text(image, "1 m grid", (left, self.size - 0.8 * height), height, CAMERA)
+        height = float(np.clip(min(self.width, self.height) / 45, 8, 24))
+        left = self.width - style.text_width("1 m grid", height) - height
+        style.draw_text(image, "1 m grid", (left, self.height - 0.8 * height), height, CAMERA)
         return image
 
     def _axes(self, time: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time 3 3"]:
@@ -291,11 +292,18 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def _gradient(size: int) -> np.ndarray:
-    """A vertical colour gradient, RGB (size, size, 3)."""
-    share = np.linspace(0, 1, size)[:, None, None]
+def _intrinsics(width: int, height: int) -> Camera:
+    """A camera of this size that sees `FIELD_OF_VIEW` along its shorter side."""
+    short = min(width, height)
+    focal = Camera.from_fov(short, short, FIELD_OF_VIEW).fx
+    return Camera(width=width, height=height, fx=focal, fy=focal, cx=(width - 1) / 2, cy=(height - 1) / 2)
+
+
+def _gradient(width: int, height: int) -> np.ndarray:
+    """A vertical colour gradient, RGB (height, width, 3)."""
+    share = np.linspace(0, 1, height)[:, None, None]
     column = np.array(BACKGROUND[0]) * (1 - share) + np.array(BACKGROUND[1]) * share
-    return np.ascontiguousarray(np.broadcast_to(np.rint(column), (size, size, 3)).astype(np.uint8))
+    return np.ascontiguousarray(np.broadcast_to(np.rint(column), (height, width, 3)).astype(np.uint8))
 
 
 def _draw_limb(

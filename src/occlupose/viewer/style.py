@@ -89,6 +89,19 @@ def draw_disc(image: np.ndarray, centre: Point, radius: float, colour: Colour) -
     cv2.circle(image, _fixed(centre), round(radius * ONE), colour, -1, cv2.LINE_AA, FRACTION_BITS)
 
 
+def tint_disc(image: np.ndarray, centre: Point, radius: float, colour: Colour, opacity: float) -> None:
+    """Mixes a colour into a circle of the image; px."""
+    low = np.floor(np.subtract(centre, radius)).astype(int) - 1
+    high = np.ceil(np.add(centre, radius)).astype(int) + 2
+    left, top = np.clip(low, 0, image.shape[1::-1]).tolist()
+    right, bottom = np.clip(high, 0, image.shape[1::-1]).tolist()
+    part = image[top:bottom, left:right]
+    if part.size:
+        painted = part.copy()
+        draw_disc(painted, (centre[0] - left, centre[1] - top), radius, colour)
+        part[:] = cv2.addWeighted(painted, opacity, part, 1 - opacity, 0)
+
+
 def draw_ring(image: np.ndarray, centre: Point, radius: float, colour: Colour, width: float) -> None:
     """Draws a hollow circle into the image; px."""
     cv2.circle(image, _fixed(centre), round(radius * ONE), colour, max(1, round(width)), cv2.LINE_AA, FRACTION_BITS)
