@@ -91,10 +91,11 @@ def lift(request: Arrays) -> Arrays:
 
 def live(request: Arrays) -> Arrays:
     """Milliseconds of every frame."""
-    from occlupose.cameras import Camera
-    from occlupose.methods.oanet.lifting import TrackLifter
     from occlupose.methods.oanet.live import LiveLifter
     from occlupose.methods.oanet.streaming import StreamLifter
+
+    from occlupose.cameras import Camera
+    from occlupose.methods.oanet.lifting import TrackLifter
     from occlupose.methods.oanet.weights import load
     from occlupose.poses import FramePoses
     from occlupose.poses_builder import PosesBuilder

@@ -42,9 +42,9 @@ from rich.progress import track
 from rich.table import Table
 from tables import markdown_table
 
-from occlupose.methods.lifter.features import Keypoints, encode, look_ahead
-from occlupose.methods.lifter.motions import FPS, Motion, load_motions
-from occlupose.methods.lifter.network import DEFAULT, Lifted, LifterNetwork, card, covariances, decode, load
+from occlupose.methods.lifter.features import SeenKeypoints, encode, look_ahead
+from occlupose.methods.lifter.motions import FPS, LentMotion, load_motions
+from occlupose.methods.lifter.network import DEFAULT, LifterNetwork, LifterOutput, card, covariances, decode, load
 from occlupose.methods.lifter.smoothing import AFTER, BEFORE, LOOK_AHEAD, smooth_lifted
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN
@@ -129,7 +129,7 @@ class Tally:
                     found = np.array([absolute[mask].mean(), aligned[mask].mean(), mask.sum()])
                     self.errors[method, condition, joints].append(found)
 
-    def add_delay(self, delay: str, lifted: Lifted, given: Sequences) -> None:
+    def add_delay(self, delay: str, lifted: LifterOutput, given: Sequences) -> None:
         """Of ours."""
         xyz = lifted.xyz.numpy()
         absolute, aligned = errors(xyz, given)
@@ -149,7 +149,7 @@ class Tally:
             for metric, value in found.items():
                 self.delays[delay, condition, metric].append(float(value))
 
-    def add_uncertainty(self, delay: str, lifted: Lifted, given: Sequences) -> None:
+    def add_uncertainty(self, delay: str, lifted: LifterOutput, given: Sequences) -> None:
         """Of ours."""
         joints = slice(1, None)  # the first is the root, which is exact relative to itself
         error = np.abs(lifted.xyz.numpy() - given.truth)[:, :, joints]
@@ -206,7 +206,9 @@ def deviations(factor: Float[torch.Tensor, "*batch 3 3"]) -> Float[np.ndarray, "
 
 
 @torch.inference_mode()
-def lift(lifter: LifterNetwork, keypoints: Keypoints, delays: Sequence[float] = (FUTURE,)) -> Iterator[Lifted]:
+def lift(
+    lifter: LifterNetwork, keypoints: SeenKeypoints, delays: Sequence[float] = (FUTURE,)
+) -> Iterator[LifterOutput]:
     """Sequences at FPS, as a stream gives them with each of the delays in seconds."""
     count, frames = keypoints.seen.shape[:2]
     time = torch.arange(frames, dtype=torch.float64) / FPS
@@ -214,7 +216,7 @@ def lift(lifter: LifterNetwork, keypoints: Keypoints, delays: Sequence[float] = 
     encoded = encode(keypoints, times, torch.full((count,), torch.nan))
     memory = lifter.transformer.encode(encoded.channels, times)
 
-    def answer(end: Float[torch.Tensor, "time"]) -> Lifted:
+    def answer(end: Float[torch.Tensor, "time"]) -> LifterOutput:
         """Of each frame when the record ends at such a time."""
         limit = end.minimum(time + LOOK_AHEAD)
         horizon = time[torch.searchsorted(time, limit + MARGIN, right=True) - 1].expand(count, -1)
@@ -229,7 +231,9 @@ def lift(lifter: LifterNetwork, keypoints: Keypoints, delays: Sequence[float] = 
             yield _lift_late(answer, time, delay)
 
 
-def _lift_late(answer: Callable[[torch.Tensor], Lifted], time: Float[torch.Tensor, "time"], delay: float) -> Lifted:
+def _lift_late(
+    answer: Callable[[torch.Tensor], LifterOutput], time: Float[torch.Tensor, "time"], delay: float
+) -> LifterOutput:
     """Each frame, smoothed with the answers for the frames around it when the record ends `delay` seconds later."""
     offsets = torch.arange(-int(BEFORE * FPS), int(min(AFTER, delay) * FPS + 1e-3) + 1)
     numbers = torch.arange(len(time))
@@ -239,16 +243,16 @@ def _lift_late(answer: Callable[[torch.Tensor], Lifted], time: Float[torch.Tenso
         lifted = answer((time[now] + delay).maximum(time))
         parts.append(lifted[:, (numbers + offset).clamp(0, len(time) - 1)])
     values = zip(*(vars(one).values() for one in parts), strict=True)
-    window = Lifted(*(torch.stack(value, 2).flatten(0, 1) for value in values))
+    window = LifterOutput(*(torch.stack(value, 2).flatten(0, 1) for value in values))
     frames = numbers[:, None] + offsets
     there = ((frames >= 0) & (frames < len(time))).repeat(len(window.xyz) // len(time), 1)
     place = int(BEFORE * FPS)
     calm = smooth_lifted(window, there, offsets.double() / FPS, slice(place, place + 1))
-    return Lifted(*(values[:, 0].unflatten(0, (-1, len(time))) for values in vars(calm).values()))
+    return LifterOutput(*(values[:, 0].unflatten(0, (-1, len(time))) for values in vars(calm).values()))
 
 
 def measure(
-    motions: Sequence[Motion],
+    motions: Sequence[LentMotion],
     lifter: LifterNetwork,
     unaware: LifterNetwork,
     before: Earlier | None,
@@ -477,7 +481,7 @@ def main(
 
 def measure_beside(
     before: Path | None,
-    motions: Sequence[Motion],
+    motions: Sequence[LentMotion],
     lifter: LifterNetwork,
     unaware: LifterNetwork,
     skeleton: Skeleton,

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 
 from occlupose.datasets.formats.mocap_clips import KINDS
 from occlupose.methods.lifter.augmentation import BodyAugmentation, to_random_camera
-from occlupose.methods.lifter.features import TORSO, Keypoints
-from occlupose.methods.lifter.motions import FPS, Motion
+from occlupose.methods.lifter.features import TORSO, SeenKeypoints
+from occlupose.methods.lifter.motions import FPS, LentMotion
 from occlupose.occlusion.cylinders import self_occluded
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17
 from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel, box_side
@@ -76,7 +76,7 @@ class Observation:
     """Joints that are occluded, reliable or not."""
 
 
-def choose(motions: Sequence[Motion], count: int, seconds: float) -> dict[str, list[Motion]]:
+def choose(motions: Sequence[LentMotion], count: int, seconds: float) -> dict[str, list[LentMotion]]:
     """As many held-out clips of each kind, evenly over all of them; only their first seconds, on the captured body."""
     chosen = {}
     for kind in KINDS:
@@ -88,7 +88,7 @@ def choose(motions: Sequence[Motion], count: int, seconds: float) -> dict[str, l
     return {kind: own for kind, own in chosen.items() if own}
 
 
-def views(motion: Motion) -> list[View]:
+def views(motion: LentMotion) -> list[View]:
     """A clip from some cameras, which depend on its name only."""
     joints = torch.from_numpy(motion.joints[0])
     generator = torch.Generator().manual_seed(zlib.crc32(motion.name.encode()))
@@ -222,12 +222,12 @@ class Sequences:
         )
 
     @property
-    def keypoints(self) -> Keypoints:
+    def keypoints(self) -> SeenKeypoints:
         """As the lifter gets them."""
         arrays = (self.rays, self.observed, self.guessed, self.sigma)
-        return Keypoints(*(torch.from_numpy(np.ascontiguousarray(values)) for values in arrays))
+        return SeenKeypoints(*(torch.from_numpy(np.ascontiguousarray(values)) for values in arrays))
 
-    def filled(self, name: str) -> Keypoints:
+    def filled(self, name: str) -> SeenKeypoints:
         """With all joints of the skeleton seen: missing ones are filled in."""
         if name == "ground truth":
             rays = self.true_rays
@@ -236,7 +236,7 @@ class Sequences:
             rays = np.stack([FILLS[name](*one) for one in given])
         everything = np.broadcast_to(self.in_skeleton, self.observed.shape)
         arrays = (rays.astype(np.float32), everything, np.zeros_like(everything), np.full_like(self.sigma, np.nan))
-        return Keypoints(*(torch.from_numpy(np.array(values)) for values in arrays))
+        return SeenKeypoints(*(torch.from_numpy(np.array(values)) for values in arrays))
 
 
 def hold(rays: Rays, observed: Mask) -> Rays:

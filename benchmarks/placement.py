@@ -27,8 +27,8 @@ from tables import markdown_table
 from occlupose.body_height import measure_height
 from occlupose.datasets.formats.mocap_clips import KINDS, load_labelled_clips
 from occlupose.methods.lifter.augmentation import to_random_camera
-from occlupose.methods.lifter.features import Keypoints, encode, find_horizon, look_ahead
-from occlupose.methods.lifter.motions import FPS, Motion, make_motions
+from occlupose.methods.lifter.features import SeenKeypoints, encode, find_horizon, look_ahead
+from occlupose.methods.lifter.motions import FPS, LentMotion, make_motions
 from occlupose.methods.lifter.network import LifterNetwork, load
 from occlupose.methods.lifter.smoothing import LOOK_AHEAD, smooth_lifted
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17
@@ -42,7 +42,7 @@ ADULT = 1.45
 COLUMNS = ("people", "input", "height", "root_m", "depth_share", "bias", "across_m", "views")
 
 
-def choose_motions(mocap: Path) -> Iterator[Motion]:
+def choose_motions(mocap: Path) -> Iterator[LentMotion]:
     """Held-out clips on several bodies."""
     held_out = [clip for clip in load_labelled_clips(mocap) if clip.held_out and len(clip.clip.joints) > clip.clip.fps]
     for kind in KINDS:
@@ -61,7 +61,7 @@ def place(
     if noisy:
         rays, score = NoiseModel.load().sample(rays, torch.Generator().manual_seed(0))
         seen = seen & (score >= MIN_CONFIDENCE)
-    keypoints = Keypoints(rays, seen, torch.zeros_like(seen), torch.full(seen.shape, torch.nan))
+    keypoints = SeenKeypoints(rays, seen, torch.zeros_like(seen), torch.full(seen.shape, torch.nan))
     time = torch.arange(xyz.shape[1], dtype=torch.float64) / FPS
     times = time.expand(len(xyz), -1)
     given = torch.full((len(xyz),), torch.nan) if height is None else torch.from_numpy(height).float()

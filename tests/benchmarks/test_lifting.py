@@ -9,8 +9,8 @@ from occlupose.cameras import Camera
 from occlupose.datasets.formats.mocap_clips import KINDS
 from occlupose.methods.lifter.joints import LifterJoints
 from occlupose.methods.lifter.lifting import TrackLifter, to_keypoints
-from occlupose.methods.lifter.motions import Motion
-from occlupose.methods.lifter.network import Lifted, LifterNetwork
+from occlupose.methods.lifter.motions import LentMotion
+from occlupose.methods.lifter.network import LifterNetwork, LifterOutput
 from occlupose.methods.lifter.streaming import StreamLifter
 from occlupose.poses import OCCLUDED, VISIBLE, FramePoses
 from occlupose.poses_builder import PosesBuilder
@@ -37,7 +37,7 @@ def motion(name="clip", kind="walking", held_out=True, frames=50, bodies=1):
     random = np.random.default_rng(len(name) + frames)
     rest = random.normal(0, 0.4, (bodies, 1, 22, 3)) + np.array([0, 1, 0])
     swing = 0.1 * np.sin(np.arange(frames)[:, None, None] / 10 + random.uniform(0, 6, (22, 3)))
-    return Motion(name, name, kind, held_out, (rest + swing).astype(np.float32))
+    return LentMotion(name, name, kind, held_out, (rest + swing).astype(np.float32))
 
 
 def see(lifting_views, frames=50):
@@ -156,7 +156,7 @@ def test_errors_of_the_stated_size_are_on_target(lifting, lifting_views):
         return torch.from_numpy(truth) + size * noise
 
     factors = factor.expand(count, frames, 17, 3, 3)
-    lifted = Lifted(draw(given.truth, 1), factors, draw(given.root, 2), factors[:, :, 0])
+    lifted = LifterOutput(draw(given.truth, 1), factors, draw(given.root, 2), factors[:, :, 0])
     tally = lifting.Tally()
     tally.add_uncertainty("0", lifted, given)
     rows = lifting.summarise_uncertainty({"walking": tally.values() | zeros(lifting)})

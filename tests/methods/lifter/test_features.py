@@ -19,8 +19,8 @@ from occlupose.methods.lifter.features import (
     SCALE_TIME,
     SEEN_SIGMA,
     TORSO,
-    Keypoints,
     Memory,
+    SeenKeypoints,
     View,
     encode,
     encode_frame,
@@ -73,7 +73,7 @@ def keypoints(rays, hidden=None, guessed=None, sigma=None):
     hidden = torch.zeros(rays.shape[:-1], dtype=torch.bool) if hidden is None else hidden
     guessed = torch.zeros_like(hidden) if guessed is None else guessed
     sigma = torch.full(rays.shape[:-1], torch.nan) if sigma is None else sigma
-    return Keypoints(rays, ~hidden, guessed, sigma)
+    return SeenKeypoints(rays, ~hidden, guessed, sigma)
 
 
 def mask(*names):
@@ -391,7 +391,7 @@ def test_what_is_not_told_does_not_count(seed):
     """Neither where hidden joints are, nor how certain they are."""
     record, time = random_record(seed=seed)
     told = record.seen | record.guessed
-    other = Keypoints(
+    other = SeenKeypoints(
         torch.where(told[..., None], record.rays, torch.nan),
         record.seen,
         record.guessed,

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from mocap_sequences import standing_pose
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.methods.lifter.features import Keypoints
+from occlupose.methods.lifter.features import SeenKeypoints
 from occlupose.methods.lifter.joints import LifterJoints
 from occlupose.methods.lifter.lifting import PLAUSIBLE, UPPER, TrackLifter, finish, split_at_gaps, to_keypoints
-from occlupose.methods.lifter.network import JOINTS, Lifted, LifterNetwork
+from occlupose.methods.lifter.network import JOINTS, LifterNetwork, LifterOutput
 from occlupose.networks.temporal_transformer import FUTURE
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BLAZEPOSE33, BODY22, COCO17, H36M17
@@ -142,7 +142,7 @@ def test_what_the_lifter_gets_of_detected_joints():
     assert found.rays.isfinite().all()
     np.testing.assert_allclose(found.sigma[told], 0.01, rtol=1e-5)
     unstated = to_keypoints(LifterJoints.from_detections(xy, poses.score[:, 0], state, COCO17), CAMERA)
-    assert isinstance(unstated, Keypoints)
+    assert isinstance(unstated, SeenKeypoints)
     assert unstated.sigma.isnan().all()
 
 
@@ -151,7 +151,7 @@ def told(root, sigma=0.1):
     xyz = torch.zeros(1, 17, 3)
     xyz[0, :, 0] = torch.linspace(0, 0.4, 17)
     factor = torch.tensor([[2.0, 0, 0], [0.5, 1, 0], [0, 0.3, 1]]) / sigma
-    return Lifted(xyz, factor.expand(1, 17, 3, 3), torch.tensor([root]), 2 * factor[None])
+    return LifterOutput(xyz, factor.expand(1, 17, 3, 3), torch.tensor([root]), 2 * factor[None])
 
 
 def test_answers_in_metres_and_pixels():

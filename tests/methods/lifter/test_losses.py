@@ -16,7 +16,7 @@ from occlupose.methods.lifter.losses import (
     fit_size,
     measure,
 )
-from occlupose.methods.lifter.network import Lifted
+from occlupose.methods.lifter.network import LifterOutput
 
 FPS = 20.0
 
@@ -38,7 +38,7 @@ def truth(batch=2, frames=4, seed=0):
     xyz = torch.randn(batch, frames, 17, 3, generator=generator)
     root = torch.randn(batch, frames, 3, generator=generator) + torch.tensor([0, 0, 5.0])
     one = torch.eye(3)
-    lifted = Lifted(
+    lifted = LifterOutput(
         xyz.clone(), one.expand(batch, frames, 17, 3, 3).clone(), root.clone(), one.expand(batch, frames, 3, 3).clone()
     )
     return (
@@ -179,7 +179,7 @@ def test_certainty_trains_covariances_alone():
 def scaled(batch, lifted, *size):
     """The answer with people of other sizes, so much further away."""
     factor = torch.tensor(size)[:, None, None]
-    return Lifted(lifted.xyz * factor[..., None], lifted.factor, lifted.root * factor, lifted.root_factor)
+    return LifterOutput(lifted.xyz * factor[..., None], lifted.factor, lifted.root * factor, lifted.root_factor)
 
 
 def test_the_size_is_found():

@@ -12,7 +12,7 @@ from occlupose.methods.lifter import motions as motions_module
 from occlupose.methods.lifter.motions import (
     BODIES,
     FPS,
-    Motion,
+    LentMotion,
     _at_rate,
     _save,
     identify,
@@ -173,7 +173,7 @@ def test_repetitions_of_exercises_are_thinned_out():
 
 def plain(name="01_01", held_out=False):
     joints = np.random.default_rng(len(name)).normal(size=(2, 5, 22, 3)).astype(np.float32)
-    return Motion(name, "01", "sitting and lying", held_out, joints)
+    return LentMotion(name, "01", "sitting and lying", held_out, joints)
 
 
 def test_motions_are_made_once_and_kept(tmp_path, monkeypatch):

@@ -12,8 +12,8 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.lifter import samples
 from occlupose.methods.lifter.augmentation import BodyAugmentation
 from occlupose.methods.lifter.features import AHEAD_CHANNELS, CHANNELS, JOINTS
-from occlupose.methods.lifter.motions import FPS, Motion
-from occlupose.methods.lifter.samples import SHARES, LifterSamples, SampleSettings, interpolate_cubic
+from occlupose.methods.lifter.motions import FPS, LentMotion
+from occlupose.methods.lifter.samples import SHARES, LifterSamples, SequenceSettings, interpolate_cubic
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
 from occlupose.synth.noise import NoiseModel
@@ -34,7 +34,7 @@ STILL = BodyAugmentation(
     wrong_focal_probability=0,
     speed=(1.0, 1.0),
 )
-CLEAR = SampleSettings(
+CLEAR = SequenceSettings(
     frames=8,
     complete_probability=0,
     self_occlusion_probability=0,
@@ -56,7 +56,9 @@ def rng(seed=0):
 def motion(kind="walking", *, frames=40, bodies=2, held_out=False, size=1.0, name="clip"):
     """A stride; each body is larger than the one before."""
     joints = striding_joints(frames)[:, : len(BODY22)] * size
-    return Motion(name, "01", kind, held_out, np.stack([joints * (1 + 0.1 * n) for n in range(bodies)]).astype("f4"))
+    return LentMotion(
+        name, "01", kind, held_out, np.stack([joints * (1 + 0.1 * n) for n in range(bodies)]).astype("f4")
+    )
 
 
 def sampler(plan=CLEAR, batch=6, motions=None):
@@ -74,7 +76,7 @@ def tensors(batch):
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 4])
 def test_batches_are_finite_and_consistent(seed):
-    batch = sampler(SampleSettings(frames=12), 8)(rng(seed))
+    batch = sampler(SequenceSettings(frames=12), 8)(rng(seed))
     for name, value in tensors(batch).items():
         assert value.isfinite().all(), name
     assert batch.frames.channels.shape == (8, 12, CHANNELS)
@@ -97,7 +99,7 @@ def test_batches_are_finite_and_consistent(seed):
 
 
 def test_the_same_generator_gives_the_same_batch():
-    draw = sampler(SampleSettings(frames=6))
+    draw = sampler(SequenceSettings(frames=6))
     one = tensors(draw(rng(5)))
     same = tensors(draw(rng(5)))
     other = tensors(draw(rng(6)))
@@ -126,11 +128,11 @@ def test_joints_of_the_2d_skeleton():
 
 
 def test_the_baseline_hides_nothing():
-    batch = sampler(SampleSettings(frames=6, aware=False), 60)(rng())
+    batch = sampler(SequenceSettings(frames=6, aware=False), 60)(rng())
     seen = batch.frames.seen
     assert (seen[:, :, IN_COCO].all(2) | seen[:, :, IN_H36M].all(2)).all()
     assert not batch.missing.any()
-    assert sampler(SampleSettings(frames=6), 60)(rng()).missing.any()
+    assert sampler(SequenceSettings(frames=6), 60)(rng()).missing.any()
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def numbered(frames=30, clips=2):
         joints = np.zeros((2, frames, JOINTS, 3), np.float32)
         joints[..., 0] = np.arange(frames)[None, :, None]
         joints[..., 1] = 100 * clip + np.arange(2)[:, None, None]
-        found.append(Motion("clip", "01", "walking", False, joints))
+        found.append(LentMotion("clip", "01", "walking", False, joints))
     return found
 
 

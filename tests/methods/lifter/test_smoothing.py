@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from occlupose.methods.lifter import smoothing
-from occlupose.methods.lifter.network import Lifted
+from occlupose.methods.lifter.network import LifterOutput
 from occlupose.methods.lifter.smoothing import (
     AFTER,
     BEFORE,
@@ -126,7 +126,7 @@ def test_answers_are_weighed_by_their_covariances():
     values, _, there, time = record(points=18)
     generator = torch.Generator().manual_seed(1)
     factor = torch.randn(2, FRAMES, 18, 3, 3, generator=generator) + 3 * torch.eye(3)
-    lifted = Lifted(values[:, :, :17], factor[:, :, :17], values[:, :, 17], factor[:, :, 17])
+    lifted = LifterOutput(values[:, :, :17], factor[:, :, :17], values[:, :, 17], factor[:, :, 17])
     there[1, :5] = False
     lifted.factor[1, :5] = 0  # meaningless, where nobody is there
     found = smooth_lifted(lifted, there, time, slice(8, 30))

@@ -10,9 +10,9 @@ import torch
 from mocap_sequences import striding_joints
 from occlupose import __version__
 from occlupose.errors import OccluposeError
-from occlupose.methods.lifter.motions import Motion, _save, identify
+from occlupose.methods.lifter.motions import LentMotion, _save, identify
 from occlupose.methods.lifter.network import load
-from occlupose.methods.lifter.samples import LifterSamples, SampleSettings
+from occlupose.methods.lifter.samples import LifterSamples, SequenceSettings
 from occlupose.methods.lifter.train import RECIPES, LifterRecipe, LifterTask, train_lifter
 from occlupose.training import recipe as recipe_files
 from occlupose.training.loop import Optimisation
@@ -24,7 +24,7 @@ STEPS = 6
 def motions(frames=30):
     stride = striding_joints(frames)[:, :22]
     return [
-        Motion(name, subject, kind, held_out, np.stack([stride, size * stride]).astype(np.float32))
+        LentMotion(name, subject, kind, held_out, np.stack([stride, size * stride]).astype(np.float32))
         for name, subject, kind, held_out, size in (
             ("07_01", "07", "walking", False, 1.1),
             ("05_01", "05", "dance", False, 0.9),
@@ -35,7 +35,7 @@ def motions(frames=30):
 
 def plan(steps=STEPS, **changes):
     optimisation = Optimisation(steps=steps, warm_up_steps=2, save_every=2, log_every=3, precision="32-true")
-    settings = SampleSettings(frames=4)
+    settings = SequenceSettings(frames=4)
     small = {"width": 32, "depth": 2, "batch": 2, "samples": settings, "optimisation": optimisation, "sized_until": 4}
     return LifterRecipe(**small | changes)
 
@@ -125,7 +125,7 @@ def test_a_run_that_was_stopped_is_resumed_to_the_same_end(data, tmp_path, monke
 def test_a_run_is_not_overwritten_and_is_resumed_only_as_itself(data, tmp_path, whole):
     with pytest.raises(OccluposeError, match="give --resume"):
         trained(data, whole.parent, plan())
-    for change in ({"depth": 1}, {"seed": 1}, {"samples": SampleSettings(frames=5)}):
+    for change in ({"depth": 1}, {"seed": 1}, {"samples": SequenceSettings(frames=5)}):
         with pytest.raises(OccluposeError, match="not a checkpoint of this run"):
             trained(data, whole.parent, plan(**change), resume=True)
     _save(motions(31), tmp_path / "motions.npz")
@@ -135,7 +135,7 @@ def test_a_run_is_not_overwritten_and_is_resumed_only_as_itself(data, tmp_path, 
 
 @pytest.mark.parametrize(
     "change",
-    [{"samples": SampleSettings(frames=4, aware=False)}, {"seed": 1}, {"sized_until": 2}],
+    [{"samples": SequenceSettings(frames=4, aware=False)}, {"seed": 1}, {"sized_until": 2}],
     ids=["unaware", "seed", "sized"],
 )
 def test_the_recipe_changes_the_result(data, tmp_path, whole, change):

@@ -51,7 +51,7 @@ AHEAD_CHANNELS = 4 * JOINTS + 1
 
 
 @dataclass(frozen=True)
-class Keypoints:
+class SeenKeypoints:
     """2D joints of people.
 
     Attributes:
@@ -105,7 +105,7 @@ class Memory:
         self.centre = torch.zeros(people, 2)
         self._begun = torch.zeros(people, dtype=torch.bool)
 
-    def update(self, keypoints: Keypoints, passed: Float[Tensor, "person"]) -> View:
+    def update(self, keypoints: SeenKeypoints, passed: Float[Tensor, "person"]) -> View:
         """Adds a frame.
 
         Arguments:
@@ -177,7 +177,7 @@ class Frames:
 
 
 def encode_frame(
-    memory: Memory, keypoints: Keypoints, passed: Float[Tensor, "person"], height: Float[Tensor, "person"]
+    memory: Memory, keypoints: SeenKeypoints, passed: Float[Tensor, "person"], height: Float[Tensor, "person"]
 ) -> Frames:
     """The next frame of people, who are remembered.
 
@@ -204,7 +204,7 @@ def pick_rows(values: Tensor, order: Tensor) -> Tensor:
     return values[order.clamp_min(0)] if len(values) else values.new_ones(len(order), *values.shape[1:])
 
 
-def encode(keypoints: Keypoints, time: Float[Tensor, "person time"], height: Float[Tensor, "person"]) -> Frames:
+def encode(keypoints: SeenKeypoints, time: Float[Tensor, "person time"], height: Float[Tensor, "person"]) -> Frames:
     """Whole sequences of people.
 
     Arguments:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from occlupose.body_height import check_height
 from occlupose.cameras import Camera
-from occlupose.methods.lifter.features import Keypoints, encode, find_horizon, look_ahead
+from occlupose.methods.lifter.features import SeenKeypoints, encode, find_horizon, look_ahead
 from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_skeleton
-from occlupose.methods.lifter.network import Lifted, LifterNetwork, covariances, decode, load
+from occlupose.methods.lifter.network import LifterNetwork, LifterOutput, covariances, decode, load
 from occlupose.methods.lifter.smoothing import LOOK_AHEAD, smooth_lifted
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN
 from occlupose.poses import OCCLUDED, Poses
@@ -110,7 +110,7 @@ class TrackLifter:
         return finish(joints[:frames], lifted, self.camera)
 
     @torch.inference_mode()
-    def lift(self, keypoints: Keypoints, time: Float[Tensor, "1 time"], frames: int) -> Lifted:
+    def lift(self, keypoints: SeenKeypoints, time: Float[Tensor, "1 time"], frames: int) -> LifterOutput:
         """The first frames of one person."""
         height = torch.tensor([torch.nan if self.height is None else self.height])
         encoded = encode(keypoints[None], time, height)
@@ -144,16 +144,16 @@ class LiftedPerson:
     root_covariance: Float[np.ndarray, "row 6"]
 
 
-def to_keypoints(joints: LifterJoints, camera: Camera) -> Keypoints:
+def to_keypoints(joints: LifterJoints, camera: Camera) -> SeenKeypoints:
     """What the lifter gets of detected joints: visible ones, and the others as guesses."""
     believed = joints.believed(camera)
     rays = np.nan_to_num(joints.rays(camera)).astype(np.float32)
     sigma = joints.spread / np.float32((camera.fx + camera.fy) / 2)
     guessed = (joints.state == OCCLUDED) & believed
-    return Keypoints(*map(torch.from_numpy, (rays, joints.observed & believed, guessed, sigma)))
+    return SeenKeypoints(*map(torch.from_numpy, (rays, joints.observed & believed, guessed, sigma)))
 
 
-def finish(joints: LifterJoints, lifted: Lifted, camera: Camera) -> LiftedPerson:
+def finish(joints: LifterJoints, lifted: LifterOutput, camera: Camera) -> LiftedPerson:
     """What is told of people: the network's answer, in metres and pixels, with the states of the detections."""
     root = lifted.root.numpy()
     in_sight = np.isfinite(root).all(-1) & (np.linalg.norm(root, axis=-1) < PLAUSIBLE)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from occlupose.methods.lifter.network import Lifted, LifterNetwork
+from occlupose.methods.lifter.network import LifterNetwork, LifterOutput
 from occlupose.methods.lifter.samples import LifterBatch
 from occlupose.training.loop import Terms
 
@@ -54,14 +54,14 @@ class LifterTraining(nn.Module):
         return measure(lifted, batch, size)
 
 
-def fit_size(lifted: Lifted, batch: LifterBatch) -> Float[Tensor, "batch"]:
+def fit_size(lifted: LifterOutput, batch: LifterBatch) -> Float[Tensor, "batch"]:
     """The factor that brings the joints of each sequence nearest to the truth, between 0.5 and 2."""
     known = batch.known[..., None, None]
     both = (lifted.xyz * batch.xyz * known).sum((1, 2, 3))
     return (both / (lifted.xyz.square() * known).sum((1, 2, 3)).clamp_min(1e-6)).clamp(0.5, 2.0)
 
 
-def measure(lifted: Lifted, batch: LifterBatch, size: Float[Tensor, "batch"]) -> Terms:
+def measure(lifted: LifterOutput, batch: LifterBatch, size: Float[Tensor, "batch"]) -> Terms:
     """The terms of the loss.
 
     Arguments:

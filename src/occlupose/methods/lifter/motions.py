@@ -46,7 +46,7 @@ REPETITIONS = {"uiprmd_50fps": 4}
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class LentMotion:
     """A clip on several bodies, FPS frames per second.
 
     Attributes:
@@ -61,7 +61,7 @@ class Motion:
     joints: Float[np.ndarray, "body time 22 3"]
 
 
-def load_motions(mocap: Path, folder: Path) -> list[Motion]:
+def load_motions(mocap: Path, folder: Path) -> list[LentMotion]:
     """The motions of a folder of motion capture; made at first, which takes some minutes, and kept in `folder`.
 
     Raises:
@@ -88,7 +88,7 @@ def select(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
     return kept
 
 
-def make_motions(clips: Sequence[LabelledClip]) -> Iterator[Motion]:
+def make_motions(clips: Sequence[LabelledClip]) -> Iterator[LentMotion]:
     """Each clip on its own and on random other bodies, subject by subject."""
     body = anny(captured=True)
     generator = torch.Generator().manual_seed(0)
@@ -106,7 +106,7 @@ def make_motions(clips: Sequence[LabelledClip]) -> Iterator[Motion]:
             bodies = [_complete(captured, torch.cat([fit.joints for fit in fits]))]
             for _ in range(0 if clip.held_out else BODIES):
                 bodies.append(_lend(fits, shape, random_shape(body, generator), body))
-            yield Motion(clip.clip.name, subject, clip.kind, clip.held_out, np.stack(bodies).astype(np.float32))
+            yield LentMotion(clip.clip.name, subject, clip.kind, clip.held_out, np.stack(bodies).astype(np.float32))
 
 
 def random_shape(body: BodyModel, generator: Generator) -> Float[Tensor, "shape"]:
@@ -158,23 +158,23 @@ def _smooth(joints: Float[Tensor, "time 26 3"]) -> Float[Tensor, "time 26 3"]:
     return torch.from_numpy(savgol_filter(joints.numpy(), SMOOTHING, 2, axis=0).astype(np.float32))
 
 
-def identify(motions: Sequence[Motion]) -> str:
+def identify(motions: Sequence[LentMotion]) -> str:
     """Fingerprint of motions."""
     return fingerprint(motion.joints for motion in motions)
 
 
-def _save(motions: Sequence[Motion], path: Path) -> None:
+def _save(motions: Sequence[LentMotion], path: Path) -> None:
     names = np.array([(one.name, one.subject, one.kind, str(int(one.held_out))) for one in motions])
     arrays: dict[str, Any] = {f"joints{number:05}": one.joints for number, one in enumerate(motions)}
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez(file, about=names, **arrays)
 
 
-def _load(path: Path) -> list[Motion]:
+def _load(path: Path) -> list[LentMotion]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return [
-                Motion(str(name), str(subject), str(kind), held_out == "1", file[f"joints{number:05}"])
+                LentMotion(str(name), str(subject), str(kind), held_out == "1", file[f"joints{number:05}"])
                 for number, (name, subject, kind, held_out) in enumerate(file["about"])
             ]
     except DAMAGED_ARCHIVE:

@@ -36,7 +36,7 @@ DEFAULT = Path(str(files("occlupose") / "weights" / "lifter.safetensors"))
 
 
 @dataclass
-class Lifted:
+class LifterOutput:
     """3D joints of H36M-17, in the camera's axes.
 
     Attributes:
@@ -76,7 +76,7 @@ class LifterNetwork(nn.Module):
         joints: Float[Tensor, "batch time 22 2"],
         time: Float[Tensor, "batch time"],
         horizon: Float[Tensor, "batch time"],
-    ) -> Lifted:
+    ) -> LifterOutput:
         """All frames of sequences.
 
         Arguments:
@@ -88,7 +88,7 @@ class LifterNetwork(nn.Module):
             return decode(outputs, joints, frames.view)
 
 
-def decode(outputs: Float[Tensor, "*batch outputs"], joints: Float[Tensor, "*batch 22 2"], view: View) -> Lifted:
+def decode(outputs: Float[Tensor, "*batch outputs"], joints: Float[Tensor, "*batch 22 2"], view: View) -> LifterOutput:
     """What the network's outputs mean."""
     offset, precision, place = outputs.float().split([3 * JOINTS, 6 * JOINTS, 9], -1)
     flat = nn.functional.pad(joints[..., BODY22_TO_H36M17, :], (0, 1))
@@ -103,7 +103,7 @@ def decode(outputs: Float[Tensor, "*batch outputs"], joints: Float[Tensor, "*bat
     root_factor = _factor(place[..., 3:]) @ view.rotation / distance[..., None, None]
     xyz = (xyz - root[..., None, :]) @ view.rotation
     position = ((where * distance[..., None])[..., None, :] @ view.rotation)[..., 0, :]
-    return Lifted(xyz, factor, position, root_factor)
+    return LifterOutput(xyz, factor, position, root_factor)
 
 
 def _factor(numbers: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:

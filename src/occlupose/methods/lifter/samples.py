@@ -17,8 +17,8 @@ from occlupose.body_height import measure_height
 from occlupose.bounds import Bounded, Count, Fraction, Positive
 from occlupose.errors import OccluposeError
 from occlupose.methods.lifter.augmentation import BodyAugmentation, augment_bodies, to_random_camera
-from occlupose.methods.lifter.features import Frames, Keypoints, encode, find_horizon, look_ahead
-from occlupose.methods.lifter.motions import FPS, Motion
+from occlupose.methods.lifter.features import Frames, SeenKeypoints, encode, find_horizon, look_ahead
+from occlupose.methods.lifter.motions import FPS, LentMotion
 from occlupose.networks.temporal_transformer import FUTURE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
@@ -51,7 +51,7 @@ MASKS: list[tuple[float, gaps.MaskGenerator]] = [
 
 
 @dataclass(frozen=True)
-class SampleSettings(Bounded):
+class SequenceSettings(Bounded):
     """Range of what the lifter learns from; probabilities are per sequence."""
 
     frames: Count = 32
@@ -115,7 +115,7 @@ class LifterSamples:
     """
 
     def __init__(
-        self, motions: Sequence[Motion], noises: Sequence[NoiseModel], settings: SampleSettings, batch: int
+        self, motions: Sequence[LentMotion], noises: Sequence[NoiseModel], settings: SequenceSettings, batch: int
     ) -> None:
         motions = [motion for motion in motions if not motion.held_out and motion.kind in SHARES]
         if not motions:
@@ -182,7 +182,7 @@ class LifterSamples:
 
     def _see(
         self, xyz: Float[Tensor, "batch time 22 3"], generator: Generator
-    ) -> tuple[Keypoints, Bool[Tensor, "batch 1 22"]]:
+    ) -> tuple[SeenKeypoints, Bool[Tensor, "batch 1 22"]]:
         """What a front end tells of these people, and which joints it knows."""
         settings = self.settings
         batch = len(xyz)
@@ -215,7 +215,7 @@ class LifterSamples:
         focal = torch.exp(0.12 * torch.randn(batch, generator=generator).clamp(-2, 2))
         wrong = _choose(batch, settings.augmentation.wrong_focal_probability, generator)
         focal = torch.where(wrong, focal, 1.0)[:, None, None]
-        return Keypoints(points * focal[..., None], seen, guessed, sigma * focal), in_skeleton
+        return SeenKeypoints(points * focal[..., None], seen, guessed, sigma * focal), in_skeleton
 
     def _skeletons(self, generator: Generator) -> Bool[Tensor, "batch 1 22"]:
         """Which joints the 2D skeleton of each sequence has."""

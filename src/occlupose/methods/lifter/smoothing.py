@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from occlupose.methods.lifter.network import Lifted
+from occlupose.methods.lifter.network import LifterOutput
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN
 
 BEFORE = 0.2
@@ -33,14 +33,14 @@ CHUNK = 512
 
 
 def smooth_lifted(
-    lifted: Lifted, there: Bool[Tensor, "person time"], time: Float[Tensor, "time"], wanted: slice
-) -> Lifted:
+    lifted: LifterOutput, there: Bool[Tensor, "person time"], time: Float[Tensor, "time"], wanted: slice
+) -> LifterOutput:
     """The network's answers for some frames, with joints and root smoothed over time; arguments as of `smooth`."""
     values = torch.cat([lifted.xyz, lifted.root[:, :, None]], 2)
     factors = torch.cat([lifted.factor, lifted.root_factor[:, :, None]], 2)
     factors = torch.where(there[:, :, None, None, None], factors, torch.eye(3))
     calm = smooth(values, torch.linalg.inv(factors).square().sum((-1, -2)), there, time, wanted)
-    return Lifted(calm[:, :, :-1], lifted.factor[:, wanted], calm[:, :, -1], lifted.root_factor[:, wanted])
+    return LifterOutput(calm[:, :, :-1], lifted.factor[:, wanted], calm[:, :, -1], lifted.root_factor[:, wanted])
 
 
 def smooth(

@@ -21,7 +21,7 @@ from occlupose.methods.lifter.features import (
 )
 from occlupose.methods.lifter.joints import LifterJoints
 from occlupose.methods.lifter.lifting import TrackLifter, finish, to_keypoints
-from occlupose.methods.lifter.network import Lifted, decode
+from occlupose.methods.lifter.network import LifterOutput, decode
 from occlupose.methods.lifter.smoothing import AFTER, BEFORE, LOOK_AHEAD, smooth_lifted
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN, TransformerStream
 from occlupose.poses import ABSENT, FramePoses, Poses
@@ -178,7 +178,7 @@ class StreamLifter:
         self._told -= count
         self._stream.forget(time)
 
-    def _record(self, poses: FramePoses, ids: list[int], lifted: Lifted) -> Poses:
+    def _record(self, poses: FramePoses, ids: list[int], lifted: LifterOutput) -> Poses:
         """One frame as a record."""
         camera = self._lift.camera
         person = finish(self._joints(poses, ids), lifted, camera)

@@ -11,9 +11,9 @@ from occlupose.bounds import Bounded, Count, Seed
 from occlupose.datasets.formats import mocap_clips
 from occlupose.errors import OccluposeError
 from occlupose.methods.lifter.losses import LifterTraining
-from occlupose.methods.lifter.motions import Motion, identify, load_motions
+from occlupose.methods.lifter.motions import LentMotion, identify, load_motions
 from occlupose.methods.lifter.network import LifterNetwork, load, save
-from occlupose.methods.lifter.samples import LifterSamples, SampleSettings
+from occlupose.methods.lifter.samples import LifterSamples, SequenceSettings
 from occlupose.synth import noise
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
@@ -33,7 +33,7 @@ class LifterRecipe(Bounded):
     depth: Count = 3
     """Layers of its encoder."""
     batch: Count = 40
-    samples: SampleSettings = field(default_factory=SampleSettings)
+    samples: SequenceSettings = field(default_factory=SequenceSettings)
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(steps=14_000, learning_rate=8e-4, weight_decay=0.01, warm_up_steps=500)
     )
@@ -45,12 +45,12 @@ class LifterRecipe(Bounded):
 RECIPES = {
     "shipped": LifterRecipe(),
     "continued": LifterRecipe(
-        samples=SampleSettings(self_occlusion_probability=0.5),
+        samples=SequenceSettings(self_occlusion_probability=0.5),
         optimisation=Optimisation(steps=9_000, learning_rate=4e-4, weight_decay=0.01),
         sized_until=1,
         seed=1,
     ),
-    "unaware": LifterRecipe(name="lifter_unaware", samples=SampleSettings(aware=False)),
+    "unaware": LifterRecipe(name="lifter_unaware", samples=SequenceSettings(aware=False)),
 }
 """The recipe of a training from the start, of a second one that continues it, as the shipped weights were, and of a
 baseline that is trained without missing joints.
@@ -62,10 +62,10 @@ class LifterTask(TrainingTask):
     """Training of the lifter on motions."""
 
     recipe: LifterRecipe
-    motions: Sequence[Motion]
+    motions: Sequence[LentMotion]
 
     @cached_property
-    def used(self) -> list[Motion]:
+    def used(self) -> list[LentMotion]:
         """The motions that are not held out."""
         return [motion for motion in self.motions if not motion.held_out]
 
