@@ -165,6 +165,7 @@ def test_whatever_is_hidden_everybody_is_there_from_first_to_last_detection(seed
     random = np.random.default_rng(seed)
     poses = cardboard(*ONE, (-1.0, 0.0, 6.0), skeleton=skeleton, frames=20)
     gone = random.random(poses.state.shape) < random.random()
+    gone[:, :, skeleton.index("left_shoulder", "right_hip")] = False  # which tell how far away somebody is
     gone[random.random((20, 2)) < 0.3] = True
     poses = replace(
         poses, state=np.where(gone, state, VISIBLE), xy=np.where(gone[..., None] & (state == ABSENT), np.nan, poses.xy)
