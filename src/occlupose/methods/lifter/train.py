@@ -46,7 +46,7 @@ RECIPES = {
     "shipped": LifterRecipe(),
     "continued": LifterRecipe(
         samples=SequenceSettings(self_occlusion_probability=0.5),
-        optimisation=Optimisation(steps=9_000, learning_rate=4e-4, weight_decay=0.01),
+        optimisation=Optimisation(steps=6_000, learning_rate=4e-4, weight_decay=0.01),
         sized_until=1,
         seed=1,
     ),
