@@ -533,7 +533,7 @@ def test_frames_far_ahead_do_not_count(fps):
 
 
 @pytest.mark.parametrize("skeleton", [H36M17, COCO17])
-def test_the_shipped_networks_find_a_walker_with_all_joints_in_place(skeleton):
+def test_the_shipped_network_finds_a_walker_with_all_joints_in_place(skeleton):
     truth = make_poses(circle(), pitch=5)
     lifted = lift(replace(truth.to(skeleton), xyz=None))
     true = truth.xyz - truth.xyz[:, :, :1]
@@ -544,7 +544,7 @@ def test_the_shipped_networks_find_a_walker_with_all_joints_in_place(skeleton):
     assert 1.3 < measure_height(lifted.xyz[:, 0]) < 2.2
 
 
-def test_the_shipped_networks_put_a_hidden_arm_where_an_arm_can_be():
+def test_the_shipped_network_puts_a_hidden_arm_where_an_arm_can_be():
     truth = make_poses(circle(), pitch=5)
     lifted = lift(hide(replace(truth, xyz=None), slice(30, 45), ["left_elbow", "left_wrist"], state=ABSENT))
     pelvis = lifted.xyz[30:45, 0, at("pelvis")]
