@@ -10,7 +10,7 @@ four with a confidence above the threshold. Joints below the threshold come as g
 predecessor and the baselines, which know no guesses, do without them.
 
 `ours` has the full look-ahead. `before` is the lifter of another checkout (`earlier_lifter.py`). The baselines use a
-network like ours, trained as long without missing joints, and fill missing joints with the last observation (`hold`),
+network like ours, trained without missing joints, and fill missing joints with the last observation (`hold`),
 by interpolation (`interpolate`), or with the ground truth (`ground truth`). Root-relative, 17 joints. Means have the
 same weight for every view or for every joint of every frame (`weighting`); those of several kinds are means of the
 kinds' means.
@@ -434,7 +434,7 @@ def main(
     unaware: Path = UNAWARE,
     before: Path | None = None,
     seconds: float = 8.0,
-    clips: int = 24,
+    clips: int = 12,
     skeleton: str = "coco17",
     noise: Path = SHIPPED,
     output: Path = Path(__file__).parent / "results" / "lifting.csv",
@@ -445,7 +445,7 @@ def main(
         mocap: folder of motion capture, as `occlupose train lifter` takes it.
         data: folder of the motions that training made from it, or where to make them.
         lifter: weights to measure; the shipped ones by default.
-        unaware: weights of a network like them, trained as long without missing joints.
+        unaware: weights of a network like them, trained without missing joints.
         before: checkout whose lifter is measured as well.
         seconds: of each clip.
         clips: of each kind, at most.
