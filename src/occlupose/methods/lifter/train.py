@@ -11,7 +11,7 @@ from occlupose.bounds import Bounded, Count, Seed
 from occlupose.datasets.formats import mocap_clips
 from occlupose.errors import OccluposeError
 from occlupose.methods.lifter.losses import LifterTraining
-from occlupose.methods.lifter.motions import LentMotion, identify, load_motions
+from occlupose.methods.lifter.motions import FPS, LentMotion, identify, load_motions
 from occlupose.methods.lifter.network import LifterNetwork, load, save
 from occlupose.methods.lifter.samples import LifterSamples, SequenceSettings
 from occlupose.synth import noise
@@ -70,7 +70,7 @@ class LifterTask(TrainingTask):
         return [motion for motion in self.motions if not motion.held_out]
 
     def about(self) -> str:
-        seconds = sum(motion.joints.shape[1] for motion in self.used) / 30
+        seconds = sum(motion.joints.shape[1] for motion in self.used) / FPS
         return f"{len(self.used)} clips, {seconds:.0f} s; held out: {len(self.motions) - len(self.used)} clips"
 
     def data(self) -> object:
