@@ -434,7 +434,7 @@ def main(
     unaware: Path = UNAWARE,
     before: Path | None = None,
     seconds: float = 8.0,
-    clips: int = 12,
+    clips: int = 8,
     skeleton: str = "coco17",
     noise: Path = SHIPPED,
     output: Path = Path(__file__).parent / "results" / "lifting.csv",
