@@ -81,7 +81,7 @@ def people(count: int, frames: int, seed: int = 0) -> dict[str, np.ndarray]:
 def stream(lifter: LifterNetwork, given: dict[str, np.ndarray], latency: float) -> list[float]:
     """Milliseconds of each frame."""
     camera = Camera.from_fov(*SIZE)
-    lifting = StreamLifter(TrackLifter(camera, None, lifter, latency), PosesBuilder(BODY22, FPS, camera))
+    lifting = StreamLifter(TrackLifter(camera, None, lifter), PosesBuilder(BODY22, FPS, camera), latency)
     ids = np.arange(given["xy"].shape[1])
     values = zip(given["xy"], given["score"], given["state"], strict=True)
     poses = [FramePoses(number / FPS, ids, *one) for number, one in enumerate(values)]
