@@ -1,5 +1,4 @@
 import csv
-import time
 from importlib import import_module
 from pathlib import Path
 
@@ -18,31 +17,36 @@ def pipeline(monkeypatch):
     return import_module("pipeline")
 
 
-def work(seconds):
-    """Keeps a processor busy."""
-    end = time.process_time() + seconds
-    while time.process_time() < end:
-        pass
+class Clock:
+    """Processor and wall time that only move when they are told to."""
 
+    def __init__(self, pipeline, monkeypatch):
+        self.cpu = 0.0
+        self.wall = 0.0
+        monkeypatch.setattr(pipeline, "process_time", lambda: self.cpu)
+        monkeypatch.setattr(pipeline, "perf_counter", lambda: self.wall)
 
-class Worker:
-    def method(self, seconds):
-        work(seconds)
+    def work(self, seconds):
+        self.cpu += seconds
+        self.wall += seconds
         return seconds
 
+    def sleep(self, seconds):
+        self.wall += seconds
 
-def test_calls_are_timed_and_otherwise_unchanged(pipeline):
-    worker = Worker()
+
+def test_calls_are_timed_and_otherwise_unchanged(pipeline, monkeypatch):
+    clock = Clock(pipeline, monkeypatch)
     stopwatch = pipeline.Stopwatch()
-    pipeline.watch(worker, "method", stopwatch)
-    assert worker.method(0.02) == 0.02
-    assert worker.method(seconds=0.02) == 0.02
-    work(0.02)
+    pipeline.watch(clock, "work", stopwatch)
+    assert clock.work(0.02) == 0.02
+    assert clock.work(seconds=0.02) == 0.02
+    Clock.work(clock, 0.02)
     with stopwatch:
-        time.sleep(0.02)
+        clock.sleep(0.02)
     times = pipeline.per_frame({"part": stopwatch}, 2)
-    assert times["part, cpu_ms"] == pytest.approx(20, rel=0.2)
-    assert times["part, ms"] >= 30
+    assert times["part, cpu_ms"] == pytest.approx(20)
+    assert times["part, ms"] == pytest.approx(30)
 
 
 @pytest.mark.parametrize("people", [1, 2, 4, 8])
@@ -83,7 +87,7 @@ def test_networks_are_part_of_the_front_end(pipeline, name):
     sums = [sum(times[f"{part}, {unit}"] for part in parts) for unit in ("ms", "cpu_ms")]
     assert sums == pytest.approx([times["networks, ms"], times["networks, cpu_ms"]])
     assert 0 < times["networks, ms"] < times["front end, ms"]
-    assert 0 < times["first frame, ms"] < 3 * times["front end, ms"]
+    assert times["first frame, ms"] > 0
     assert times["followed"] == 0 and [len(people) for people in found] == [0, 0, 0]
     assert build_frontend(name).skeleton == found[0].skeleton
     assert set(pipeline.measure_stages(frames, found)) <= set(pipeline.STAGES)
