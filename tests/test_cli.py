@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -924,6 +925,22 @@ def test_why_there_are_no_poses(options, words, capsys):
     poses = poses.select(person=poses.track_id[: options["people"]])
     terminal.print_notes(Console(stderr=True), "walk.mp4", poses, options.get("best_rejected", 0.0))
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("unplaced", "words"), [([0], ["person 1: seen", "a field of view"]), ([0, 1], ["person 1, 2"])]
+)
+def test_who_is_seen_and_nowhere_in_space_is_named(unplaced, words, capsys):
+    poses = make_poses(stand(-1, 4, 2), stand(1, 4, 2))
+    poses.track_id[:] = 1, 2
+    observed = make_poses(stand(-1, 4, 2), stand(1, 4, 2)).to_2d()
+    poses = replace(poses, camera=replace(poses.camera, assumed=True), observed=observed)
+    poses.state[:, unplaced] = 0
+    poses.xy[:, unplaced] = np.nan
+    poses.xyz[:, unplaced] = np.nan
+    terminal.print_notes(Console(stderr=True), "walk.mp4", poses)
+    lines = capsys.readouterr().err.splitlines()
+    assert [word in line for word, line in zip(words, lines, strict=True)] == [True] * len(words)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

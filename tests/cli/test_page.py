@@ -88,6 +88,14 @@ def test_a_video_that_is_gone_is_said(command, folder, video):
     assert outcome.err == f"occlupose: note: {gone}\n"
 
 
+@pytest.mark.parametrize("name", ["0", "rtsp://192.0.2.1/live", "http://192.0.2.1/stream"])
+def test_nothing_is_said_of_cameras(command, folder, name):
+    (folder / "run.json").write_text(json.dumps({"input": name}))
+    outcome = command("view", folder, "--no-angles")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert content_of(folder / "page.html")["video"]["kind"] == "none"
+
+
 def test_poses_in_2d_have_no_angles(command):
     moving_poses(np.random.default_rng(0), 4).to_2d().save("flat.npz")
     assert command("view", "flat.npz").code == 0 and content_of("out/page.html")["panels"] == []

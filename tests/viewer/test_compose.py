@@ -152,6 +152,31 @@ def test_sound_that_does_not_fit_is_left_out_with_a_warning(tmp_path):
         assert not container.streams.audio
 
 
+@pytest.mark.parametrize("content", [None, b"no video"])
+def test_sound_that_cannot_be_read_any_more_is_left_out(tmp_path, content):
+    path = make_video(tmp_path / "in.mp4", 4, fps=10, sound=0.4)
+    with open_media(path) as source:
+        sound = source.sound
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with VideoWriter(tmp_path / "out.mp4", 64, 48, fps=10, sound=sound) as out:
+        out.write(np.zeros((48, 64, 3), np.uint8))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 1 and not container.streams.audio
+
+
+def test_sound_that_is_gone_from_its_file_is_left_out(tmp_path):
+    path = make_video(tmp_path / "in.mp4", 4, fps=10, sound=0.4)
+    with open_media(path) as source:
+        sound = source.sound
+    make_video(path, 4, fps=10)
+    with VideoWriter(tmp_path / "out.mp4", 64, 48, fps=10, sound=sound) as out:
+        out.write(np.zeros((48, 64, 3), np.uint8))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert not container.streams.audio
+
+
 def test_uncertainty_is_a_pale_circle(tmp_path):
     poses = make_poses(stand(0, 4, 1))
     spread = np.full(poses.state.shape, np.nan)

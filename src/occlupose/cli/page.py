@@ -44,7 +44,7 @@ def view(
     """Write a page to look at: video, 3D, timelines of joints and joint angles, in one HTML file.
 
     The page needs no server and no network. A video of up to 30 s lies inside; a longer one lies beside the page, as
-    NAME_video.mp4, and goes where it goes.
+    NAME_video.mp4, and must stay beside it.
 
         occlupose view out/walk
         occlupose view out/walk -o walk.html --names Anna Ben --no-open
@@ -112,11 +112,13 @@ def _source(record: Path, video: Path | None, poses: "Poses") -> "Source | None"
 
 
 def _input_of(record: Path) -> str | None:
-    """The input of the run that wrote a file of poses, if it is still there."""
+    """The input of the run that wrote a file of poses, if it is still there; a camera has no video."""
     name = recorded_input(record.parent) if record.name in POSES else None
     if name is None:
         return None
     if not Path(name).exists() and not glob(name):
+        if name.isdecimal() or "://" in name:
+            return None
         say(Console(stderr=True), f"note: {name}: is not there any more, so that the page has no video; see --video")
         return None
     return name

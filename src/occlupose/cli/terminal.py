@@ -72,17 +72,18 @@ def print_notes(console: Console, name: str, poses: "Poses", best_rejected: floa
         name: of the input.
         best_rejected: highest confidence of a detected person whose keypoints were rejected; 0: none.
     """
+    unplaced = _find_unplaced(poses) if len(poses.track_id) else []
+    for note in unplaced:
+        say(console, f"warning: {name}: {note}")
     if not len(poses.track_id) and best_rejected:
         wrong = f"people were detected, but the confidence of their keypoints is {best_rejected:.2f} at most, too low"
         say(console, f"warning: {name}: {wrong}; the files are valid but empty")
     elif not len(poses.track_id):
         say(console, f"warning: {name}: nobody found in it; the files are valid but empty")
-    elif unplaced := _find_unplaced(poses):
-        say(console, f"warning: {name}: {unplaced[0]}")
-    elif not poses.state.any():
+    elif not poses.state.any() and not unplaced:
         wrong = "people were detected, but none of their keypoints has enough confidence"
         say(console, f"warning: {name}: {wrong}; the files are valid but have no poses")
-    elif poses.camera is not None and poses.camera.assumed:
+    elif poses.state.any() and poses.camera is not None and poses.camera.assumed:
         say(console, "note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right")
 
 

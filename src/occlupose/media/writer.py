@@ -43,7 +43,8 @@ class VideoWriter:
         preset: of x264, "ultrafast" .. "veryslow": smaller files for more time.
         crf: of x264, quality 0 (lossless) .. 51.
         key_frame_every: number of frames after which players can enter; None leaves it to x264.
-        sound: copied from the time of the first frame to the end of the last; with `write(..., time=...)`.
+        sound: copied from the time of the first frame to the end of the last; with `write(..., time=...)`. Left out if
+            it cannot be read.
 
     Raises:
         OccluposeError: the name does not end in .mp4, the folder or disk cannot be written to, or there was no frame.
@@ -87,8 +88,10 @@ class VideoWriter:
             self._container = stack.enter_context(_muxer(self.path, part))
             self._stream = self._video_stream()
             if self._track is not None:
-                source = stack.enter_context(av.open(f"file:{self._track.path}", metadata_errors="ignore"))
-                self._sound = SoundCopy(self._track, source, self._container)
+                # what cannot be read, or has changed since, is left out
+                with suppress(av.FFmpegError, OSError, ValueError, IndexError):
+                    source = stack.enter_context(av.open(f"file:{self._track.path}", metadata_errors="ignore"))
+                    self._sound = SoundCopy(self._track, source, self._container)
             self._worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="encode"))
             self._stack = stack.pop_all()
         return self

@@ -60,7 +60,7 @@ def files(tmp_path_factory):
     with open_media(video) as source, pytest.MonkeyPatch.context() as patch:
         write_page(poses, folder / "inside.html", source, angles=angles, names=["Anna", "Ben"])
         patch.setattr(footage, "LONGEST_INSIDE", 1.0)
-        write_page(poses, folder / "beside.html", source)
+        write_page(poses, folder / "beside #1.html", source)
     write_page(poses, folder / "none.html", angles=angles)
     write_page(poses.to_2d(), folder / "flat.html")
     write_page(poses.select(person=[]), folder / "nobody.html")
@@ -113,7 +113,7 @@ def test_it_loads_with_people_bands_and_curves(load):
     assert picture(page, "#space").std() > 15 and picture(page, "#bands").std() > 30
 
 
-@pytest.mark.parametrize("name", ["inside", "beside", "none"])
+@pytest.mark.parametrize("name", ["inside", "beside #1", "none"])
 def test_it_plays_and_stops(load, name):
     page = load(name)
     page.click("#play")
@@ -215,7 +215,7 @@ def test_pages_in_2d_and_without_anybody(load):
 
 
 def test_the_long_video_lies_beside_it(load):
-    page = load("beside")
+    page = load("beside #1")
     assert "which must lie beside this page" in page.locator("#note").text_content()
 
 

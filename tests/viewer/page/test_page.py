@@ -35,6 +35,16 @@ def test_a_page_without_one(tmp_path):
     assert content["title"] == "walk" and content["video"]["note"] == "There is no video."
 
 
+def test_names_that_are_not_utf_8(tmp_path, monkeypatch):
+    monkeypatch.setattr(footage, "LONGEST_INSIDE", 0.1)
+    page = tmp_path / "p\udce9.html"
+    with open_media(make_video(tmp_path / "walk.mp4", 4)) as source:
+        written = write_page(poses_of(), page, source, names=["Ren\udce9"], title="caf\udce9")
+    content = content_of(page)
+    assert (content["title"], content["people"][0]["name"]) == ("caf?", "Ren?")
+    assert written == [page, tmp_path / content["video"]["source"]] and written[1].stat().st_size
+
+
 @pytest.mark.parametrize("poses", [poses_of(0), poses_of(3).select(person=[]), poses_of(1), poses_of(3).to_2d()])
 def test_poses_that_are_short_or_empty_or_flat(tmp_path, poses):
     write_page(poses, tmp_path / "page.html")

@@ -59,7 +59,8 @@ def write_page(
     try:
         content = page_content(poses, angles, names, title) | {"video": footage.content}
         with atomic(path) as part:
-            part.write_text(assemble(title, content, footage.inside), encoding="utf-8")
+            # names of files need not be UTF-8
+            part.write_text(assemble(title, content, footage.inside), encoding="utf-8", errors="replace")
     except BaseException:
         for file in footage.beside:
             file.unlink(missing_ok=True)

@@ -73,8 +73,9 @@ def embed(poses: Poses, source: Source | None, path: Path, progress: Callable[[i
 
 
 def beside_path(path: Path) -> Path:
-    """Where the video of a page lies that is too long to lie in it."""
-    return path.with_name(f"{path.stem}_video.mp4")
+    """Where the video of a page lies that is too long to lie in it; its name is UTF-8, so that the page can say it."""
+    stem = path.stem.encode("utf-8", "replace").decode("utf-8")
+    return path.with_name(f"{stem}_video.mp4")
 
 
 def _content(

@@ -44,7 +44,9 @@ function showPicture() {
     pane.hidden = poses.in3D;
     return null;
   }
-  const address = inside ? URL.createObjectURL(new Blob([decodeBase64(inside)], { type: poses.video.type })) : source;
+  const address = inside
+    ? URL.createObjectURL(new Blob([decodeBase64(inside)], { type: poses.video.type }))
+    : encodeURIComponent(source);
   const element = document.createElement(kind === "image" ? "img" : "video");
   element.src = address;
   if (kind === "image") {
