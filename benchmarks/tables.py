@@ -56,7 +56,10 @@ def _lifting_rows(name: str, weighting: str = "view", kind: str | None = ALL_KIN
 BASELINES = ("hold", "interpolate")
 """Ways to fill missing joints without the truth."""
 
-KINDS_CONDITIONS = ("all present", "arm 1 s", "legs 1 s", "self-occluded", "detector noise, self-occluded")
+KINDS_CONDITIONS = (
+    *("all present", "arm 1 s", "legs 1 s", "self-occluded"),
+    *("detector noise, arm 1 s", "detector noise, self-occluded"),
+)
 """Conditions that are shown for each kind of motion."""
 
 

@@ -8,6 +8,7 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.estimator import PoseEstimator, check_people, resolve_camera, track
 from occlupose.media import Source, open_media
+from occlupose.methods.lifter.streaming import check_latency
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.poses import FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
@@ -85,8 +86,8 @@ def stream(
     """
     with _opened(source, every, start, end) as opened:
         check_people(max_people, height)
-        if latency is not None and not latency >= 0:
-            raise OccluposeError(f"latency {latency}: give seconds, 0 or more")
+        if latency is not None:
+            check_latency(latency)
         camera = resolve_camera(opened, camera, fov)
         estimator = OANet() if estimator is None else estimator
         builder = PosesBuilder(estimator.skeleton, opened.fps, camera, estimator.in_3d)

@@ -83,7 +83,7 @@ class TemporalTransformer(nn.Module):
     ) -> Float[Tensor, "batch time width"]:
         """What the encoder makes of the frames; arguments as of a call."""
         x = self.embed(x)
-        turns = find_turns(time, x.shape[2] // HEADS)
+        turns = find_turns(time, x.shape[2] // HEADS).to(x.device)
         for layer in self.encoder:
             x = layer(x, x, turns, time, time)
         return x
@@ -97,7 +97,7 @@ class TemporalTransformer(nn.Module):
     ) -> Float[Tensor, "batch time outputs"]:
         """The outputs, of what the encoder made of the frames; arguments as of a call."""
         y = self.decoder_input(x, ahead)
-        turns = find_turns(time, x.shape[2] // HEADS)
+        turns = find_turns(time, x.shape[2] // HEADS).to(x.device)
         limit = horizon.minimum(time + FUTURE)
         for layer in self.decoder:
             y = layer(y, x, turns, time, limit)
@@ -168,7 +168,7 @@ class AttentionLayer(nn.Module):
     ) -> Float[Tensor, "batch query width"]:
         """The output of some frames."""
         queries = rotate(self.query(self.norm(x)).unflatten(2, (HEADS, -1)).transpose(1, 2), turns)
-        found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=preference.to(queries.dtype))
+        found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=preference.to(queries))
         x = x + self.join(found.transpose(1, 2).flatten(2))
         return x + self.mix(x)
 
@@ -232,7 +232,7 @@ class TransformerStream:
         """
         x = self.network.embed(x[:, None].to(self._device))
         turns = self._turns([time], x)
-        new = torch.ones(len(x), 1, dtype=torch.bool, device=self._device)
+        new = torch.ones(len(x), 1, dtype=torch.bool)
         self._there = torch.cat([self._there, new], 1) if self.times else new
         self.times.append(time)
         preference = self._prefer([time], [time])
@@ -280,12 +280,12 @@ class TransformerStream:
 
     def _turns(self, times: list[float], x: Float[Tensor, "stream frame width"]) -> Float[Tensor, "2 1 frame half"]:
         """The turns of frames at these times."""
-        return find_turns(torch.tensor([times], dtype=torch.float64, device=self._device), x.shape[2] // HEADS)
+        return find_turns(torch.tensor([times], dtype=torch.float64), x.shape[2] // HEADS).to(self._device)
 
     def _prefer(self, times: list[float], limit: list[float]) -> Float[Tensor, "stream head query frame"]:
         """As `prefer`, of the frames in which a stream is there; of one that has not begun, any."""
         lists = (times, limit, self.times)
-        preference = prefer(*(torch.tensor([one], dtype=torch.float64, device=self._device) for one in lists))
+        preference = prefer(*(torch.tensor([one], dtype=torch.float64) for one in lists))
         there = preference.masked_fill(~self._there[:, None, None], -math.inf)
         return torch.where(there.isinf().all(-1, keepdim=True), preference, there)
 
@@ -307,9 +307,8 @@ class TransformerStream:
         """
         if not self.times:
             return
-        order = order.to(self._device)
-        rows = order.clamp_min(0)
-        self._there = _rows(self._there, rows) & (order >= 0)[:, None]
+        self._there = _rows(self._there, order.clamp_min(0)) & (order >= 0)[:, None]
+        rows = order.clamp_min(0).to(self._device)
         assert self._features is not None
         self._features = _rows(self._features, rows)
         self._keys = [_rows(keys, rows) for keys in self._keys]

@@ -14,6 +14,7 @@ from occlupose.methods.lifter.motions import (
     FPS,
     LentMotion,
     _at_rate,
+    _identify_source,
     _save,
     identify,
     load_motions,
@@ -221,11 +222,22 @@ def damage(path, kind):
 @pytest.mark.parametrize("kind", ["cut", "text", "empty", "other arrays", "clip missing", "other table"])
 def test_a_damaged_file_is_refused(tmp_path, kind):
     path = tmp_path / "motions.npz"
-    _save([plain()], path)
+    _save([plain()], _identify_source(tmp_path), path)
     damage(path, kind)
     with pytest.raises(OccluposeError) as caught:
         load_motions(tmp_path, tmp_path)
     assert str(caught.value) == f"{path}: damaged; delete it, it is made again"
+
+
+def test_motions_of_other_motion_capture_are_refused(tmp_path):
+    path = tmp_path / "motions.npz"
+    _save([plain()], _identify_source(tmp_path), path)
+    assert [motion.name for motion in load_motions(tmp_path, tmp_path)] == [plain().name]
+    (tmp_path / "cmu").mkdir()
+    (tmp_path / "cmu" / "01_01.amc").write_text("one more")
+    with pytest.raises(OccluposeError) as caught:
+        load_motions(tmp_path, tmp_path)
+    assert str(caught.value) == f"{path}: was made from other motion capture; give another folder"
 
 
 def test_a_folder_without_motion_capture_is_refused_before_anything_is_written(tmp_path):

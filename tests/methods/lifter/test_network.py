@@ -163,6 +163,7 @@ def test_all_frames_of_a_batch_are_decoded():
         torch.randn(2, 5, CHANNELS),
         torch.randn(2, 5, 22, 2),
         torch.ones(2, 5, 22, dtype=torch.bool),
+        torch.ones(2, 5, 22, dtype=torch.bool),
         torch.zeros(2, 5, 22),
         View(rotation_to_axis(torch.randn(2, 5, 2)), torch.full((2, 5), 0.2)),
     )

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
 from occlupose.methods.lifter.lifting import TrackLifter
 from occlupose.methods.lifter.network import LifterNetwork
 from occlupose.methods.lifter.smoothing import BEFORE
@@ -205,3 +206,30 @@ def test_a_stream_of_nobody(network):
     found += lifter.finish()
     assert [one.xyz.shape for one in found] == [(1, 0, 17, 3)] * 4
     np.testing.assert_allclose([one.time[0] for one in found], np.arange(4) / 10)
+
+
+@pytest.mark.parametrize("latency", [-0.1, math.nan])
+def test_an_impossible_latency_is_refused(network, latency):
+    with pytest.raises(OccluposeError, match="give seconds, 0 or more"):
+        StreamLifter(TrackLifter(CAMERA, None, network), PosesBuilder(COCO17, 30.0, CAMERA), latency)
+
+
+def test_frames_out_of_order_are_refused(network):
+    lifter = StreamLifter(TrackLifter(CAMERA, None, network), PosesBuilder(COCO17, 30.0, CAMERA))
+    nobody = (np.zeros(0, np.int64), np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32))
+    lifter.update(FramePoses(2.0, *nobody, np.zeros((0, 17), np.uint8)))
+    with pytest.raises(OccluposeError, match=r"time 1 s: after a frame of 2 s; give frames in order"):
+        lifter.update(FramePoses(1.0, *nobody, np.zeros((0, 17), np.uint8)))
+
+
+def test_somebody_of_whom_nothing_is_believed_is_nowhere(network):
+    """All joints far outside of the image, which the lifter does not believe."""
+    poses = record(frames=20)
+    far = np.full_like(poses.xy, 5000.0)
+    state = np.full_like(poses.state, VISIBLE)
+    poses = replace(poses, xy=far, state=state, score=np.ones_like(poses.score), spread=np.full_like(poses.spread, 2.0))
+    lifted = TrackLifter(CAMERA, None, network)(poses)
+    assert np.isnan(lifted.xyz).all()
+    assert (lifted.state == ABSENT).all()
+    found, _ = stream(poses, TrackLifter(CAMERA, None, network), 0.3)
+    assert [len(one.track_id) for one in found] == [0] * 20

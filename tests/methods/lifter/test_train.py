@@ -10,7 +10,7 @@ import torch
 from mocap_sequences import striding_joints
 from occlupose import __version__
 from occlupose.errors import OccluposeError
-from occlupose.methods.lifter.motions import LentMotion, _save, identify
+from occlupose.methods.lifter.motions import LentMotion, _identify_source, _save, identify
 from occlupose.methods.lifter.network import load
 from occlupose.methods.lifter.samples import LifterSamples, SequenceSettings
 from occlupose.methods.lifter.train import RECIPES, LifterRecipe, LifterTask, train_lifter
@@ -44,7 +44,7 @@ def plan(steps=STEPS, **changes):
 def data(tmp_path_factory):
     """A folder of motions that are made already."""
     folder = tmp_path_factory.mktemp("data")
-    _save(motions(), folder / "motions.npz")
+    _save(motions(), _identify_source(folder), folder / "motions.npz")
     return folder
 
 
@@ -128,7 +128,7 @@ def test_a_run_is_not_overwritten_and_is_resumed_only_as_itself(data, tmp_path, 
     for change in ({"depth": 1}, {"seed": 1}, {"samples": SequenceSettings(frames=5)}):
         with pytest.raises(OccluposeError, match="not a checkpoint of this run"):
             trained(data, whole.parent, plan(**change), resume=True)
-    _save(motions(31), tmp_path / "motions.npz")
+    _save(motions(31), _identify_source(tmp_path), tmp_path / "motions.npz")
     with pytest.raises(OccluposeError, match="started with other settings or data"):
         trained(tmp_path, whole.parent, plan(), resume=True)
 
@@ -143,10 +143,10 @@ def test_the_recipe_changes_the_result(data, tmp_path, whole, change):
 
 
 def test_held_out_people_change_nothing(tmp_path, whole):
-    _save(motions()[:2], tmp_path / "motions.npz")
+    _save(motions()[:2], _identify_source(tmp_path), tmp_path / "motions.npz")
     assert trained(tmp_path, tmp_path / "run", plan()).read_bytes() == whole.read_bytes()
     (tmp_path / "only").mkdir()
-    _save(motions()[2:], tmp_path / "only" / "motions.npz")
+    _save(motions()[2:], _identify_source(tmp_path), tmp_path / "only" / "motions.npz")
     with pytest.raises(OccluposeError, match="no motion to train on"):
         trained(tmp_path / "only", tmp_path / "nothing", plan())
     assert not (tmp_path / "nothing" / "last.pt").exists()

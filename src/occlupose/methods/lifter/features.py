@@ -155,13 +155,15 @@ class Frames:
         channels: input of the encoder.
         joints: centred and scaled: seen ones where they are, others where they were, in the frame's own view.
         seen: which joints are seen.
-        age: seconds since they were.
+        known: which joints were ever seen, or guessed.
+        age: seconds since they were seen.
         view: of the frames.
     """
 
     channels: Float[Tensor, "*batch channels"]
     joints: Float[Tensor, "*batch 22 2"]
     seen: Bool[Tensor, "*batch 22"]
+    known: Bool[Tensor, "*batch 22"]
     age: Float[Tensor, "*batch 22"]
     view: View
 
@@ -171,6 +173,7 @@ class Frames:
             pick_rows(self.channels, order),
             pick_rows(self.joints, order),
             pick_rows(self.seen, order),
+            pick_rows(self.known, order),
             pick_rows(self.age, order),
             View(pick_rows(self.view.rotation, order), pick_rows(self.view.scale, order)),
         )
@@ -196,7 +199,9 @@ def encode_frame(
     relative = (height / 1.7).log()
     whole = [view.scale.log()[:, None], memory.centre, relative.nan_to_num()[:, None], relative.isfinite()[:, None]]
     parts = [now.flatten(1), keypoints.seen, certainty, joints.flatten(1), *ages, memory.known, *whole]
-    return Frames(torch.cat([part.float() for part in parts], -1), joints, keypoints.seen, memory.age, view)
+    return Frames(
+        torch.cat([part.float() for part in parts], -1), joints, keypoints.seen, memory.known, memory.age, view
+    )
 
 
 def pick_rows(values: Tensor, order: Tensor) -> Tensor:
@@ -224,6 +229,7 @@ def stack(frames: list[Frames]) -> Frames:
         torch.stack([one.channels for one in frames], 1),
         torch.stack([one.joints for one in frames], 1),
         torch.stack([one.seen for one in frames], 1),
+        torch.stack([one.known for one in frames], 1),
         torch.stack([one.age for one in frames], 1),
         View(torch.stack([one.view.rotation for one in frames], 1), torch.stack([one.view.scale for one in frames], 1)),
     )

@@ -65,7 +65,7 @@ class TrackLifter:
         for person, track in enumerate(poses.tracks()):
             for frames in split_at_gaps(np.flatnonzero(track.present) + track.start, poses.time):
                 lifted = self._track(observed, person, frames)
-                rows = self._told(frames, poses.time)
+                rows = self._reported(frames, poses.time)
                 own = rows - frames[0]
                 xy[rows, person] = lifted.joints.xy[own]
                 xyz[rows, person] = lifted.joints.xyz[own]
@@ -90,14 +90,16 @@ class TrackLifter:
             root_covariance=root_covariance,
         )
 
-    def _told(self, frames: Int[np.ndarray, " detected"], time: Float[np.ndarray, " time"]) -> Int[np.ndarray, " told"]:
-        """The frames in which a person is told of: they are seen then or within `FUTURE` seconds."""
+    def _reported(
+        self, frames: Int[np.ndarray, " detected"], time: Float[np.ndarray, " time"]
+    ) -> Int[np.ndarray, " reported"]:
+        """The frames in which a person is in the result: they are seen then or within `FUTURE` seconds."""
         span = np.arange(frames[0], frames[-1] + 1)
         following = frames[np.searchsorted(frames, span)]
         return span[time[following] <= time[span] + FUTURE + MARGIN]
 
     def _track(self, poses: Poses, person: int, detected: Int[np.ndarray, " detected"]) -> "LiftedPerson":
-        """One person from the first to the last of these frames; those after them tell that nothing more is seen."""
+        """One person from the first to the last of these frames; those after them show that nothing more is seen."""
         span = slice(int(detected[0]), int(detected[-1]) + 1)
         frames = span.stop - span.start
         start = poses.time[span.start]
@@ -117,10 +119,9 @@ class TrackLifter:
         horizon = find_horizon(time, torch.tensor([LOOK_AHEAD], dtype=torch.float64))
         ahead, joints = look_ahead(encoded, time, horizon)
         device = next(self.lifter.parameters()).device
-        inputs = (encoded.channels, ahead, time, horizon)
-        outputs = self.lifter.transformer(*(values.to(device) for values in inputs)).cpu()
-        lifted = decode(outputs, joints, encoded.view)
-        calm = smooth_lifted(lifted, torch.ones(time.shape, dtype=torch.bool), time[0], slice(0, frames))
+        outputs = self.lifter.transformer(encoded.channels.to(device), ahead.to(device), time, horizon)
+        lifted = decode(outputs.cpu(), joints, encoded.view)
+        calm = smooth_lifted(lifted, encoded.known.any(-1), time[0], slice(0, frames))
         return calm[0]
 
 
@@ -154,7 +155,7 @@ def to_keypoints(joints: LifterJoints, camera: Camera) -> SeenKeypoints:
 
 
 def finish(joints: LifterJoints, lifted: LifterOutput, camera: Camera) -> LiftedPerson:
-    """What is told of people: the network's answer, in metres and pixels, with the states of the detections."""
+    """The result for people: the network's answer, in metres and pixels, with the states of the detections."""
     root = lifted.root.numpy()
     in_sight = np.isfinite(root).all(-1) & (np.linalg.norm(root, axis=-1) < PLAUSIBLE)
     root = np.where(in_sight[:, None], root, np.nan)

@@ -41,8 +41,8 @@ MAX_ERROR = 0.08
 SMOOTHING = 5
 """Frames of the parabola that smooths the fitted joints, since every pose is fitted by itself."""
 
-REPETITIONS = {"uiprmd_50fps": 4}
-"""Of each subject's clips in these files, one of so many is used: they are repetitions of ten exercises."""
+UIPRMD_EVERY = 4
+"""Of each subject's clips of UI-PRMD, one of so many is used: they are repetitions of ten exercises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,22 +65,23 @@ def load_motions(mocap: Path, folder: Path) -> list[LentMotion]:
     """The motions of a folder of motion capture; made at first, which takes some minutes, and kept in `folder`.
 
     Raises:
-        OccluposeError: as `load_labelled_clips`, or the file in the folder is damaged.
+        OccluposeError: as `load_labelled_clips`, or the file in the folder is damaged or of other motion capture.
     """
     path = folder / "motions.npz"
+    source = _identify_source(mocap)
     if not path.exists():
         clips = select(load_labelled_clips(mocap))
         folder.mkdir(parents=True, exist_ok=True)
-        _save(list(make_motions(clips)), path)
-    return _load(path)
+        _save(list(make_motions(clips)), source, path)
+    return _load(path, source)
 
 
 def select(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
-    """The clips without some of the REPETITIONS, evenly over each subject's."""
+    """The clips without most repetitions of UI-PRMD, evenly over each subject's."""
     kept = []
     counts: dict[str, int] = {}
     for clip in clips:
-        every = REPETITIONS["uiprmd_50fps"] if clip.kind == "exercise" and clip.clip.subject.startswith("s") else 1
+        every = UIPRMD_EVERY if clip.kind == "exercise" and clip.clip.subject.startswith("s") else 1
         number = counts.setdefault(clip.clip.subject, 0)
         counts[clip.clip.subject] += 1
         if number % every == 0:
@@ -163,16 +164,25 @@ def identify(motions: Sequence[LentMotion]) -> str:
     return fingerprint(motion.joints for motion in motions)
 
 
-def _save(motions: Sequence[LentMotion], path: Path) -> None:
+def _identify_source(mocap: Path) -> str:
+    """Fingerprint of the names and sizes of the files of motion capture."""
+    files = sorted(path for part in ("cmu", "cmu_expmap", "more") for path in (mocap / part).rglob("*.*"))
+    listing = "\n".join(f"{path.relative_to(mocap).as_posix()} {path.stat().st_size}" for path in files)
+    return fingerprint([np.frombuffer(listing.encode(), np.uint8)])
+
+
+def _save(motions: Sequence[LentMotion], source: str, path: Path) -> None:
     names = np.array([(one.name, one.subject, one.kind, str(int(one.held_out))) for one in motions])
     arrays: dict[str, Any] = {f"joints{number:05}": one.joints for number, one in enumerate(motions)}
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, about=names, **arrays)
+        np.savez(file, about=names, source=np.array(source), **arrays)
 
 
-def _load(path: Path) -> list[LentMotion]:
+def _load(path: Path, source: str) -> list[LentMotion]:
     try:
         with np.load(path, allow_pickle=False) as file:
+            if str(file["source"]) != source:
+                raise OccluposeError(f"{path}: was made from other motion capture; give another folder")
             return [
                 LentMotion(str(name), str(subject), str(kind), held_out == "1", file[f"joints{number:05}"])
                 for number, (name, subject, kind, held_out) in enumerate(file["about"])

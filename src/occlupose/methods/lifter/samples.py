@@ -175,7 +175,7 @@ class LifterSamples:
         place = start[:, None] + stride[:, None] * torch.arange(settings.frames)
         last = (self._length[clip] - 1)[:, None]
         place = place.minimum(last.float())
-        first = (self._first + 0)[clip][:, None] + (body * self._length[clip])[:, None]
+        first = self._first[clip][:, None] + (body * self._length[clip])[:, None]
         below = place.long()
         points = [self._joints[first + (below + offset).clamp_min(0).minimum(last)] for offset in (-1, 0, 1, 2)]
         return interpolate_cubic(points, (place - below)[..., None, None])

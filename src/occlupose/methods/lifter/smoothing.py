@@ -1,8 +1,8 @@
 """Calm without lag: the lifter's answers for the frames around a moment, weighed by how certain they are. Ours.
 
 A parabola is fitted to the answers near in time (weighted least squares). Its slope and curvature have a cost, so that
-it is calm where no later frames are known: a symmetric window has no lag, the end of a record has one of about 20 ms at
-60 frames/s. The widths and costs were chosen on held-out motion capture with the noise of the default front end.
+it is calm where no later frames are known: a symmetric window has no lag, the end of a record a small one. The widths
+and costs were chosen on held-out motion capture with the noise of the default front end.
 """
 
 import torch
@@ -28,19 +28,22 @@ SLOPE_COST = 0.3
 CURVATURE_COST = 1.0
 """Costs of the slope and the curvature, in units of WIDTH."""
 
-CHUNK = 512
-"""Frames that are smoothed at once."""
+CHUNK = 8192
+"""Frames and their neighbours that are smoothed at once."""
 
 
 def smooth_lifted(
     lifted: LifterOutput, there: Bool[Tensor, "person time"], time: Float[Tensor, "time"], wanted: slice
 ) -> LifterOutput:
-    """The network's answers for some frames, with joints and root smoothed over time; arguments as of `smooth`."""
+    """The network's answers for some frames, with joints and root smoothed over time. The root is NaN where there is no
+    answer. Arguments as of `smooth`.
+    """
     values = torch.cat([lifted.xyz, lifted.root[:, :, None]], 2)
     factors = torch.cat([lifted.factor, lifted.root_factor[:, :, None]], 2)
     factors = torch.where(there[:, :, None, None, None], factors, torch.eye(3))
     calm = smooth(values, torch.linalg.inv(factors).square().sum((-1, -2)), there, time, wanted)
-    return LifterOutput(calm[:, :, :-1], lifted.factor[:, wanted], calm[:, :, -1], lifted.root_factor[:, wanted])
+    root = torch.where(there[:, wanted, None], calm[:, :, -1], torch.nan)
+    return LifterOutput(calm[:, :, :-1], lifted.factor[:, wanted], root, lifted.root_factor[:, wanted])
 
 
 def smooth(
@@ -56,10 +59,12 @@ def smooth(
         variance: of each value.
         there: frames that have values.
         time: of each frame, seconds.
-        wanted: frames that are returned; all of them have values.
+        wanted: frames that are returned; NaN where nothing is near in time.
     """
     frames = torch.arange(len(time))[wanted]
-    return torch.cat([_smooth_chunk(values, variance, there, time, part) for part in frames.split(CHUNK)], 1)
+    neighbours = torch.searchsorted(time, time + BEFORE + AFTER, right=True) - torch.arange(len(time))
+    rows = max(1, CHUNK // int(neighbours.max()))
+    return torch.cat([_smooth_chunk(values, variance, there, time, part) for part in frames.split(rows)], 1)
 
 
 def _smooth_chunk(

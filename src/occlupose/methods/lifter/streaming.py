@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from occlupose.body_height import check_height
+from occlupose.errors import OccluposeError
 from occlupose.methods.lifter.features import (
     Frames,
     Memory,
@@ -19,7 +21,7 @@ from occlupose.methods.lifter.features import (
     pick_rows,
     stack,
 )
-from occlupose.methods.lifter.joints import LifterJoints
+from occlupose.methods.lifter.joints import LifterJoints, check_skeleton
 from occlupose.methods.lifter.lifting import TrackLifter, finish, to_keypoints
 from occlupose.methods.lifter.network import LifterOutput, decode
 from occlupose.methods.lifter.smoothing import AFTER, BEFORE, LOOK_AHEAD, smooth_lifted
@@ -59,6 +61,12 @@ class _Frame:
             self.answer = (pick_rows(outputs, order), pick_rows(joints, order))
 
 
+def check_latency(latency: float) -> None:
+    """Raises OccluposeError for a latency below 0."""
+    if not latency >= 0:
+        raise OccluposeError(f"latency {latency}: give seconds, 0 or more")
+
+
 class StreamLifter:
     """Lifts people frame by frame.
 
@@ -68,9 +76,15 @@ class StreamLifter:
         lift: camera, height and network.
         builder: empty; skeleton, frame rate and image size of the detections.
         latency: seconds of later frames that a pose may depend on; more than `FUTURE` are not needed.
+
+    Raises:
+        OccluposeError: the latency or the height is impossible, or the lifter has none of the skeleton's joints.
     """
 
     def __init__(self, lift: TrackLifter, builder: PosesBuilder, latency: float = FUTURE) -> None:
+        check_latency(latency)
+        check_height(lift.height)
+        check_skeleton(builder.skeleton)
         self._lift = lift
         self._builder = builder
         self._latency = min(latency, FUTURE)
@@ -82,11 +96,19 @@ class StreamLifter:
         self._last: dict[int, float] = {}
         """When each was first and last detected."""
         self._frames: list[_Frame] = []
-        self._told = 0
+        self._returned = 0
         """How many of the frames that are kept have been returned."""
 
     def update(self, poses: FramePoses) -> list[Poses]:
-        """Adds the people of the next frame; returns the frames that are final now, one record each."""
+        """Adds the people of the next frame; returns the frames that are final now, one record each.
+
+        Raises:
+            OccluposeError: the frame is earlier than the one before.
+        """
+        if self._frames and poses.time < self._frames[-1].time:
+            raise OccluposeError(
+                f"time {poses.time:g} s: after a frame of {self._frames[-1].time:g} s; give frames in order"
+            )
         found = self._emit_until(poses.time - self._latency - 2 * MARGIN)  # before anybody is forgotten
         present = np.flatnonzero((poses.state != ABSENT).any(-1))
         detected = poses.track_id[present].tolist()
@@ -122,27 +144,29 @@ class StreamLifter:
     def _emit_until(self, time: float) -> list[Poses]:
         """The frames up to a time that have not been returned."""
         found = []
-        while self._told < len(self._frames) and self._frames[self._told].time <= time:
+        while self._returned < len(self._frames) and self._frames[self._returned].time <= time:
             found.append(self._emit())
-            self._told += 1
+            self._returned += 1
             self._forget()
         return found
 
     def _emit(self) -> Poses:
         """The first frame that has not been returned."""
-        frame = self._frames[self._told]
+        frame = self._frames[self._returned]
         inside = [one for one in self._frames if one.time <= frame.time + self._latency + MARGIN]
         window = [one for one in inside if frame.time - BEFORE - MARGIN <= one.time <= frame.time + AFTER + MARGIN]
         first = self._frames.index(window[0])
-        detected = set().union(*(one.detected for one in inside[self._told :]))
+        detected = set().union(*(one.detected for one in inside[self._returned :]))
         ids = sorted(track for track in detected if self._first[track] <= frame.time)
         rows = [self._ids.index(track) for track in ids]
         outputs, joints = self._answer(inside, first, len(window))
-        lifted = decode(outputs[rows], joints[rows], stack([one.encoded for one in window]).view[rows])
+        encoded = stack([one.encoded for one in window])
+        lifted = decode(outputs[rows], joints[rows], encoded.view[rows])
         time = torch.tensor([one.time for one in window], dtype=torch.float64)
         began = torch.tensor([self._first[track] for track in ids], dtype=torch.float64)
-        place = self._told - first
-        calm = smooth_lifted(lifted, time >= began[:, None], time, slice(place, place + 1))
+        place = self._returned - first
+        there = (time >= began[:, None]) & encoded.known[rows].any(-1)
+        calm = smooth_lifted(lifted, there, time, slice(place, place + 1))
         return self._record(frame.poses, ids, calm[:, 0])
 
     def _answer(self, inside: list[_Frame], first: int, count: int) -> tuple[Tensor, Tensor]:
@@ -172,27 +196,27 @@ class StreamLifter:
 
     def _forget(self) -> None:
         """Frames that matter for none that follows."""
-        time = self._frames[min(self._told, len(self._frames) - 1)].time - BEFORE - MARGIN
-        count = sum(one.time < time for one in self._frames[: self._told])
+        time = self._frames[min(self._returned, len(self._frames) - 1)].time - BEFORE - MARGIN
+        count = sum(one.time < time for one in self._frames[: self._returned])
         self._frames = self._frames[count:]
-        self._told -= count
+        self._returned -= count
         self._stream.forget(time)
 
     def _record(self, poses: FramePoses, ids: list[int], lifted: LifterOutput) -> Poses:
         """One frame as a record."""
         camera = self._lift.camera
         person = finish(self._joints(poses, ids), lifted, camera)
-        told = (person.joints.state != ABSENT).any(-1)
-        kept = [track for track, is_told in zip(ids, told.tolist(), strict=True) if is_told]
+        present = (person.joints.state != ABSENT).any(-1)
+        kept = [track for track, is_present in zip(ids, present.tolist(), strict=True) if is_present]
         observed = replace(self._builder, camera=camera, frames=[poses]).poses(kept)
         return replace(
             observed,
-            xy=person.joints.xy[None, told],
-            xyz=person.joints.xyz[None, told],
-            score=person.joints.score[None, told],
-            state=person.joints.state[None, told],
-            covariance=person.covariance[None, told],
-            root_covariance=person.root_covariance[None, told],
+            xy=person.joints.xy[None, present],
+            xyz=person.joints.xyz[None, present],
+            score=person.joints.score[None, present],
+            state=person.joints.state[None, present],
+            covariance=person.covariance[None, present],
+            root_covariance=person.root_covariance[None, present],
             spread=None,
             skeleton=H36M17,
             observed=observed,

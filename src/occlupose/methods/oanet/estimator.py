@@ -27,8 +27,8 @@ from occlupose.poses_builder import PosesBuilder
 
 
 class OANet(PoseEstimator):
-    """OANet (ICCV 2019): people are detected and tracked in 2D, then lifted to 3D by temporal networks, with H36M-17
-    joints.
+    """OANet (ICCV 2019): people are detected and tracked in 2D, then lifted to 3D over time, with H36M-17 joints, by
+    our lifter or, with weights of `train oanet`, by the paper's networks.
 
     Arguments:
         frontend: person detector and 2D keypoint network: a front end, or its name or file as for

@@ -164,12 +164,13 @@ def track_lifter(
     return TrackLifter(camera, height, lifter)
 
 
-def load_lifter(device: str = "cpu", weights: Path | None = None) -> LifterNetwork | OANetNetwork:
+def load_lifter(device: str = "cpu", weights: str | Path | None = None) -> LifterNetwork | OANetNetwork:
     """The network of a weights file, of `train lifter` or `train oanet`, by default the shipped one, on a device.
 
     Raises:
         OccluposeError: torch has no such device here, or the weights cannot be read.
     """
+    weights = None if weights is None else Path(weights)
     if weights is not None and header(weights).get("format") == oanet_weights.FORMAT:
         return to_device(oanet_weights.load(weights), device)
     return to_device(lifter_network.load(weights), device)
