@@ -231,7 +231,7 @@ def score(oanet: OANetNetwork, views: list[Observations2D]) -> list[float]:
     for view in views:
         rays = view.xy.transpose(0, 1).numpy()
         reliable = (view.score >= oanet.encoder.min_confidence).transpose(0, 1).numpy()
-        predicted = lift_rays(oanet, rays, reliable, FPS).xyz[:, 0]
+        predicted = lift_rays(oanet, rays, reliable, FPS)[:, 0]
         truth = view.truth_3d[0].numpy()
         distance = joint_errors(predicted, truth)
         occluded = distance[view.occluded[0].numpy()]

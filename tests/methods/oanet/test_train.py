@@ -250,7 +250,7 @@ def test_it_learns_to_lift_an_unseen_person(tmp_path):
     observations = simulate_detections(joints, NoiseModel.load(), torch.Generator().manual_seed(0))
     rays = observations.xy.transpose(0, 1).numpy()
     reliable = (observations.score >= plan.min_confidence).transpose(0, 1).numpy()
-    predicted = torch.from_numpy(lift_rays(oanet, rays, reliable, 30.0).xyz[:, 0])
+    predicted = torch.from_numpy(lift_rays(oanet, rays, reliable, 30.0)[:, 0])
     error = (predicted - observations.truth_3d[0]).norm(dim=-1).mean()
     average = (observations.truth_3d[0].mean(0) - observations.truth_3d[0]).norm(dim=-1).mean()
     zero_pose = observations.truth_3d[0].norm(dim=-1).mean()

@@ -35,10 +35,6 @@ class OANetInputs:
         """Other 2D joints of the same sequences, normalised alike."""
         return (xy - self.root) / self.scale
 
-    def restore(self, xy: Float[Tensor, "batch time joint 2"]) -> Float[Tensor, "batch time joint 2"]:
-        """Normalised 2D joints in the units that they were given in."""
-        return xy * self.scale + self.root
-
     def to(self, device: torch.device) -> "OANetInputs":
         """The same on a device."""
         return OANetInputs(*(value.to(device) for value in vars(self).values()))

@@ -76,7 +76,7 @@ class OANetTrackLifter:
         one = poses.select(longer, int(poses.track_id[person]))
         joints = LifterJoints.from_detections(one.xy[:, 0], one.score[:, 0], one.state[:, 0], one.skeleton)
         rays, observed = self.lifter.encoder.observe(one)
-        relative = lift_rays(self.lifter, rays[:, None], observed[:, None], poses.fps).xyz[:, 0]
+        relative = lift_rays(self.lifter, rays[:, None], observed[:, None], poses.fps)[:, 0]
         relative = relative * self.height_scale(relative[:frames], poses.fps)
         root = estimate_root_trajectory(relative, *joints.root_targets(), self.camera, poses.fps)
         return joints[:frames].to_lifted(relative[:frames], root[:frames], self.camera)

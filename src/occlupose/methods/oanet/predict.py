@@ -1,6 +1,5 @@
 """2D joints over time to 3D with OANet's temporal networks, for any frame rate and any number of people."""
 
-from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
@@ -23,25 +22,14 @@ MAX_UPSAMPLING = 15
 """Largest upsampling factor; slower video has too few frames to be lifted as a motion."""
 
 
-@dataclass(frozen=True)
-class LiftedRays:
-    """Output of the networks for each frame and person."""
-
-    xyz: Float[np.ndarray, "time person 17 3"]
-    """Metres, relative to the pelvis, axes of the camera frame; H36M-17."""
-    rays: Float[np.ndarray, "time person joint 2"]
-    """2D joints of the 2D network (of the encoder's skeleton) on the plane z = 1 of the camera frame; inaccurate for
-    joints that the 2D skeleton lacks.
-    """
-
-
 def lift_rays(
     oanet: OANetNetwork,
     rays: Float[np.ndarray, "time person joint 2"],
     observed: Bool[np.ndarray, "time person joint"],
     fps: float,
-) -> LiftedRays:
-    """Lifts people on the camera's plane z = 1. OANet's 2D and 3D TCN; frame rates other than about 30/s are ours.
+) -> Float[np.ndarray, "time person 17 3"]:
+    """Lifts people on the camera's plane z = 1, to metres relative to the pelvis, in the axes of the camera. OANet's 2D
+    and 3D TCN; frame rates other than about 30/s are ours.
 
     Fast video is lifted as several interleaved sequences, slow video with unobserved frames in between, so that the
     networks get the frame rate that they were trained with.
@@ -52,7 +40,7 @@ def lift_rays(
         fps: frames per second.
     """
     if not rays[:, :, 0].size:
-        return LiftedRays(np.zeros((*rays.shape[:2], 17, 3), np.float32), np.zeros(rays.shape, np.float32))
+        return np.zeros((*rays.shape[:2], len(H36M17), 3), np.float32)
     points = torch.from_numpy(np.where(observed[..., None], rays, 0.0).astype(np.float32)).transpose(0, 1)
     mask = torch.from_numpy(np.array(observed)).transpose(0, 1)
     upsampling = upsample_factor(fps)
@@ -64,26 +52,22 @@ def lift_rays(
     multiple = interleaving * (1 if has_windows else STRIDE)  # the length of a window is a multiple of the stride
     sequences = [_interleave(values, interleaving, multiple) for values in (points, mask)]
     lifted = _deinterleave(_lift_windows(oanet, *sequences), interleaving)
-    lifted = lifted[:, ::upsampling][:, : len(rays)].transpose(0, 1)
-    xyz, xy = lifted.split([3 * len(H36M17), 2 * rays.shape[2]], -1)
-    return LiftedRays(xyz.unflatten(-1, (-1, 3)).numpy(), xy.unflatten(-1, (-1, 2)).numpy())
+    return lifted[:, ::upsampling][:, : len(rays)].transpose(0, 1).numpy()
 
 
 @torch.inference_mode()
 def _lift_windows(
     oanet: OANetNetwork, rays: Float[Tensor, "sequence time joint 2"], observed: Bool[Tensor, "sequence time joint"]
-) -> Float[Tensor, "sequence time outputs"]:
-    """3D and 2D joints of sequences at FPS; windows are averaged where they overlap (ours)."""
+) -> Float[Tensor, "sequence time 17 3"]:
+    """3D joints of sequences at FPS; windows are averaged where they overlap (ours)."""
     device = next(oanet.parameters()).device
     windows = _windows(oanet, rays.shape[1])
-    total = rays.new_zeros(*rays.shape[:2], 3 * len(H36M17) + 2 * rays.shape[2])
-    count = rays.new_zeros(rays.shape[1], 1)
+    total = rays.new_zeros(*rays.shape[:2], len(H36M17), 3)
+    count = rays.new_zeros(rays.shape[1], 1, 1)
     for part in (windows[first : first + WINDOWS_AT_ONCE] for first in range(0, len(windows), WINDOWS_AT_ONCE)):
         inputs = oanet.encoder(*(torch.cat([values[:, given] for given, _ in part]) for values in (rays, observed)))
-        output = oanet(inputs.to(device))
-        xy = inputs.restore(output.xy.cpu())
-        joined = torch.cat([output.xyz.cpu().flatten(2), xy.flatten(2)], -1)
-        for (given, kept), lifted in zip(part, joined.split(len(rays)), strict=True):
+        xyz = oanet(inputs.to(device)).xyz.cpu()
+        for (given, kept), lifted in zip(part, xyz.split(len(rays)), strict=True):
             total[:, kept] += lifted[:, kept.start - given.start :][:, : kept.stop - kept.start]
             count[kept] += 1
     return total / count
