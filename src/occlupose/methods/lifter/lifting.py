@@ -1,6 +1,8 @@
 """From 2D tracks to 3D poses in metres, with the lifter, offline."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_sk
 from occlupose.methods.lifter.network import LifterNetwork, LifterOutput, covariances, decode, load
 from occlupose.methods.lifter.smoothing import LOOK_AHEAD, smooth_lifted
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN
-from occlupose.poses import OCCLUDED, Poses
+from occlupose.poses import OCCLUDED, Poses, absent_array
 from occlupose.skeletons import H36M17
 from occlupose.tracking import MAX_GAP
 
@@ -23,6 +25,10 @@ UPPER = ([0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2])
 
 PLAUSIBLE = 100.0
 """Metres from the camera up to which a person is believed to be there."""
+
+
+Part = tuple[int, Any, dict[str, np.ndarray]]
+"""A person's number, frames, and arrays by the names that they have in `Poses`."""
 
 
 @dataclass
@@ -55,40 +61,15 @@ class TrackLifter:
         check_skeleton(poses.skeleton)
         check_height(self.height)
         observed = replace(poses.to_2d(), observed=None, camera=self.camera)
-        shape = (len(poses), len(poses.track_id), len(H36M17))
-        xy = np.full((*shape, 2), np.nan, np.float32)
-        xyz = np.full((*shape, 3), np.nan, np.float32)
-        score = np.zeros(shape, np.float32)
-        state = np.zeros(shape, np.uint8)
-        covariance = np.full((*shape, 6), np.nan, np.float32)
-        root_covariance = np.full((*shape[:2], 6), np.nan, np.float32)
-        for person, track in enumerate(poses.tracks()):
-            for frames in split_at_gaps(np.flatnonzero(track.present) + track.start, poses.time):
+        return fill_record(observed, self._lift_tracks(observed))
+
+    def _lift_tracks(self, observed: Poses) -> Iterator[Part]:
+        """The parts of the result, person by person."""
+        for person, track in enumerate(observed.tracks()):
+            for frames in split_at_gaps(np.flatnonzero(track.present) + track.start, observed.time):
                 lifted = self._track(observed, person, frames)
-                rows = self._reported(frames, poses.time)
-                own = rows - frames[0]
-                xy[rows, person] = lifted.joints.xy[own]
-                xyz[rows, person] = lifted.joints.xyz[own]
-                score[rows, person] = lifted.joints.score[own]
-                state[rows, person] = lifted.joints.state[own]
-                covariance[rows, person] = lifted.covariance[own]
-                root_covariance[rows, person] = lifted.root_covariance[own]
-        return Poses(
-            xy=xy,
-            score=score,
-            state=state,
-            xyz=xyz,
-            track_id=poses.track_id,
-            time=poses.time,
-            skeleton=H36M17,
-            fps=poses.fps,
-            width=poses.width,
-            height=poses.height,
-            camera=self.camera,
-            observed=observed,
-            covariance=covariance,
-            root_covariance=root_covariance,
-        )
+                rows = self._reported(frames, observed.time)
+                yield person, rows, {name: values[rows - frames[0]] for name, values in lifted.arrays.items()}
 
     def _reported(
         self, frames: Int[np.ndarray, " detected"], time: Float[np.ndarray, " time"]
@@ -125,6 +106,17 @@ class TrackLifter:
         return calm[0]
 
 
+def fill_record(observed: Poses, parts: Iterable[Part]) -> Poses:
+    """The record of these detections in H36M-17: nobody, but for the parts of people."""
+    names = ("xy", "xyz", "score", "state", "covariance", "root_covariance")
+    size = (len(observed), len(observed.track_id), len(H36M17))
+    arrays: dict[str, Any] = {name: absent_array(name, *size).copy() for name in names}
+    for person, rows, values in parts:
+        for name, array in values.items():
+            arrays[name][rows, person] = array
+    return replace(observed, **arrays, spread=None, skeleton=H36M17, observed=observed)
+
+
 def split_at_gaps(frames: Int[np.ndarray, " frame"], time: Float[np.ndarray, " time"]) -> list[np.ndarray]:
     """The frames of a person, split where they are lost for more than `MAX_GAP` seconds."""
     gaps = np.flatnonzero(np.diff(time[frames]) > MAX_GAP + MARGIN) + 1
@@ -143,6 +135,12 @@ class LiftedPerson:
     joints: LiftedJoints
     covariance: Float[np.ndarray, "row 17 6"]
     root_covariance: Float[np.ndarray, "row 6"]
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """By the names that they have in `Poses`."""
+        uncertainty = {"covariance": self.covariance, "root_covariance": self.root_covariance}
+        return self.joints._asdict() | uncertainty
 
 
 def to_keypoints(joints: LifterJoints, camera: Camera) -> SeenKeypoints:

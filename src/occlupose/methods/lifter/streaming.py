@@ -5,6 +5,7 @@ Frame t is what `TrackLifter` says of it when the record is cut `latency` second
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -209,18 +210,8 @@ class StreamLifter:
         present = (person.joints.state != ABSENT).any(-1)
         kept = [track for track, is_present in zip(ids, present.tolist(), strict=True) if is_present]
         observed = replace(self._builder, camera=camera, frames=[poses]).poses(kept)
-        return replace(
-            observed,
-            xy=person.joints.xy[None, present],
-            xyz=person.joints.xyz[None, present],
-            score=person.joints.score[None, present],
-            state=person.joints.state[None, present],
-            covariance=person.covariance[None, present],
-            root_covariance=person.root_covariance[None, present],
-            spread=None,
-            skeleton=H36M17,
-            observed=observed,
-        )
+        arrays: dict[str, Any] = {name: values[None, present] for name, values in person.arrays.items()}
+        return replace(observed, **arrays, spread=None, skeleton=H36M17, observed=observed)
 
     def _joints(self, poses: FramePoses, ids: list[int]) -> LifterJoints:
         """The detected joints of these people in a frame; absent where they are not in it."""

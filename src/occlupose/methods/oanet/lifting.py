@@ -14,7 +14,7 @@ from occlupose.errors import OccluposeError
 from occlupose.formats import check_2d, from_array
 from occlupose.methods.lifter import network as lifter_network
 from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_skeleton
-from occlupose.methods.lifter.lifting import TrackLifter
+from occlupose.methods.lifter.lifting import TrackLifter, fill_record
 from occlupose.methods.lifter.network import LifterNetwork
 from occlupose.methods.oanet import weights as oanet_weights
 from occlupose.methods.oanet.network import OANetNetwork
@@ -22,7 +22,7 @@ from occlupose.methods.oanet.predict import lift_rays
 from occlupose.networks.weights import header, to_device
 from occlupose.poses import ABSENT, VISIBLE, Poses
 from occlupose.root_trajectory import estimate_root_trajectory
-from occlupose.skeletons import H36M17, Skeleton
+from occlupose.skeletons import Skeleton
 from occlupose.tracking import MAX_GAP
 
 HEIGHT_SECONDS = 1.5
@@ -46,22 +46,9 @@ class OANetTrackLifter:
     def __call__(self, poses: Poses) -> Poses:
         """As `TrackLifter`, without covariances."""
         observed = replace(poses.to_2d(), observed=None, camera=self.camera)
-        shape = (len(poses), len(poses.track_id), len(H36M17))
-        xy = np.full((*shape, 2), np.nan, np.float32)
-        xyz = np.full((*shape, 3), np.nan, np.float32)
-        score = np.zeros(shape, np.float32)
-        state = np.zeros(shape, np.uint8)
-        for person, track in enumerate(poses.tracks()):
-            if len(track):
-                span = track.frames
-                lifted = self._track(observed, person, span)
-                xy[span, person] = lifted.xy
-                xyz[span, person] = lifted.xyz
-                score[span, person] = lifted.score
-                state[span, person] = lifted.state
-        return replace(
-            observed, xy=xy, score=score, state=state, xyz=xyz, spread=None, skeleton=H36M17, observed=observed
-        )
+        tracks = ((person, track.frames) for person, track in enumerate(poses.tracks()) if len(track))
+        parts = ((person, span, self._track(observed, person, span)._asdict()) for person, span in tracks)
+        return replace(fill_record(observed, parts), covariance=None, root_covariance=None)
 
     def height_scale(self, relative: Float[np.ndarray, "time 17 3"], fps: float) -> np.float32:
         """Scale factor to the wanted body height, from the first `HEIGHT_SECONDS` of a track."""
