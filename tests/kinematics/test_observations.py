@@ -6,8 +6,9 @@ import torch
 
 from moving_skeletons import TREE, moving_points
 from occlupose.cameras import Camera
+from occlupose.covariances import to_matrix, to_six
 from occlupose.errors import OccluposeError
-from occlupose.kinematics.observations import FREEDOM, observe, to_matrix, to_six
+from occlupose.kinematics.observations import FREEDOM, observe
 from occlupose.skeletons import BLAZEPOSE33, COCO17, H36M17, Skeleton, convert
 
 CAMERA = Camera.from_fov(640, 480)

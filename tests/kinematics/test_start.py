@@ -6,8 +6,9 @@ from occlupose.errors import OccluposeError
 from occlupose.kinematics.observations import observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.solver import RigidBody
-from occlupose.kinematics.start import check_view, first_motion, interpolate_gaps, level_axes
+from occlupose.kinematics.start import check_view, first_motion, interpolate_gaps
 from occlupose.skeletons import COCO17, H36M17, convert
+from occlupose.world_frame import level_axes
 
 
 @pytest.mark.parametrize("skeleton", [H36M17, COCO17], ids=lambda skeleton: skeleton.name)

@@ -6,10 +6,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occlupose.cameras import Camera
+from occlupose.covariances import UNIT
 from occlupose.errors import OccluposeError
 from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
-from occlupose.kinematics.observations import SIGMA, UNIT, Observations, check_shapes, observe
+from occlupose.kinematics.observations import SIGMA, Observations, check_shapes, observe
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, keep_signs, write
 from occlupose.kinematics.solver import RigidBody, approach, improve

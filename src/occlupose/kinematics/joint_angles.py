@@ -12,11 +12,11 @@ from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
 from scipy.spatial.transform import Rotation
 
 from occlupose.bodies.body import SIDES
+from occlupose.covariances import to_matrix
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.kinematics.fit import fit_poses
 from occlupose.kinematics.isb import JOINTS, MIRROR, TurnOrder, isb_axes, joint_rotation, turns, wrap
-from occlupose.kinematics.observations import to_matrix
 from occlupose.kinematics.result import SkeletonFit, reference
 from occlupose.kinematics.start import CAMERA_UP, check_view
 from occlupose.pose_files import shortest

@@ -5,7 +5,7 @@ Residuals are Mahalanobis distances of joints in 3D and of keypoints in the imag
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from occlupose.cameras import Camera
+from occlupose.covariances import UNIT, to_matrix
 from occlupose.errors import OccluposeError
 from occlupose.kinematics.body_tree import BodyTree
 from occlupose.skeletons import Skeleton
@@ -36,24 +37,6 @@ FARTHEST_PIXELS = 1e6
 
 MIN_DEPTH = 0.1
 """Metres before the camera from which on a point has a place in the image."""
-
-UNIT = np.array([1.0, 1, 1, 0, 0, 0])
-"""The unit matrix as a covariance: xx, yy, zz, xy, xz, yz."""
-
-SYMMETRIC = (0, 3, 4, 3, 1, 5, 4, 5, 2)
-"""Where the elements of a 3 x 3 covariance, row by row, stand in xx, yy, zz, xy, xz, yz."""
-
-Array = TypeVar("Array", np.ndarray, Tensor)
-
-
-def to_matrix(six: Float[Array, "*any 6"]) -> Float[Array, "*any 3 3"]:
-    """The covariance matrix of xx, yy, zz, xy, xz, yz."""
-    return six[..., list(SYMMETRIC)].reshape(*six.shape[:-1], 3, 3)
-
-
-def to_six(matrix: Float[Array, "*any 3 3"]) -> Float[Array, "*any 6"]:
-    """xx, yy, zz, xy, xz, yz of a covariance matrix."""
-    return matrix.reshape(*matrix.shape[:-2], 9)[..., [SYMMETRIC.index(column) for column in range(6)]]
 
 
 @dataclass(frozen=True, eq=False)

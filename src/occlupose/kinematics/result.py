@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Float32, Float64
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from occlupose.covariances import to_six
 from occlupose.kinematics.body_tree import BodyTree, body_tree, joint_of
-from occlupose.kinematics.observations import to_six
 from occlupose.kinematics.solver import CHUNK, Motion, RigidBody, angle_jacobian, point_jacobian
 from occlupose.skeletons import Skeleton, convert
 

@@ -13,18 +13,13 @@ from occlupose.kinematics.body_pose import to_tree
 from occlupose.kinematics.observations import Observations
 from occlupose.kinematics.solver import Motion, RigidBody
 from occlupose.skeletons import BODY26, convert
+from occlupose.world_frame import level_axes
 
 MEDIAN = 5
 """Frames."""
 
 CAMERA_UP = (0.0, -1.0, 0.0)
 """Up in the camera's axes, for a level camera."""
-
-
-STEEP = 0.99
-"""Cosine of the angle between the camera's axis and up from which on forward is the image's upward direction."""
-
-Direction = tuple[float, float, float] | Float[np.ndarray, "3"]
 
 
 def check_view(fps: float, up: tuple[float, float, float]) -> None:
@@ -45,26 +40,6 @@ def check_rate(fps: float) -> None:
     """
     if not 0 < fps < np.inf:
         raise OccluposeError(f"fps {fps}: must be positive, in frames per second")
-
-
-def level_axes(up: Direction) -> Float[np.ndarray, "3 3"]:
-    """Unit vectors right, forward and up, as rows: forward along the floor as the camera looks; where it looks
-    straight down, to the top of the image.
-
-    Arguments:
-        up: of any length but 0.
-
-    Raises:
-        OccluposeError: up has no direction.
-    """
-    length = np.linalg.norm(up)
-    if not 0 < length < np.inf:
-        raise OccluposeError(f"up {tuple(np.asarray(up).tolist())}: has no direction; give one, as (0, -1, 0)")
-    upward = np.asarray(up, float) / length
-    forward = np.array([0.0, 0, 1]) if abs(upward[2]) < STEEP else np.array([0.0, -1, 0])
-    forward = forward - (forward @ upward) * upward
-    forward /= np.linalg.norm(forward)
-    return np.stack([np.cross(forward, upward), forward, upward])
 
 
 def first_motion(body: RigidBody, observations: Observations, up: tuple[float, float, float]) -> Motion:

@@ -3,6 +3,6 @@
 from occlupose.world.contact import Contacts, find_contacts
 from occlupose.world.floor import estimate_world
 from occlupose.world.footing import rest_on_contacts
-from occlupose.world.frame import WorldFrame
+from occlupose.world_frame import WorldFrame
 
 __all__ = ["Contacts", "WorldFrame", "estimate_world", "find_contacts", "rest_on_contacts"]

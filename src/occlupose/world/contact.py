@@ -11,7 +11,7 @@ from occlupose.kinematics.observations import check_shapes
 from occlupose.kinematics.start import check_rate
 from occlupose.skeletons import Skeleton
 from occlupose.world.bearing import BearingPoints, bearing_points
-from occlupose.world.frame import WorldFrame
+from occlupose.world_frame import WorldFrame
 
 BIAS = 4.0
 SPEED = 0.15

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from occlupose.bodies.body import SIDES
-from occlupose.kinematics.observations import to_matrix
+from occlupose.covariances import to_matrix
 from occlupose.skeletons import H36M17, Skeleton, convert
 from occlupose.world.bearing import BearingPoints, bearing_points
 from occlupose.world.contact import HEIGHT_SIGMA, bottoms, floor_share, person_sigma, touch
-from occlupose.world.frame import WorldFrame
+from occlupose.world_frame import WorldFrame
 
 ROLL = np.radians(10.0)
 PITCH = np.radians(20.0)

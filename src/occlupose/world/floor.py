@@ -22,7 +22,7 @@ from occlupose.world.evidence import (
     of_standing,
     of_touched_places,
 )
-from occlupose.world.frame import WorldFrame
+from occlupose.world_frame import WorldFrame
 
 LOW = 0.2
 """Quantile of the heights of touched places at which the floor is assumed at first."""

@@ -16,7 +16,7 @@ from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import keep_signs, write_motion
 from occlupose.kinematics.solver import Motion, RigidBody, improve
 from occlupose.world.contact import Contacts
-from occlupose.world.frame import WorldFrame
+from occlupose.world_frame import WorldFrame
 
 ANCHORED = 0.5
 """Probability from which on a point counts as in contact."""

@@ -6,8 +6,33 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from occlupose.kinematics.observations import to_matrix, to_six
-from occlupose.kinematics.start import level_axes
+from occlupose.covariances import to_matrix, to_six
+from occlupose.errors import OccluposeError
+
+STEEP = 0.99
+"""Cosine of the angle between the camera's axis and up from which on forward is the image's upward direction."""
+
+Direction = tuple[float, float, float] | Float[np.ndarray, "3"]
+
+
+def level_axes(up: Direction) -> Float[np.ndarray, "3 3"]:
+    """Unit vectors right, forward and up, as rows: forward along the floor as the camera looks; where it looks
+    straight down, to the top of the image.
+
+    Arguments:
+        up: of any length but 0.
+
+    Raises:
+        OccluposeError: up has no direction.
+    """
+    length = np.linalg.norm(up)
+    if not 0 < length < np.inf:
+        raise OccluposeError(f"up {tuple(np.asarray(up).tolist())}: has no direction; give one, as (0, -1, 0)")
+    upward = np.asarray(up, float) / length
+    forward = np.array([0.0, 0, 1]) if abs(upward[2]) < STEEP else np.array([0.0, -1, 0])
+    forward = forward - (forward @ upward) * upward
+    forward /= np.linalg.norm(forward)
+    return np.stack([np.cross(forward, upward), forward, upward])
 
 
 @dataclass(frozen=True, eq=False)
