@@ -103,6 +103,20 @@ def all_parameters(network: nn.Module) -> list[dict[str, Any]]:
     return [{"params": list(network.parameters())}]
 
 
+def build_optimisers(groups: list[dict[str, Any]], optimisation: Optimisation) -> list[Any]:
+    """AdamW for most parameters, and Muon (Jordan et al., 2024) for those of groups with `muon`.
+
+    Muon's steps have the size of AdamW's (Liu et al., 2025), so that one learning rate fits both.
+    """
+    usual = {"lr": optimisation.learning_rate, "weight_decay": optimisation.weight_decay}
+    matrices = [group for group in groups if group.get("muon")]
+    others = [group for group in groups if not group.get("muon")]
+    optimisers: list[Any] = [torch.optim.AdamW(others, **usual, fused=True)]
+    if matrices:
+        optimisers.append(torch.optim.Muon(matrices, **usual, adjust_lr_fn="match_rms_adamw"))
+    return optimisers
+
+
 def train(
     network: nn.Module,
     sample_batch: Callable[[Generator], Any],
@@ -123,7 +137,8 @@ def train(
         sample_batch: draws a batch from a generator; in several processes, the share of this process.
         loss: named terms of the loss of a batch; their sum is minimised, each is logged.
         parameter_groups: the network's parameters as torch's optimisers take them; a group may have its own
-            `weight_decay`, and a `scale` that multiplies its learning rate.
+            `weight_decay`, a `scale` that multiplies its learning rate, and `muon`: true for matrices that are updated
+            by Muon instead of AdamW.
         recipe: everything else that the result depends on, including the `fingerprint` of the data; a run resumes only
             if its repr is the same.
         resume: continue from `folder/last.pt` if it exists. On the CPU the result equals that of an uninterrupted run
@@ -158,16 +173,14 @@ def train(
         network = sync_batch_norm(network)
     network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(
-        parameter_groups(network), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True
-    )
+    optimisers = build_optimisers(parameter_groups(network), optimisation)
     step = 0
     sums = dict[str, float]()
     if checkpoint.exists():
-        step, sums = _restore(checkpoint, network, optimiser, average, generator, repr(recipe))
+        step, sums = _restore(checkpoint, network, optimisers, average, generator, repr(recipe))
     fabric.barrier()  # the first checkpoint is written after all processes have looked for one
     log = _Log(folder / "log.csv", step, sums, writes=process.is_main)
-    model, optimiser = fabric.setup(network, optimiser)
+    model, *optimisers = fabric.setup(network, *optimisers)
     model.train()
 
     def draw() -> tuple[Any, Tensor]:
@@ -187,13 +200,15 @@ def train(
     ):
         task = bar.add_task("training", total=optimisation.steps, completed=step, terms="")
         for batch, generator_state in batches:
-            for group in optimiser.param_groups:
-                group["lr"] = optimisation.learning_rate_at(step) * group.get("scale", 1.0)
+            for optimiser in optimisers:
+                for group in optimiser.param_groups:
+                    group["lr"] = optimisation.learning_rate_at(step) * group.get("scale", 1.0)
+                optimiser.zero_grad()
             terms = loss(model, fabric.to_device(batch))
-            optimiser.zero_grad()
             fabric.backward(torch.stack(list(terms.values())).sum())
-            fabric.clip_gradients(model, optimiser, max_norm=optimisation.max_grad_norm)
-            optimiser.step()
+            fabric.clip_gradients(model, optimisers[0], max_norm=optimisation.max_grad_norm)
+            for optimiser in optimisers:
+                optimiser.step()
             step += 1
             _update_average(average, network, min(optimisation.ema_decay, step / (step + 9)))
             if process.world_size > 1:
@@ -207,7 +222,7 @@ def train(
             if step % optimisation.log_every == 0 or step == optimisation.steps:
                 bar.update(task, terms="  ".join(f"{name} {value:.4f}" for name, value in log.write(step).items()))
             if process.is_main and (step % optimisation.save_every == 0 or step == optimisation.steps):
-                _save(checkpoint, network, optimiser, average, generator_state, step, repr(recipe), log.sums)
+                _save(checkpoint, network, optimisers, average, generator_state, step, repr(recipe), log.sums)
             bar.update(task, completed=step)
     return {name: value.cpu() for name, value in average.items()}
 
@@ -250,7 +265,7 @@ def _update_average(average: dict[str, Tensor], network: nn.Module, decay: float
 def _save(
     path: Path,
     network: nn.Module,
-    optimiser: Any,
+    optimisers: list[Any],
     average: dict[str, Tensor],
     generator: Tensor,
     step: int,
@@ -259,7 +274,7 @@ def _save(
 ) -> None:
     state = {
         "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
         "average": average,
         "generator": generator,
         "torch": torch.get_rng_state(),
@@ -272,7 +287,12 @@ def _save(
 
 
 def _restore(
-    path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Generator, recipe: str
+    path: Path,
+    network: nn.Module,
+    optimisers: list[Any],
+    average: dict[str, Tensor],
+    generator: Generator,
+    recipe: str,
 ) -> tuple[int, dict[str, float]]:
     """Restores the state of a run; returns its step, and the log's sums since its last row."""
     try:
@@ -285,7 +305,8 @@ def _restore(
         if state["recipe"] != recipe:
             raise ValueError("started with other settings or data")
         network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         generator.set_state(state["generator"])
         torch.set_rng_state(state["torch"])
         for name, value in state["average"].items():

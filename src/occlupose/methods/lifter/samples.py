@@ -37,17 +37,23 @@ SHARES = {
 BODY_SHARE = 0.5
 """Share of the captured body among the bodies of a motion."""
 
-MASKS: list[tuple[float, gaps.MaskGenerator]] = [
-    (0.20, gaps.no_mask),
-    (0.18, gaps.random_joints),
-    (0.04, gaps.random_frames),
-    (0.08, partial(gaps.person_gap, longest=24)),
-    (0.04, gaps.whole_joints),
-    (0.08, partial(gaps.limb_gaps, skeleton=BODY22)),
-    (0.34, partial(gaps.random_segments, skeleton=BODY22, shortest=4, longest=32)),
-    (0.04, gaps.every_nth_frame),
-]
-"""How joints go missing, with probabilities."""
+
+def mask_kinds(longest: int) -> list[tuple[float, gaps.MaskGenerator]]:
+    """How joints go missing, with probabilities.
+
+    Arguments:
+        longest: frames of a gap.
+    """
+    return [
+        (0.20, gaps.no_mask),
+        (0.18, gaps.random_joints),
+        (0.04, gaps.random_frames),
+        (0.08, partial(gaps.person_gap, longest=longest * 3 // 4)),
+        (0.04, gaps.whole_joints),
+        (0.08, partial(gaps.limb_gaps, skeleton=BODY22)),
+        (0.34, partial(gaps.random_segments, skeleton=BODY22, shortest=4, longest=longest)),
+        (0.04, gaps.every_nth_frame),
+    ]
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class SequenceSettings(Bounded):
     """Frames per second, log-uniform; the same for a batch."""
     aware: bool = True
     """Joints go missing. False is the baseline, which is trained without missing joints."""
+    longest_gap: Count = 32
+    """Frames in which the same joints are missing."""
     complete_probability: Fraction = 0.25
     self_occlusion_probability: Fraction = 0.4
     object_probability: Fraction = 0.3
@@ -242,7 +250,7 @@ class LifterSamples:
         hidden = torch.zeros(batch, time, joints, dtype=torch.bool)
         itself = _choose(batch, settings.self_occlusion_probability, generator)
         hidden[itself] = cylinders.self_occluded(xyz[itself], BODY22)
-        hidden |= ~gaps.choose_mask((batch, time, joints), generator, MASKS)
+        hidden |= ~gaps.choose_mask((batch, time, joints), generator, mask_kinds(settings.longest_gap))
         hidden |= _behind_things(rays, _choose(batch, settings.object_probability, generator), generator)
         return ~hidden | _choose(batch, settings.complete_probability, generator)[:, None, None]
 

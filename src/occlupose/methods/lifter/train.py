@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -16,7 +17,7 @@ from occlupose.methods.lifter.network import LifterNetwork, load, save
 from occlupose.methods.lifter.samples import LifterSamples, SequenceSettings
 from occlupose.synth import noise
 from occlupose.synth.noise import NoiseModel
-from occlupose.training.loop import Optimisation
+from occlupose.training.loop import Optimisation, all_parameters
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, forward
 
 NOISES = (noise.SHIPPED, noise.SHIPPED.with_name("movenet_occlusion_noise.json"))
@@ -37,6 +38,8 @@ class LifterRecipe(Bounded):
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(steps=14_000, learning_rate=8e-4, weight_decay=0.01, warm_up_steps=500)
     )
+    muon: float | None = None
+    """Factor of the learning rate of the transformer's matrices, which are trained with Muon; None: with AdamW."""
     sized_until: Count = 9_000
     """Step from which errors are measured without that of the person's size."""
     seed: Seed = 0
@@ -50,11 +53,35 @@ RECIPES = {
         sized_until=1,
         seed=1,
     ),
+    "long": LifterRecipe(
+        batch=18,
+        samples=SequenceSettings(frames=72, rate=(10.0, 60.0), longest_gap=48, self_occlusion_probability=0.5),
+        optimisation=Optimisation(steps=12_000, learning_rate=5e-4, weight_decay=0.01, warm_up_steps=200),
+        muon=3.0,
+        sized_until=1,
+        seed=2,
+    ),
     "unaware": LifterRecipe(name="lifter_unaware", samples=SequenceSettings(aware=False)),
 }
-"""The recipe of a training from the start, of a second one that continues it, as the shipped weights were, and of a
-baseline that is trained without missing joints.
+"""The recipe of a training from the start, of two that continue it, as the shipped weights were, the second with longer
+sequences and gaps, and of a baseline that is trained without missing joints.
 """
+
+
+def parameter_groups(training: nn.Module, muon: float | None) -> list[dict[str, Any]]:
+    """All parameters; with Muon, the matrices of the layers and of what joins encoder and decoder by themselves."""
+    if muon is None:
+        return all_parameters(training)
+    inner = ("encoder.", "decoder.", "join.")
+    named = {
+        name: parameter.ndim == 2 and any(f"transformer.{part}" in name for part in inner)
+        for name, parameter in training.named_parameters()
+    }
+    parameters = dict(training.named_parameters())
+    return [
+        {"params": [parameters[name] for name, is_inner in named.items() if not is_inner]},
+        {"params": [parameters[name] for name, is_inner in named.items() if is_inner], "muon": True, "scale": muon},
+    ]
 
 
 @dataclass(frozen=True)
@@ -95,7 +122,8 @@ class LifterTask(TrainingTask):
         sample = LifterSamples(self.motions, noises, self.recipe.samples, self.recipe.batch)
         assert isinstance(network, LifterNetwork)
         training = LifterTraining(network, self.recipe.sized_until)
-        return [TrainingStage(training, sample, forward, self.recipe.optimisation)]
+        groups = partial(parameter_groups, muon=self.recipe.muon)
+        return [TrainingStage(training, sample, forward, self.recipe.optimisation, parameter_groups=groups)]
 
     def save(self, network: nn.Module, path: Path) -> None:
         assert isinstance(network, LifterNetwork)
