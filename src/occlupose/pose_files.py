@@ -1,21 +1,27 @@
 """The two file formats of `Poses`, .npz and .json, with the same content.
 
-Both hold `version` (of the format, now 2), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
+Both hold `version` (of the format, now 3), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
 and where it is known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed`. Of every person they hold a
 `track_id`, and of every joint `xy` (px), `score`, `state` and in 3D `xyz` (m, camera frame: x right, y down, z
 forward). Where it is known they also hold how uncertain these are: `spread` (px) and `covariance` (m^2: xx, yy, zz, xy,
-xz, yz) of every joint, `root_covariance` of every person. For a skeleton that is not among `skeletons.SKELETONS` there
-are also `limbs` (pairs of joint names, to draw) and `root` (a joint name).
+xz, yz) of every joint, `root_covariance` of every person. Of fitted skeletons they hold `rotation` (quaternions w, x,
+y, z), `rotation_covariance` (rad^2) and `contact` (0..1) of every person in every frame, `bone_offsets` (m) and `shape`
+of every person, and of every joint `xyz_lifted` (m) if it was kept; `segments`, `bearing`, `bones` and `shape_names`
+name what these are of. `world_rotation` (its rows are the axes x, y, z of the world in the camera frame; z is up) and
+`world_translation` (m) lead from the camera frame to the world, where the floor is at 0; `world_centre` (m) and
+`world_covariance` say how uncertain it is, see `WorldFrame`. For a skeleton that is not among `skeletons.SKELETONS`
+there are also `limbs` (pairs of joint names, to draw) and `root` (a joint name).
 
 - .npz has them as arrays of these names, (time, person, joint, ...); the 2D detections are `observed_xy`,
   `observed_score`, `observed_state`, `observed_spread`, `observed_skeleton` and `observed_joint_names`.
 - .json has `format`, `units` and `frame` in words, and a list of `people`, each with a `track_id` and `frames`; a frame
-  has its number, `frame`, those of `xy`, `xyz`, `score`, `state`, `spread`, `covariance` that `per_joint` lists, for
-  all joints, and `root_covariance` if `per_person` lists it. Frames in which a person is absent are left out; NaN is
+  has its number, `frame`, those of `xy`, `xyz`, `score`, `state`, `spread`, ... that `per_joint` lists, for all joints,
+  and those of `root_covariance`, `rotation`, ... that `per_person` lists; `bone_offsets` and `shape` are beside
+  `track_id`. Frames in which a person is absent are left out; NaN is
   null. The 2D detections are `observed`, with `skeleton`, `joint_names`, `per_joint` and `people` of its own.
 
-Version 1 had no uncertainty. Files made by hand need less; see `Poses.load`. One schema checks names and types, missing
-fields are filled in, `Poses` checks the rest.
+Version 1 had no uncertainty, version 2 no fitted skeletons. Files made by hand need less; see `Poses.load`. One schema
+checks names and types, missing fields are filled in, `Poses` checks the rest.
 """
 
 import json
@@ -30,15 +36,20 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
-from occlupose.poses import ABSENT, JOINT_FIELDS, PERSON_FIELDS, VISIBLE, Poses, absent_array
+from occlupose.poses import ABSENT, JOINT_FIELDS, PERSON_FIELDS, TRACK_FIELDS, VISIBLE, Poses, absent_array
 from occlupose.skeletons import Skeleton, build_skeleton, find
+from occlupose.world_frame import WorldFrame
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _FIELDS = {"per_joint": JOINT_FIELDS, "per_person": PERSON_FIELDS}
+_WORLD = ("rotation", "translation", "centre", "covariance")
+_PARTS = {"segments": SEGMENTS, "bearing": BEARING, "bones": BONES, "shape_names": SHAPE}
+_NAMED_BY = {"rotation": "segments", "contact": "bearing", "bone_offsets": "bones", "shape": "shape_names"}
 _SKELETON = ("skeleton", "joint_names", "limbs", "root")
 _JSON_HEADER = {
     "format": "occlupose poses",
@@ -111,9 +122,27 @@ def _intrinsics(camera: np.ndarray) -> np.ndarray:
     return camera
 
 
+def _finite(*shape: int) -> AfterValidator:
+    def check(values: np.ndarray) -> np.ndarray:
+        if values.shape != shape or not np.isfinite(values).all():
+            raise ValueError(f"has shape {values.shape}; it must be {shape}, all finite")
+        return values.astype(float)
+
+    return AfterValidator(check)
+
+
+def _proper(rotation: np.ndarray) -> np.ndarray:
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6) or np.linalg.det(rotation) < 0:
+        raise ValueError("is no rotation; its rows must be orthogonal unit vectors, right-handed")
+    return rotation
+
+
 _PLAIN = BeforeValidator(lambda value: value.tolist() if isinstance(value, np.ndarray) else value)
 _Numbers = Annotated[np.ndarray, _array("fiu", "numbers")]
 _Integers = Annotated[np.ndarray, _array("iu", "whole numbers")]
+_Vector = Annotated[np.ndarray, _finite(3), _array("fiu", "numbers")]
+_Matrix = Annotated[np.ndarray, _finite(3, 3), _array("fiu", "numbers")]
+_Rotation = Annotated[np.ndarray, AfterValidator(_proper), _finite(3, 3), _array("fiu", "numbers")]
 _Intrinsics = Annotated[np.ndarray, AfterValidator(_intrinsics), _array("fiu", "numbers")]
 _States = Annotated[np.ndarray, AfterValidator(_known_states), _array("iu", "whole numbers")]
 
@@ -142,6 +171,20 @@ class _Content(BaseModel):
     spread: _Numbers | None = None
     covariance: _Numbers | None = None
     root_covariance: _Numbers | None = None
+    xyz_lifted: _Numbers | None = None
+    rotation: _Numbers | None = None
+    rotation_covariance: _Numbers | None = None
+    contact: _Numbers | None = None
+    bone_offsets: _Numbers | None = None
+    shape: _Numbers | None = None
+    segments: Annotated[list[str] | None, _PLAIN] = None
+    bearing: Annotated[list[str] | None, _PLAIN] = None
+    bones: Annotated[list[str] | None, _PLAIN] = None
+    shape_names: Annotated[list[str] | None, _PLAIN] = None
+    world_rotation: _Rotation | None = None
+    world_translation: _Vector | None = None
+    world_centre: _Vector | None = None
+    world_covariance: _Matrix | None = None
     observed_skeleton: Annotated[str | None, _PLAIN] = None
     observed_joint_names: Annotated[list[str] | None, _PLAIN] = None
     observed_limbs: Annotated[list[tuple[str, str]] | None, _PLAIN] = None
@@ -184,8 +227,13 @@ def _record(content: _Content) -> Poses:
     camera = None
     if content.camera is not None:
         camera = Camera.from_matrix(content.camera, width, height, content.camera_assumed)
+    for name, parts in _PARTS.items():
+        if getattr(content, name) not in (None, list(parts)):
+            raise OccluposeError(f"{name}: are not those of this version; they must be {', '.join(parts)}")
     poses = Poses(
         **_filled(arrays),
+        **{name: _of_person(getattr(content, name), single) for name in TRACK_FIELDS},
+        world=_world(content),
         track_id=np.arange(people) if content.track_id is None else content.track_id,
         time=np.arange(frames) / content.fps if content.time is None else content.time,
         skeleton=build_skeleton(*(getattr(content, name) for name in _SKELETON)),
@@ -201,7 +249,7 @@ def _record(content: _Content) -> Poses:
     observed = _arrays(content, "observed_", single)
     skeleton = build_skeleton(*(getattr(content, f"observed_{name}") for name in _SKELETON))
     try:
-        return replace(poses, observed=replace(poses, **_filled(observed), skeleton=skeleton))
+        return replace(poses, observed=replace(poses.to_2d(), **_filled(observed), skeleton=skeleton))
     except OccluposeError as error:
         raise OccluposeError(f"observed: {error}") from error
 
@@ -214,6 +262,26 @@ def _arrays(content: _Content, prefix: str, single: bool) -> dict[str, Any]:
 
 def _with_person_axis(values: np.ndarray | None, single: bool) -> Any:
     return values[:, None] if single and values is not None and values.ndim > 1 else values
+
+
+def _of_person(values: np.ndarray | None, single: bool) -> Any:
+    """What is constant, with an axis of people."""
+    return values[None] if single and values is not None else values
+
+
+def _world(content: _Content) -> WorldFrame | None:
+    fields = [getattr(content, f"world_{name}") for name in _WORLD]
+    if all(values is None for values in fields):
+        return None
+    if any(values is None for values in fields[:2]):
+        raise OccluposeError("world_rotation, world_translation: one is there without the other; give both or neither")
+    rotation, translation, centre, covariance = fields
+    return WorldFrame(
+        rotation,
+        translation,
+        np.zeros(3) if centre is None else centre,
+        np.zeros((3, 3)) if covariance is None else covariance,
+    )
 
 
 def _filled(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -257,7 +325,10 @@ def _content(poses: Poses) -> dict[str, Any]:
     }
     if poses.camera is not None:
         content |= {"camera": poses.camera.matrix, "camera_assumed": poses.camera.assumed}
-    content |= poses.arrays
+    content |= poses.arrays | poses.constants
+    content |= {parts: list(_PARTS[parts]) for name, parts in _NAMED_BY.items() if name in content}
+    if poses.world is not None:
+        content |= {f"world_{name}": getattr(poses.world, name) for name in _WORLD}
     if poses.observed is not None:
         observed = _skeleton_content(poses.observed.skeleton) | poses.observed.arrays
         content |= {f"observed_{name}": value for name, value in observed.items()}
@@ -297,7 +368,8 @@ def _write_json(path: Path, poses: Poses) -> None:
 
 
 def _json_text(poses: Poses) -> Iterator[str]:
-    header = {name: value for name, value in _content(poses).items() if name not in (*poses.arrays, "track_id")}
+    by_person = (*poses.arrays, *poses.constants, "track_id")
+    header = {name: value for name, value in _content(poses).items() if name not in by_person}
     header = _JSON_HEADER | {name: value for name, value in header.items() if not name.startswith("observed_")}
     yield json.dumps(header | _names(poses), default=np.ndarray.tolist)[:-1]
     yield ', "people": ['
@@ -320,14 +392,17 @@ def _names(poses: Poses) -> dict[str, list[str]]:
 def _json_people(poses: Poses) -> Iterator[str]:
     """Every person's track id and the frames they are in, one frame a line."""
     present = (poses.state != ABSENT).any(-1) | (poses.score != 0).any(-1)
-    if poses.root_covariance is not None:
-        present |= np.isfinite(poses.root_covariance).any(-1)
     arrays = poses.arrays
+    for name in PERSON_FIELDS.keys() & arrays.keys():
+        present |= np.isfinite(arrays[name]).any(tuple(range(2, arrays[name].ndim)))
     names = ["frame", *arrays]
     for person, number in enumerate(poses.track_id.tolist()):
         frames = np.flatnonzero(present[:, person])
+        constants = {name: shortest(values[person]) for name, values in poses.constants.items()}
         columns = [frames.tolist(), *(shortest(values[frames, person]).tolist() for values in arrays.values())]
-        yield f'{"," if person else ""}\n{{"track_id": {number}, "frames": [\n'
+        about = {"track_id": number} | {name: values.tolist() for name, values in constants.items()}
+        about = json.dumps(about)[:-1].replace("NaN", "null")
+        yield f'{"," if person else ""}\n{about}, "frames": [\n'
         for place, values in enumerate(zip(*columns, strict=True)):
             row = json.dumps(dict(zip(names, values, strict=True)), separators=(",", ":"))
             yield f"{',' if place else ''}{row}\n".replace("NaN", "null")
@@ -382,6 +457,9 @@ def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None
             frames = 1 + max((row["frame"] for row in rows), default=-1)
         joints = len(build_skeleton(document["skeleton"], document.get("joint_names"), None, None))
         content["track_id"] = [person["track_id"] for person in people]
+        for name in TRACK_FIELDS:
+            if any(name in person for person in people):
+                content[name] = np.array([person[name] for person in people], np.float64)
         return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(names)}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError) as error:
         raise OccluposeError(

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
+from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import Skeleton, convert, convert_weakest
+from occlupose.world_frame import WorldFrame
 
 ABSENT = 0
 OCCLUDED = 1
@@ -27,11 +29,27 @@ JOINT_FIELDS: dict[str, np.ndarray] = {
     "state": np.zeros((), np.uint8),
     "spread": np.full((), np.nan, np.float32),
     "covariance": np.full(6, np.nan, np.float32),
+    "xyz_lifted": np.full(3, np.nan, np.float32),
 }
 """The arrays of a record with a value for each joint, (time, person, joint, ...): the value of an absent one."""
 
-PERSON_FIELDS: dict[str, np.ndarray] = {"root_covariance": np.full(6, np.nan, np.float32)}
+PERSON_FIELDS: dict[str, np.ndarray] = {
+    "root_covariance": np.full(6, np.nan, np.float32),
+    "rotation": np.full((len(SEGMENTS), 4), np.nan, np.float32),
+    "rotation_covariance": np.full((len(SEGMENTS), 6), np.nan, np.float32),
+    "contact": np.full(len(BEARING), np.nan, np.float32),
+}
 """Those with a value for each person, (time, person, ...): the value of an absent one."""
+
+TRACK_FIELDS: dict[str, np.ndarray] = {
+    "bone_offsets": np.full((len(BONES), 3), np.nan, np.float32),
+    "shape": np.full(len(SHAPE), np.nan, np.float32),
+}
+"""Those that are constant over time, (person, ...): the value of a person of whom they are unknown."""
+
+
+UNIT_ERROR = 1e-3
+"""Largest error of the length of a quaternion."""
 
 
 def absent_array(name: str, frames: int, people: int, joints: int) -> np.ndarray:
@@ -53,7 +71,8 @@ class FramePoses:
         score: confidence of each keypoint, 0..1.
         state: 0 absent, 1 occluded, 2 visible.
         xyz: joints in metres in the camera frame, NaN where unknown; None in 2D.
-        spread, covariance, root_covariance: as of `Poses`, without the time axis.
+        spread, covariance, root_covariance, xyz_lifted, rotation, rotation_covariance, contact: as of `Poses`, without
+            the time axis.
     """
 
     time: float
@@ -65,6 +84,10 @@ class FramePoses:
     spread: Float32[np.ndarray, "person joint"] | None = None
     covariance: Float32[np.ndarray, "person joint 6"] | None = None
     root_covariance: Float32[np.ndarray, "person 6"] | None = None
+    xyz_lifted: Float32[np.ndarray, "person joint 3"] | None = None
+    rotation: Float32[np.ndarray, "person segment 4"] | None = None
+    rotation_covariance: Float32[np.ndarray, "person segment 6"] | None = None
+    contact: Float32[np.ndarray, "person point"] | None = None
 
     def __len__(self) -> int:
         """Number of people."""
@@ -81,7 +104,8 @@ class Track:
     Attributes:
         track_id: of the person.
         start: number of the first frame.
-        time, xy, score, state, xyz, spread, covariance, root_covariance: as of `Poses`, without the person axis.
+        time, xy, score, state, xyz, spread, covariance, root_covariance, xyz_lifted, rotation, rotation_covariance,
+            contact: as of `Poses`, without the person axis.
     """
 
     track_id: int
@@ -94,6 +118,10 @@ class Track:
     spread: Float32[np.ndarray, "time joint"] | None = None
     covariance: Float32[np.ndarray, "time joint 6"] | None = None
     root_covariance: Float32[np.ndarray, "time 6"] | None = None
+    xyz_lifted: Float32[np.ndarray, "time joint 3"] | None = None
+    rotation: Float32[np.ndarray, "time segment 4"] | None = None
+    rotation_covariance: Float32[np.ndarray, "time segment 6"] | None = None
+    contact: Float32[np.ndarray, "time point"] | None = None
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -137,6 +165,15 @@ class Poses:
         covariance: of each joint's position relative to the root, m^2, in the camera frame: xx, yy, zz, xy, xz, yz;
             NaN where unknown, None in 2D or if nowhere known.
         root_covariance: of the root's own position, in the same way.
+        xyz_lifted: joints before a rigid skeleton was fitted to them, in the same way as xyz; None if not kept.
+        rotation: of each of `body_parts.SEGMENTS` of the fitted skeleton: unit quaternions (w, x, y, z) from rest, a
+            T-pose, relative to the parent segment; that of the pelvis in the camera frame. Axes and parents are in
+            `kinematics.body_tree`. NaN where absent; None if no skeleton was fitted, as all that follows.
+        rotation_covariance: of a small turn of each segment relative to its parent, in the axes of the camera, rad^2.
+        contact: probability that each of `body_parts.BEARING` touches the floor or something else that bears the body.
+        bone_offsets: each of `body_parts.BONES` at rest, m, constant over time; see `bone_lengths`.
+        shape: `body_parts.SHAPE` of the body that has these bones.
+        world: axes with z up and the floor at 0; None if up and the floor are unknown.
 
     Raises:
         OccluposeError: the fields contradict each other or this list.
@@ -157,10 +194,17 @@ class Poses:
     spread: Float32[np.ndarray, "time person joint"] | None = None
     covariance: Float32[np.ndarray, "time person joint 6"] | None = None
     root_covariance: Float32[np.ndarray, "time person 6"] | None = None
+    xyz_lifted: Float32[np.ndarray, "time person joint 3"] | None = None
+    rotation: Float32[np.ndarray, "time person segment 4"] | None = None
+    rotation_covariance: Float32[np.ndarray, "time person segment 6"] | None = None
+    contact: Float32[np.ndarray, "time person point"] | None = None
+    bone_offsets: Float32[np.ndarray, "person bone 3"] | None = None
+    shape: Float32[np.ndarray, "person parameter"] | None = None
+    world: WorldFrame | None = None
 
     def __post_init__(self) -> None:
-        for name, values in self.arrays.items():
-            setattr(self, name, np.asarray(values, (JOINT_FIELDS | PERSON_FIELDS)[name].dtype))
+        for name, values in (self.arrays | self.constants).items():
+            setattr(self, name, np.asarray(values, (JOINT_FIELDS | PERSON_FIELDS | TRACK_FIELDS)[name].dtype))
         self.track_id = np.asarray(self.track_id, np.int64)
         self.time = np.asarray(self.time, np.float64)
         self.fps = float(self.fps)
@@ -169,6 +213,7 @@ class Poses:
         self._check_shapes()
         self._check_values()
         self._check_uncertainty()
+        self._check_bodies()
         if self.observed is not None:
             self.observed = self._with_shared_fields(self.observed)
 
@@ -192,6 +237,22 @@ class Poses:
         """What is known of joints and people: the arrays of `JOINT_FIELDS` and `PERSON_FIELDS` that are not None."""
         arrays = {name: getattr(self, name) for name in (*JOINT_FIELDS, *PERSON_FIELDS)}
         return {name: values for name, values in arrays.items() if values is not None}
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """What is known of people at all times: the arrays of `TRACK_FIELDS` that are not None."""
+        arrays = {name: getattr(self, name) for name in TRACK_FIELDS}
+        return {name: values for name, values in arrays.items() if values is not None}
+
+    @property
+    def bone_lengths(self) -> Float32[np.ndarray, "person bone"] | None:
+        """Of `body_parts.BONES`, metres, constant over time; None if no skeleton was fitted."""
+        return None if self.bone_offsets is None else np.linalg.norm(self.bone_offsets, axis=-1)
+
+    @property
+    def xyz_world(self) -> Float64[np.ndarray, "time person joint 3"] | None:
+        """The joints in the axes of the world, z up and the floor at 0, metres; None if it is unknown or in 2D."""
+        return None if self.xyz is None or self.world is None else self.world.to_world(self.xyz.astype(float))
 
     @classmethod
     def load(cls, path: str | Path) -> "Poses":
@@ -284,12 +345,16 @@ class Poses:
             xyz=None if self.xyz is None else convert(self.xyz, self.skeleton, skeleton),
             spread=None if self.spread is None else convert(self.spread[..., None], self.skeleton, skeleton)[..., 0],
             covariance=None if self.covariance is None else convert(self.covariance, self.skeleton, skeleton),
+            xyz_lifted=None if self.xyz_lifted is None else convert(self.xyz_lifted, self.skeleton, skeleton),
             skeleton=skeleton,
         )
 
     def to_2d(self) -> "Poses":
-        """The same people in 2D: without `xyz` and its covariances."""
-        return replace(self, xyz=None, covariance=None, root_covariance=None)
+        """The same people in 2D: without `xyz` and all that belongs to it."""
+        flat = ("xy", "score", "state", "spread")
+        return replace(
+            self, world=None, **dict.fromkeys({*JOINT_FIELDS, *PERSON_FIELDS, *TRACK_FIELDS}.difference(flat))
+        )
 
     def select(
         self,
@@ -316,6 +381,7 @@ class Poses:
         joints = self.skeleton.index(*skeleton.joints)
         arrays = {name: values[frames][:, people] for name, values in self.arrays.items()}
         arrays |= {name: values[:, :, joints] for name, values in arrays.items() if name in JOINT_FIELDS}
+        arrays |= {name: values[people] for name, values in self.constants.items()}
         return replace(
             self,
             **arrays,
@@ -386,6 +452,7 @@ class Poses:
             raise OccluposeError(f"xy: has shape {self.xy.shape}; it must be {wanted}")
         size = self.xy.shape[:3]
         shapes = {name: absent_array(name, *size).shape for name in self.arrays}
+        shapes |= {name: (size[1], *TRACK_FIELDS[name].shape) for name in self.constants}
         for name, shape in (shapes | {"track_id": size[1:2], "time": size[:1]}).items():
             value = getattr(self, name)
             if value.shape != shape:
@@ -432,6 +499,25 @@ class Poses:
             extra = ~np.isnan(self.covariance).any(-1) & np.isnan(self.xyz).any(-1)
             self._refuse("covariance", extra, "has a covariance but no xyz", "where xyz is NaN, covariance is too")
 
+    def _check_bodies(self) -> None:
+        for name in ("xyz_lifted", "rotation", "rotation_covariance", "contact", "bone_offsets", "shape", "world"):
+            if self.xyz is None and getattr(self, name) is not None:
+                raise OccluposeError(f"{name}: is there without xyz; leave it out in 2D")
+        if self.xyz_lifted is not None:
+            self._check_coordinates("xyz_lifted", self.xyz_lifted)
+        if self.rotation is not None:
+            length = np.linalg.norm(self.rotation, axis=-1)
+            wrong = (~(np.abs(length - 1) < UNIT_ERROR) & ~np.isnan(self.rotation).all(-1)).any(-1)
+            self._refuse("rotation", wrong, "has no unit quaternion", "give w, x, y, z of length 1, or NaN for all")
+        if self.rotation_covariance is not None:
+            self._check_covariances("rotation_covariance", self.rotation_covariance)
+        if self.contact is not None:
+            outside = ~((self.contact >= 0) & (self.contact <= 1) | np.isnan(self.contact)).all(-1)
+            self._refuse("contact", outside, "has a probability outside 0..1", "give probabilities, NaN where unknown")
+        for name, values in self.constants.items():
+            if np.isinf(values).any():
+                raise OccluposeError(f"{name}: holds an infinite number; give metres and shares, NaN where unknown")
+
     def _check_covariances(self, name: str, values: Float32[np.ndarray, "time person *joint 6"]) -> None:
         if self.xyz is None:
             raise OccluposeError(f"{name}: is there without xyz; leave it out in 2D")
@@ -448,7 +534,8 @@ class Poses:
     def _refuse(self, name: str, wrong: Bool[np.ndarray, "time person *joint"], fault: str, cure: str) -> None:
         if wrong.any():
             frame, person, *joint = np.argwhere(wrong)[0]
-            who = ": ".join([f"person {self.track_id[person]}", *(self.skeleton.joints[number] for number in joint)])
+            parts = SEGMENTS if name == "rotation_covariance" else self.skeleton.joints
+            who = ": ".join([f"person {self.track_id[person]}", *(parts[number] for number in joint)])
             raise OccluposeError(f"{name}: frame {frame}, {who} {fault}; {cure}")
 
 
@@ -463,4 +550,6 @@ def _dimensions(xyz: np.ndarray | None) -> str:
 def _equal(value: Any, other: Any) -> bool:
     if isinstance(value, np.ndarray):
         return isinstance(other, np.ndarray) and np.array_equal(value, other, equal_nan=value.dtype.kind == "f")
+    if isinstance(value, WorldFrame) and isinstance(other, WorldFrame):
+        return all(_equal(own, getattr(other, name)) for name, own in vars(value).items())
     return type(value) is type(other) and bool(value == other)

@@ -57,7 +57,9 @@ class PosesBuilder:
         )
 
     def _has(self, name: str) -> bool:
-        """Whether the record has this array: `xyz` in 3D, what is uncertain if any frame has it, the others always."""
-        if name in ("spread", "covariance", "root_covariance"):
-            return any(getattr(frame, name) is not None for frame in self.frames)
-        return self.in_3d or name != "xyz"
+        """Whether the record has this array: keypoints and states always, `xyz` in 3D, others if any frame has it."""
+        if name in ("xy", "score", "state"):
+            return True
+        if name == "xyz":
+            return self.in_3d
+        return any(getattr(frame, name) is not None for frame in self.frames)

@@ -10,7 +10,7 @@ from occlupose.covariances import UNIT
 from occlupose.errors import OccluposeError
 from occlupose.kinematics.body_tree import body_tree
 from occlupose.kinematics.lengths import measure_bones, shape_rigid_parts
-from occlupose.kinematics.observations import SIGMA, Observations, check_shapes, observe
+from occlupose.kinematics.observations import SIGMA, Observations, check_shapes, observe, shared_points
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, keep_signs, write
 from occlupose.kinematics.solver import RigidBody, approach, improve
@@ -20,6 +20,12 @@ from occlupose.skeletons import Skeleton
 
 ITERATIONS = 3
 """Gauss-Newton iterations of all frames together, after those of each frame alone."""
+
+LASTING = 0.2
+"""Seconds over which the errors of lifted joints are the same. Ours, chosen on motion capture that is for training."""
+
+UNKNOWN_SIGMA = 0.05
+"""Standard deviation of joints of poses without covariances, metres. Ours."""
 
 WINDOW = 512
 MARGIN = 32
@@ -36,6 +42,7 @@ def fit_skeleton(
     xy: Float[np.ndarray, "time person joint 2"] | None = None,
     spread: Float[np.ndarray, "time person joint"] | None = None,
     camera: Camera | None = None,
+    lasting: float = 0.0,
     up: tuple[float, float, float] = CAMERA_UP,
 ) -> SkeletonFit:
     """Constant bones and rotations over time that explain joints and keypoints best.
@@ -47,13 +54,14 @@ def fit_skeleton(
         xyz: joints, metres; NaN where unknown.
         skeleton: of the joints; those that the tree has are used.
         fps: frames per second.
-        covariance: of each joint, m^2 (xx, yy, zz, xy, xz, yz), of errors that are independent between frames; a joint
-            with a NaN is not used. None: 1 cm for every joint.
+        covariance: of each joint, m^2 (xx, yy, zz, xy, xz, yz); a joint with a NaN is not used. None: 1 cm for every
+            joint.
         root_covariance: of the root; `covariance` then is that of the joints relative to it, as in `Poses`. Without a
             pelvis in the skeleton both are added.
         xy: keypoints, px, NaN where they do not count; xyz then must be in the camera frame. Needs a camera.
-        spread: standard deviation of each along an axis, px; 3 where unknown.
+        spread: standard deviation of each along an axis, px; where unknown 3.5 cm at the person's distance.
         camera: of the keypoints.
+        lasting: seconds over which errors in 3D are the same, as those of a lifter; 0: independent between frames.
         up: roughly, in the axes of xyz. It only decides where too few joints are known to tell how a body is turned.
 
     Raises:
@@ -63,10 +71,11 @@ def fit_skeleton(
     check_view(fps, up)
     arrays = {"covariance": covariance, "root_covariance": root_covariance, "xy": xy, "spread": spread}
     given = check_shapes(("time", "person"), xyz, skeleton, arrays)
+    frames_lasting = max(1.0, lasting * fps)
     fit = blank(body_tree(), *xyz.shape[:2])
     for person in range(xyz.shape[1]):
         own = {name: values[:, person] for name, values in given.items()}
-        observations = observe(body_tree(), xyz[:, person], skeleton, **own, camera=camera)
+        observations = observe(body_tree(), xyz[:, person], skeleton, **own, camera=camera, lasting=frames_lasting)
         there = observations.known.any(1).nonzero().flatten()
         if len(there):
             frames = slice(int(there[0]), int(there[-1]) + 1)
@@ -74,35 +83,72 @@ def fit_skeleton(
     return fit
 
 
-def fit_poses(poses: Poses) -> SkeletonFit:
-    """`fit_skeleton` with all that is in the poses: places, their covariances, and the keypoints that were seen.
+def fit_poses(poses: Poses, up: tuple[float, float, float] = CAMERA_UP) -> SkeletonFit:
+    """`fit_skeleton` with all that is in the poses: places, their covariances, and the keypoints that were seen, also
+    those of `observed` that the poses lack, as of feet and face.
 
-    Where covariances are NaN they are 1 cm.
+    Where covariances are NaN they are 1 cm; poses without any have 5 cm, and errors that last for `LASTING` seconds.
 
     Raises:
         OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant.
     """
-    if poses.xyz is None:
-        raise OccluposeError("the poses are in 2D, a skeleton is fitted in 3D; lift them with occlupose lift")
-    known = np.isfinite(poses.xyz).all(-1)
+    given = known_of(poses)
     return fit_skeleton(
-        poses.xyz,
-        poses.skeleton,
+        given.pop("xyz"),
+        body_tree().skeleton,
         poses.fps,
-        covariance=_fill(poses.covariance, known),
-        root_covariance=_fill(poses.root_covariance, known.any(-1)),
-        xy=None if poses.camera is None else np.where((poses.state == VISIBLE)[..., None], poses.xy, np.nan),
-        spread=poses.spread,
+        **given,  # type: ignore[arg-type]
         camera=poses.camera,
+        lasting=LASTING,
+        up=up,
     )
 
 
-def _fill(
-    covariance: Float[np.ndarray, "*any 6"] | None, known: Bool[np.ndarray, "*any"]
-) -> Float[np.ndarray, "*any 6"] | None:
+def known_of(poses: Poses) -> dict[str, Float[np.ndarray, "time person *any"]]:
+    """What poses tell of the tree's points: xyz, covariance, root_covariance and xy as of `fit_skeleton`.
+
+    Raises:
+        OccluposeError: poses in 2D, no joint that can be fitted.
+    """
+    if poses.xyz is None:
+        raise OccluposeError("the poses are in 2D, a skeleton is fitted in 3D; lift them with occlupose lift")
+    known = np.isfinite(poses.xyz).all(-1)
+    covariance = np.broadcast_to(UNKNOWN_SIGMA**2 * UNIT, (*known.shape, 6))
+    if poses.covariance is not None:
+        covariance = _fill(poses.covariance, known)
+    given = {
+        "xyz": _to_points(poses.xyz, poses.skeleton),
+        "covariance": _to_points(covariance, poses.skeleton),
+    }
+    if poses.root_covariance is not None:
+        given["root_covariance"] = _fill(poses.root_covariance, known.any(-1))
+    if poses.camera is not None:
+        given["xy"] = _seen_points(poses)
+    return given
+
+
+def _seen_points(poses: Poses) -> Float[np.ndarray, "time person point 2"]:
+    """Keypoints that were seen, px; NaN for others. Those of `observed` where the poses have no such joint."""
+    points = _to_points(np.where((poses.state == VISIBLE)[..., None], poses.xy, np.nan), poses.skeleton)
+    if poses.observed is None:
+        return points
+    others = _seen_points(poses.observed)
+    others[:, :, list(shared_points(body_tree(), poses.skeleton))] = np.nan
+    return np.where(np.isnan(points), others, points)
+
+
+def _to_points(
+    values: Float[np.ndarray, "time person joint n"], skeleton: Skeleton
+) -> Float[np.ndarray, "time person point n"]:
+    """The values of the tree's points, by name; NaN where the skeleton has none."""
+    shared = shared_points(body_tree(), skeleton)
+    points = np.full((*values.shape[:2], len(body_tree().points), values.shape[3]), np.nan)
+    points[:, :, list(shared)] = values[:, :, list(shared.values())]
+    return points
+
+
+def _fill(covariance: Float[np.ndarray, "*any 6"], known: Bool[np.ndarray, "*any"]) -> Float[np.ndarray, "*any 6"]:
     """Covariances, with `SIGMA` where they are NaN though the place is known."""
-    if covariance is None:
-        return None
     unknown = known & np.isnan(covariance).any(-1)
     return np.where(unknown[..., None], SIGMA**2 * UNIT, covariance)
 

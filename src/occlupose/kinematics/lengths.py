@@ -30,7 +30,8 @@ def measure_bones(tree: BodyTree, observations: Observations, fps: float) -> Flo
     """The bones at rest of an average adult, with this person's lengths.
 
     A squared length is the mean over frames of |end - start|^2 minus what errors add to it, the traces of their
-    covariances: noise makes every distance longer. Bones between which no joint is known, as in the back, are measured
+    covariances: noise makes every distance longer. Errors that last are those of an estimate, which is as likely to be
+    too short: then a length is the mean distance, weighed by the inverse variance. Bones between which no joint is known, as in the back, are measured
     together, as if straight. Combined with an average adult of this person's size, by the variances.
     """
     rows = {point: row for row, point in enumerate(observations.points.tolist())}
@@ -58,22 +59,31 @@ def _chain(tree: BodyTree, bone: int, rows: dict[int, int]) -> list[int]:
 
 
 def _mean_length(observations: Observations, start: int, end: int, fps: float) -> tuple[float, float]:
-    """Mean distance of two joints, without outliers and what errors add, and its variance; (1, infinity) if unknown.
+    """Mean distance of two joints and its variance; (1, infinity) if unknown.
 
     A mean cannot be more certain than the errors of the joints or the spread of the lengths let it be.
     """
     both = observations.known[:, start] & observations.known[:, end]
     if not both.any():
         return 1.0, torch.inf
-    distance = observations.xyz[both, end] - observations.xyz[both, start]
+    distance = (observations.xyz[both, end] - observations.xyz[both, start]).norm(dim=-1)
     added = _trace(observations.precision[both, start]) + _trace(observations.precision[both, end])
-    squared = distance.square().sum(-1) - added
+    count = max(1.0, INDEPENDENT * len(distance) / fps)
+    if observations.lasting > 1:
+        length = float((distance / added).sum() / (1 / added).sum())
+        spread = 1.48 * float((distance - distance.median()).abs().median())
+        return length, max(spread**2, float(added.median()) / 3 / observations.lasting) / count
+    length, spread = _without_noise(distance.square() - added)
+    return length, max(spread**2, float(added.median()) / 3) / count
+
+
+def _without_noise(squared: Float[Tensor, "time"]) -> tuple[float, float]:
+    """Square root of the mean without outliers, and the spread of the roots."""
     median = squared.median()
     spread = 1.48 * (squared - median).abs().median()
     mean = squared[(squared - median).abs() <= FARTHEST * spread].mean()
     length = mean.clamp_min(SHORTEST**2).sqrt()
-    count = max(1.0, INDEPENDENT * len(squared) / fps)
-    return float(length), max(float(spread / (2 * length)) ** 2, float(added.median()) / 3) / count
+    return float(length), float(spread / (2 * length))
 
 
 def _noise(observations: Observations, row: int) -> Float[Tensor, ""]:

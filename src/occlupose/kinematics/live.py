@@ -47,7 +47,7 @@ class LiveSkeleton:
     """Fits one person frame by frame, without looking ahead. In the first two seconds the bones are still changing.
 
     Arguments:
-        skeleton, fps, camera, up: as of `fit_skeleton`.
+        skeleton, fps, camera, lasting, up: as of `fit_skeleton`.
 
     Raises:
         OccluposeError: no frame rate or no direction.
@@ -59,12 +59,14 @@ class LiveSkeleton:
         fps: float,
         *,
         camera: Camera | None = None,
+        lasting: float = 0.0,
         up: tuple[float, float, float] = CAMERA_UP,
     ) -> None:
         check_view(fps, up)
         self._skeleton = skeleton
         self._fps = fps
         self._camera = camera
+        self._lasting = max(1.0, lasting * fps)
         self._up = up
         self._body = RigidBody(body_tree(), captured_prior(), body_tree().rest)
         self._smoothness = STEADINESS * smoothness(self._body.tree, fps)
@@ -93,7 +95,9 @@ class LiveSkeleton:
         """
         arrays = {"covariance": covariance, "root_covariance": root_covariance, "xy": xy, "spread": spread}
         given = {name: values[None] for name, values in check_shapes((), xyz, self._skeleton, arrays).items()}
-        observed = observe(self._body.tree, xyz[None], self._skeleton, **given, camera=self._camera)
+        observed = observe(
+            self._body.tree, xyz[None], self._skeleton, **given, camera=self._camera, lasting=self._lasting
+        )
         fit = blank(self._body.tree, 1, 1)
         if self._frames == 0 and not observed.known.any():
             return fit

@@ -21,8 +21,10 @@ from occlupose.skeletons import Skeleton
 SIGMA = 0.01
 """Standard deviation of a joint whose covariance is not given, metres. Ours."""
 
-PIXELS = 3.0
-"""Standard deviation of a keypoint whose spread is not given. Ours."""
+KEYPOINT_SIGMA = 0.035
+"""Standard deviation of a keypoint whose spread is not given, metres across the line of sight at the person's distance:
+what annotators differ by, and some more since errors last. Ours, chosen on motion capture that is for training.
+"""
 
 LEAST_SIGMA = 1e-4
 LEAST_PIXELS = 0.1
@@ -74,6 +76,7 @@ class Observations:
         camera: of the keypoints.
         anchor: where points are held, metres, in the axes of xyz; None if nowhere.
         anchor_precision: inverse covariances of that; 0 where a point is free.
+        lasting: number of frames over which errors of joints in 3D are the same.
     """
 
     points: Int[Tensor, "point"]
@@ -86,6 +89,7 @@ class Observations:
     camera: Camera | None
     anchor: Float[Tensor, "time point 3"] | None = None
     anchor_precision: Float[Tensor, "time point 3 3"] | None = None
+    lasting: float = 1.0
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -174,10 +178,14 @@ def observe(
     xy: Float[np.ndarray, "time joint 2"] | None = None,
     spread: Float[np.ndarray, "time joint"] | None = None,
     camera: Camera | None = None,
+    lasting: float = 1.0,
 ) -> Observations:
     """What is known of one person. Joints that the tree does not have are left out; arguments as of `fit_skeleton`.
 
     Where no joint is the root, that of the root is added to the covariance of every joint.
+
+    Arguments:
+        lasting: number of frames over which errors in 3D are the same; together they tell as much as one.
 
     Raises:
         OccluposeError: no joint of the skeleton is one of the tree's; numbers that cannot be meant; keypoints without
@@ -185,7 +193,7 @@ def observe(
     """
     if xy is not None and camera is None:
         raise OccluposeError("xy: keypoints need a camera; give one, or no xy")
-    points = _shared_points(tree, skeleton)
+    points = shared_points(tree, skeleton)
     joints = list(points.values())
     places = _tensor("xyz", xyz[:, joints], FARTHEST)
     known = places.isfinite().all(-1)
@@ -203,19 +211,30 @@ def observe(
     keypoints = torch.full((*known.shape, 2), torch.nan, dtype=torch.float64)
     if xy is not None:
         keypoints = _tensor("xy", xy[:, joints], FARTHEST_PIXELS)
-    deviation = torch.full(known.shape, PIXELS, dtype=torch.float64)
+    deviation = _usual_spread(places, camera)
     if spread is not None:
-        deviation = _tensor("spread", spread[:, joints], FARTHEST_PIXELS).nan_to_num(PIXELS).clamp_min(LEAST_PIXELS)
+        stated = _tensor("spread", spread[:, joints], FARTHEST_PIXELS)
+        deviation = torch.where(stated.isnan(), deviation, stated.clamp_min(LEAST_PIXELS))
     return Observations(
         points=torch.tensor(list(points)),
         xyz=places.nan_to_num(0.0),
-        precision=precision,
+        precision=precision / lasting,
         root=root.nan_to_num(0.0),
-        root_precision=root_precision,
+        root_precision=None if root_precision is None else root_precision / lasting,
         xy=keypoints.nan_to_num(0.0),
         xy_precision=torch.where(keypoints.isfinite().all(-1), deviation**-2, 0.0),
         camera=None if xy is None else camera,
+        lasting=lasting,
     )
+
+
+def _usual_spread(places: Float[Tensor, "time point 3"], camera: Camera | None) -> Float[Tensor, "time point"]:
+    """`KEYPOINT_SIGMA` in pixels; infinite where nothing of a person is known in 3D."""
+    if camera is None:
+        return torch.full(places.shape[:2], torch.inf, dtype=torch.float64)
+    depth = places[..., 2].nanmedian(1, keepdim=True).values.clamp_min(MIN_DEPTH)
+    pixels = KEYPOINT_SIGMA * (camera.fx + camera.fy) / 2 / depth
+    return pixels.nan_to_num(torch.inf).expand(places.shape[:2])
 
 
 def check_shapes(
@@ -242,7 +261,7 @@ def check_shapes(
     return known
 
 
-def _shared_points(tree: BodyTree, skeleton: Skeleton) -> dict[int, int]:
+def shared_points(tree: BodyTree, skeleton: Skeleton) -> dict[int, int]:
     """The index of each point of the tree that a skeleton has, and of its joint."""
     names = {theirs: ours for ours, theirs in skeleton.aliases}
     joints = [names.get(joint, joint) for joint in skeleton.joints]

@@ -10,8 +10,10 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from occlupose.covariances import to_six
+from occlupose.errors import OccluposeError
 from occlupose.kinematics.body_tree import BodyTree, body_tree, joint_of
 from occlupose.kinematics.solver import CHUNK, Motion, RigidBody, angle_jacobian, point_jacobian
+from occlupose.poses import Poses
 from occlupose.skeletons import Skeleton, convert
 
 
@@ -47,6 +49,28 @@ class SkeletonFit:
     angle_sigma: Float32[np.ndarray, "time person segment 3"]
     turn_covariance: Float32[np.ndarray, "time person segment 6"]
     skeleton: Skeleton
+
+    @classmethod
+    def of(cls, poses: Poses) -> "SkeletonFit":
+        """The skeletons in a record. Covariances of points that the record's joints lack, and of angles, are NaN.
+
+        Raises:
+            OccluposeError: there are none.
+        """
+        if poses.xyz is None or poses.rotation is None or poses.bone_offsets is None:
+            raise OccluposeError("no skeletons are in these poses; run or lift again, or use fit_poses")
+        tree = body_tree()
+        fit = blank(tree, *poses.rotation.shape[:2])
+        fit.rotation[:] = poses.rotation
+        fit.root[:] = convert(poses.xyz, poses.skeleton, tree.skeleton)[:, :, 0]
+        fit.bone_offsets[:] = poses.bone_offsets
+        orientation = torch.from_numpy(fit.orientation())
+        for person, offsets in enumerate(torch.from_numpy(poses.bone_offsets).double()):
+            fit.xyz[:, person] = fit.root[:, person, None] + tree.place(orientation[:, person], offsets).numpy()
+        given = {"root_covariance": poses.root_covariance, "turn_covariance": poses.rotation_covariance}
+        if poses.covariance is not None:
+            given["covariance"] = convert(poses.covariance, poses.skeleton, tree.skeleton)
+        return replace(fit, **{name: values for name, values in given.items() if values is not None})
 
     @property
     def bone_lengths(self) -> Float32[np.ndarray, "person bone"]:
@@ -127,6 +151,16 @@ def blank(tree: BodyTree, frames: int, people: int) -> SkeletonFit:
         turn_covariance=unknown(frames, people, len(tree.segments), 6),
         skeleton=tree.skeleton,
     )
+
+
+def join_people(fits: Sequence[SkeletonFit]) -> SkeletonFit:
+    """The skeletons of several people in the same frame as one record."""
+    record = blank(body_tree(), 1, len(fits))
+    for person, fit in enumerate(fits):
+        for name in BY_FRAME:
+            getattr(record, name)[:, person] = getattr(fit, name)[:, 0]
+        record.bone_offsets[person] = fit.bone_offsets[0]
+    return record
 
 
 def write(

@@ -66,10 +66,7 @@ def shape_body(offsets: Float32[np.ndarray, "bone 3"], body: BodyModel) -> BodyM
     Of all shapes the model's nearest one, which is then warped by the thin-plate spline that moves its joints at rest
     to the ends of the bones (Bookstein, 1989).
     """
-    tree = body_tree()
-    identity = torch.eye(3).expand(1, len(SEGMENTS), 3, 3)
-    placed = tree.place(to_tree(identity, tree), torch.from_numpy(offsets.astype(float)))
-    joints = torch.from_numpy(convert(placed.numpy(), tree.skeleton, body.skeleton)).float()
+    joints = _joints_at_rest(offsets, body)
     shape = fit_shape(joints, body)
     blend = body.blend(shape[None])
     own = replace(
@@ -83,6 +80,18 @@ def shape_body(offsets: Float32[np.ndarray, "bone 3"], body: BodyModel) -> BodyM
     for _ in range(ROUNDS):
         own = _warp(own, joints[0])
     return own
+
+
+def measure_shape(offsets: Float32[np.ndarray, "bone 3"], body: BodyModel) -> Float32[np.ndarray, "shape"]:
+    """The model's shape that is nearest to a person with these bones at rest."""
+    return fit_shape(_joints_at_rest(offsets, body), body).numpy()
+
+
+def _joints_at_rest(offsets: Float32[np.ndarray, "bone 3"], body: BodyModel) -> Float[Tensor, "1 joint 3"]:
+    tree = body_tree()
+    identity = torch.eye(3).expand(1, len(SEGMENTS), 3, 3)
+    placed = tree.place(to_tree(identity, tree), torch.from_numpy(offsets.astype(float)))
+    return torch.from_numpy(convert(placed.numpy(), tree.skeleton, body.skeleton)).float()
 
 
 def _warp(body: BodyModel, joints: Float[Tensor, "26 3"]) -> BodyModel:

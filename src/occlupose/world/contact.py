@@ -1,6 +1,6 @@
 """Which parts of the bodies touch the floor, or something else that bears them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -60,6 +60,10 @@ class Contacts:
     radius: Float[np.ndarray, "point"]
     touching: Float[np.ndarray, "time person point"]
     on_floor: Float[np.ndarray, "time person point"]
+
+    def select(self, frames: slice) -> "Contacts":
+        """Some of the frames."""
+        return replace(self, touching=self.touching[frames], on_floor=self.on_floor[frames])
 
 
 def find_contacts(

@@ -1,0 +1,218 @@
+"""People as rigid skeletons that stand on the floor: what lifted joints become in the outputs. Ours."""
+
+from collections import deque
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from occlupose.bodies.anny import anny
+from occlupose.bodies.body import BodyModel
+from occlupose.body_parts import SHAPE
+from occlupose.kinematics import LiveSkeleton, SkeletonFit, body_tree, fit_poses
+from occlupose.kinematics.fit import LASTING, known_of
+from occlupose.kinematics.result import BY_FRAME, blank, join_people
+from occlupose.kinematics.start import CAMERA_UP, check_view
+from occlupose.kinematics.surface import measure_shape
+from occlupose.poses import ABSENT, OCCLUDED, Poses
+from occlupose.skeletons import convert
+from occlupose.tracking import MAX_GAP
+from occlupose.world.contact import Contacts, find_contacts
+from occlupose.world.floor import estimate_world
+from occlupose.world.footing import rest_on_contacts
+from occlupose.world_frame import WorldFrame
+
+Up = tuple[float, float, float]
+
+
+def stand(poses: Poses, *, up: Up | None = None, keep_lifted: bool = False) -> tuple[Poses, str]:
+    """The same people as rigid skeletons, on the floor if it can be found.
+
+    A skeleton of constant bones is fitted to joints and keypoints, up and the floor are estimated, and what touches
+    something neither slides, floats nor sinks. Joints become those of the skeletons, and keypoints of occluded joints
+    their projections; what is visible keeps its pixels, what is absent remains so.
+
+    Arguments:
+        poses: lifted, in 3D.
+        up: in the camera frame, if it is known.
+        keep_lifted: whether the joints as they are now are kept as `xyz_lifted`.
+
+    Returns:
+        The poses with `rotation`, `bone_offsets`, `shape`, and where up and the floor are known `world` and `contact`;
+        and else why they are not, in one line.
+
+    Raises:
+        OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant; up has no direction.
+    """
+    fit = fit_poses(poses, CAMERA_UP if up is None else up)
+    present = (poses.state != ABSENT).any(-1)
+    world, why = _find_world(_hide(fit, present), poses.fps, up)
+    contacts = None
+    if world is not None:
+        contacts = find_contacts(fit.xyz, fit.skeleton, poses.fps, world)
+        fit = rest_on_contacts(fit, contacts, world, poses.fps)
+    return to_record(poses, fit, world, contacts, keep_lifted=keep_lifted), why
+
+
+def _find_world(fit: SkeletonFit, fps: float, up: Up | None) -> tuple[WorldFrame | None, str]:
+    known = {"covariance": fit.covariance, "root_covariance": fit.root_covariance}
+    return estimate_world(fit.xyz, fit.skeleton, fps, **known, up=up)
+
+
+def _hide(fit: SkeletonFit, present: Bool[np.ndarray, "time person"]) -> SkeletonFit:
+    """The skeletons in the frames in which the people are there."""
+    shown = {}
+    for name in BY_FRAME:
+        values = getattr(fit, name)
+        shown[name] = np.where(present.reshape(*present.shape, *[1] * (values.ndim - 2)), values, np.float32(np.nan))
+    return replace(fit, **shown)
+
+
+@cache
+def body() -> BodyModel:
+    """The body model whose shape is stated."""
+    return anny(captured=True)
+
+
+def to_record(
+    poses: Poses,
+    fit: SkeletonFit,
+    world: WorldFrame | None,
+    contacts: Contacts | None,
+    *,
+    shape: Float[np.ndarray, "person parameter"] | None = None,
+    keep_lifted: bool = False,
+) -> Poses:
+    """The poses with the joints and rotations of fitted skeletons.
+
+    Arguments:
+        shape: of the people; by default as their bones say.
+    """
+    present = (poses.state != ABSENT).any(-1)
+    fit = _hide(fit, present)
+    there = poses.state != ABSENT
+    joints = fit.joints(poses.skeleton)
+    fitted = there & np.isfinite(joints).all(-1)
+    xyz = np.where(fitted[..., None], joints, poses.xyz)
+    own = convert(fit.covariance, fit.skeleton, poses.skeleton)
+    covariance = own if poses.covariance is None else np.where(fitted[..., None], own, poses.covariance)
+    given: dict[str, Any] = {}
+    if poses.camera is not None:
+        moved = fitted & (poses.state == OCCLUDED)
+        given["xy"] = np.where(moved[..., None], poses.camera.project(xyz), poses.xy)
+    if contacts is not None:
+        given["contact"] = np.where(present[..., None], contacts.touching, np.nan)
+    if shape is None:
+        shape = np.array([measure_shape(offsets, body()) for offsets in fit.bone_offsets]).reshape(-1, len(SHAPE))
+    return replace(
+        poses,
+        **given,
+        xyz=xyz,
+        xyz_lifted=poses.xyz if keep_lifted else None,
+        covariance=np.where(there[..., None], covariance, np.nan),
+        root_covariance=fit.root_covariance,
+        rotation=fit.rotation,
+        rotation_covariance=fit.turn_covariance,
+        bone_offsets=fit.bone_offsets,
+        shape=shape,
+        world=world,
+    )
+
+
+SEEN = 10.0
+"""Seconds from which a live world is estimated."""
+
+EVERY = 1.0
+"""Seconds after which it is estimated again."""
+
+TOUCHED = 0.5
+"""Seconds from which live contacts are found."""
+
+
+class LiveStanding:
+    """People as rigid skeletons while the frames come in.
+
+    Skeletons are fitted without looking ahead, and from the frames so far; up and the floor are estimated once a second
+    from the last ten seconds. What touches the floor is told, but not held there.
+
+    Arguments:
+        fps: frames per second.
+        up, keep_lifted: as of `stand`.
+    """
+
+    def __init__(self, fps: float, *, up: Up | None = None, keep_lifted: bool = False) -> None:
+        check_view(fps, CAMERA_UP if up is None else up)
+        self._fps = fps
+        self._up = up
+        self._keep_lifted = keep_lifted
+        self._people: dict[int, _Person] = {}
+        self._frames: deque[tuple[float, dict[int, SkeletonFit]]] = deque()
+        self._world: WorldFrame | None = None
+        self._next = EVERY
+        """Seconds at which the world is estimated again."""
+
+    def update(self, poses: Poses) -> Poses:
+        """A frame of lifted poses as skeletons; see `stand`.
+
+        Arguments:
+            poses: of one frame, later than the one before.
+        """
+        time = float(poses.time[0])
+        people = poses.track_id.tolist()
+        fits = {track: self._fit(poses, row, time) for row, track in enumerate(people)}
+        self._people = {track: one for track, one in self._people.items() if time - one.seen <= MAX_GAP}
+        self._frames.append((time, fits))
+        while self._frames[0][0] < time - SEEN:
+            self._frames.popleft()
+        if time >= self._next:
+            self._next = time + EVERY
+            world, _ = _find_world(self._joined(SEEN), self._fps, self._up)
+            self._world = world or self._world
+        contacts = None
+        if self._world is not None and people:
+            recent = self._joined(TOUCHED, people)
+            contacts = find_contacts(recent.xyz, recent.skeleton, self._fps, self._world).select(slice(-1, None))
+        fit = join_people(list(fits.values()))
+        shape = np.array([self._people[track].shape for track in people]).reshape(len(people), len(SHAPE))
+        return to_record(poses, fit, self._world, contacts, shape=shape, keep_lifted=self._keep_lifted)
+
+    def _fit(self, poses: Poses, row: int, time: float) -> SkeletonFit:
+        """The skeleton of a person in this frame."""
+        track = int(poses.track_id[row])
+        if track not in self._people:
+            options = {"camera": poses.camera, "lasting": LASTING, "up": self._up or CAMERA_UP}
+            self._people[track] = _Person(LiveSkeleton(body_tree().skeleton, self._fps, **options), time)
+        return self._people[track].update({name: values[0, row] for name, values in known_of(poses).items()}, time)
+
+    def _joined(self, seconds: float, people: list[int] | None = None) -> SkeletonFit:
+        """The last seconds of these people, by default of everybody in them."""
+        frames = [fits for time, fits in self._frames if time >= self._frames[-1][0] - seconds]
+        people = sorted({track for fits in frames for track in fits}) if people is None else people
+        record = blank(body_tree(), len(frames), len(people))
+        for row, fits in enumerate(frames):
+            for column, track in enumerate(people):
+                if track in fits:
+                    for name in ("root", "xyz", "covariance", "root_covariance"):
+                        getattr(record, name)[row, column] = getattr(fits[track], name)[0, 0]
+        return record
+
+
+@dataclass
+class _Person:
+    """Somebody who is followed: their skeleton, when they were last seen, and the shape of their body."""
+
+    skeleton: LiveSkeleton
+    seen: float
+    shape: Float[np.ndarray, "parameter"] | None = None
+    bones: Float[np.ndarray, "bone 3"] | None = None
+
+    def update(self, known: dict[str, Any], time: float) -> SkeletonFit:
+        """The skeleton in the next frame."""
+        self.seen = time
+        fit = self.skeleton.update(**known)
+        if self.bones is None or not np.array_equal(fit.bone_offsets[0], self.bones, equal_nan=True):
+            self.bones = fit.bone_offsets[0]
+            self.shape = measure_shape(self.bones, body())
+        return fit
