@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +26,10 @@ class Camera:
         fx, fy: focal lengths in pixels.
         cx, cy: principal point in pixels.
         assumed: the intrinsics are a guess; so are depths and sizes computed with them.
+        up: against gravity, in the camera frame, of any length; None: unknown.
 
     Raises:
-        OccluposeError: a size or focal length is not positive, or a number is not finite.
+        OccluposeError: a size or focal length is not positive, a number is not finite, or up has no direction.
     """
 
     width: int
@@ -38,6 +39,7 @@ class Camera:
     cx: float
     cy: float
     assumed: bool = False
+    up: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if not (self.width > 0 and self.height > 0):
@@ -46,6 +48,8 @@ class Camera:
             raise OccluposeError(f"camera: focal lengths {self.fx}, {self.fy}; they must be positive, in pixels")
         if not (math.isfinite(self.cx) and math.isfinite(self.cy)):
             raise OccluposeError(f"camera: principal point {self.cx}, {self.cy}; it must be finite, in pixels")
+        if self.up is not None and not 0 < math.hypot(*self.up) < math.inf:
+            raise OccluposeError(f"camera: up {self.up}; it has no direction; (0, -1, 0) is that of a level camera")
 
     @classmethod
     def from_fov(cls, width: int, height: int, fov_degrees: float = FIELD_OF_VIEW, assumed: bool = False) -> "Camera":
@@ -76,7 +80,8 @@ class Camera:
 
     @classmethod
     def load(cls, path: str | Path) -> "Camera":
-        """Reads a .json file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, in pixels.
+        """Reads a .json file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, in pixels,
+        and maybe up.
 
         Raises:
             OccluposeError: the file cannot be read or has other fields; names the file.
@@ -139,6 +144,7 @@ class _CameraFile(BaseModel):
     cx: float | None = None
     cy: float | None = None
     K: tuple[_Row, _Row, _Row] | None = None
+    up: _Row | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> "_CameraFile":
@@ -150,9 +156,9 @@ class _CameraFile(BaseModel):
 
     def camera(self) -> Camera:
         if self.K is not None:
-            return Camera.from_matrix(np.array(self.K), self.width, self.height)
+            return replace(Camera.from_matrix(np.array(self.K), self.width, self.height), up=self.up)
         assert self.fx is not None and self.fy is not None and self.cx is not None and self.cy is not None
-        return Camera(self.width, self.height, self.fx, self.fy, self.cx, self.cy)
+        return Camera(self.width, self.height, self.fx, self.fy, self.cx, self.cy, up=self.up)
 
 
 def camera_from_fov(width: int, height: int, fov: float | None = None) -> Camera:

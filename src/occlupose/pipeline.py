@@ -1,5 +1,6 @@
 """From an image, video or camera to 3D poses: `run` on the whole, `stream` frame by frame."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from occlupose.methods.lifter.streaming import check_latency
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.poses import FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
+from occlupose.world import LiveStanding, stand
 
 
 def run(
@@ -25,6 +27,8 @@ def run(
     camera: Camera | None = None,
     fov: float | None = None,
     height: float | None = None,
+    up: tuple[float, float, float] | None = None,
+    keep_lifted: bool = False,
     progress: Callable[[FramePoses], object] | None = None,
 ) -> Poses:
     """Everybody in an image, video, folder of images or camera, over time, in 2D and in metric 3D.
@@ -38,11 +42,18 @@ def run(
         camera: intrinsics.
         fov: field of view on the long side, degrees, without `camera`; by default 55, marked as assumed.
         height: body height of everybody, m; by default as estimated.
+        up: against gravity, in the camera frame, such as (0, -1, 0) for a level camera; by default the camera's, or as
+            the people tell.
+        keep_lifted: keep the joints before skeletons were fitted to them as `xyz_lifted`.
         progress: called with the people of each frame, in 2D or 3D as `estimator.detect` returns them.
 
     Returns:
         With OANet: H36M-17 joints in pixels and metres (camera frame), with score and state; `observed` has the
         keypoints of the 2D network. With HUPOR: the same with MPI15 joints, NaN for absent joints, without `observed`.
+        Joints are those of rigid skeletons, whose rotations, bones, contacts and world the record has, too.
+
+    Warns:
+        UserWarning: up and the floor are unknown, and why; the poses then have no `world`.
 
     Raises:
         OccluposeError: the input cannot be read, or an argument is invalid.
@@ -56,7 +67,10 @@ def run(
             builder.frames.append(frame_poses)
             if progress is not None:
                 progress(frame_poses)
-    return estimator.finish(builder.poses(), height)
+    poses, why = stand(estimator.finish(builder.poses(), height), up=up, keep_lifted=keep_lifted)
+    if why and len(poses.track_id):
+        warnings.warn(why, stacklevel=2)
+    return poses
 
 
 def stream(
@@ -71,12 +85,15 @@ def stream(
     fov: float | None = None,
     height: float | None = None,
     latency: float | None = None,
+    up: tuple[float, float, float] | None = None,
+    keep_lifted: bool = False,
 ) -> Iterator[Poses]:
     """Poses frame by frame, for cameras and endless video.
 
-    With OANet, each frame is what `run` says of it when the video ends `latency` seconds later; with HUPOR it is final
-    at once. A new person is confirmed by a third of a second of detections, which comes on top. Memory does not grow
-    with time. Other arguments and errors as for `run`.
+    With OANet, each frame is lifted as `run` does when the video ends `latency` seconds later; with HUPOR it is final
+    at once. Skeletons are fitted from the frames so far: bones may change in a person's first two seconds, and the
+    world from second to second. A new person is confirmed by a third of a second of detections, which comes on top.
+    Memory does not grow with time. Other arguments and errors as for `run`.
 
     Arguments:
         latency: seconds of later frames that a pose may depend on, 0 or more; by default 1.5, as many as `run` uses.
@@ -92,7 +109,8 @@ def stream(
         estimator = OANet() if estimator is None else estimator
         builder = PosesBuilder(estimator.skeleton, opened.fps, camera, estimator.in_3d)
         frames = track(opened, estimator, camera, max_people=max_people)
-        yield from estimator.finish_live(frames, builder, height, latency)
+        standing = LiveStanding(opened.fps, up=up, keep_lifted=keep_lifted)
+        yield from map(standing.update, estimator.finish_live(frames, builder, height, latency))
 
 
 @contextmanager

@@ -1,24 +1,24 @@
 """The two file formats of `Poses`, .npz and .json, with the same content.
 
 Both hold `version` (of the format, now 3), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
-and where it is known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed`. Of every person they hold a
-`track_id`, and of every joint `xy` (px), `score`, `state` and in 3D `xyz` (m, camera frame: x right, y down, z
-forward). Where it is known they also hold how uncertain these are: `spread` (px) and `covariance` (m^2: xx, yy, zz, xy,
-xz, yz) of every joint, `root_covariance` of every person. Of fitted skeletons they hold `rotation` (quaternions w, x,
-y, z), `rotation_covariance` (rad^2) and `contact` (0..1) of every person in every frame, `bone_offsets` (m) and `shape`
-of every person, and of every joint `xyz_lifted` (m) if it was kept; `segments`, `bearing`, `bones` and `shape_names`
-name what these are of. `world_rotation` (its rows are the axes x, y, z of the world in the camera frame; z is up) and
-`world_translation` (m) lead from the camera frame to the world, where the floor is at 0; `world_centre` (m) and
-`world_covariance` say how uncertain it is, see `WorldFrame`. For a skeleton that is not among `skeletons.SKELETONS`
-there are also `limbs` (pairs of joint names, to draw) and `root` (a joint name).
+and where it is known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed` and maybe `camera_up`. Of every person
+they hold a `track_id`, and of every joint `xy` (px), `score`, `state` and in 3D `xyz` (m, camera frame: x right, y
+down, z forward). Where it is known they also hold how uncertain these are: `spread` (px) and `covariance` (m^2: xx, yy,
+zz, xy, xz, yz) of every joint, `root_covariance` of every person. Of fitted skeletons they hold `rotation` (quaternions
+w, x, y, z), `rotation_covariance` (rad^2) and `contact` (0..1) of every person in every frame, `bone_offsets` (m) and
+`shape` of every person, and of every joint `xyz_lifted` (m) if it was kept; `segments`, `bearing`, `bones` and
+`shape_names` name what these are of. `world_rotation` (its rows are the axes x, y, z of the world in the camera frame;
+z is up) and `world_translation` (m) lead from the camera frame to the world, where the floor is at 0; `world_centre`
+(m) and `world_covariance` say how uncertain it is, see `WorldFrame`. For a skeleton that is not among
+`skeletons.SKELETONS` there are also `limbs` (pairs of joint names, to draw) and `root` (a joint name).
 
 - .npz has them as arrays of these names, (time, person, joint, ...); the 2D detections are `observed_xy`,
   `observed_score`, `observed_state`, `observed_spread`, `observed_skeleton` and `observed_joint_names`.
 - .json has `format`, `units` and `frame` in words, and a list of `people`, each with a `track_id` and `frames`; a frame
   has its number, `frame`, those of `xy`, `xyz`, `score`, `state`, `spread`, ... that `per_joint` lists, for all joints,
   and those of `root_covariance`, `rotation`, ... that `per_person` lists; `bone_offsets` and `shape` are beside
-  `track_id`. Frames in which a person is absent are left out; NaN is
-  null. The 2D detections are `observed`, with `skeleton`, `joint_names`, `per_joint` and `people` of its own.
+  `track_id`. Frames in which a person is absent are left out; NaN is null. The 2D detections are `observed`, with
+  `skeleton`, `joint_names`, `per_joint` and `people` of its own.
 
 Version 1 had no uncertainty, version 2 no fitted skeletons. Files made by hand need less; see `Poses.load`. One schema
 checks names and types, missing fields are filled in, `Poses` checks the rest.
@@ -162,6 +162,7 @@ class _Content(BaseModel):
     height: Annotated[int | None, _PLAIN] = None
     camera: _Intrinsics | None = None
     camera_assumed: Annotated[bool, _PLAIN] = False
+    camera_up: Annotated[tuple[float, float, float] | None, _PLAIN] = None
     time: _Numbers | None = None
     track_id: _Integers | None = None
     xy: _Numbers
@@ -227,6 +228,7 @@ def _record(content: _Content) -> Poses:
     camera = None
     if content.camera is not None:
         camera = Camera.from_matrix(content.camera, width, height, content.camera_assumed)
+        camera = replace(camera, up=content.camera_up)
     for name, parts in _PARTS.items():
         if getattr(content, name) not in (None, list(parts)):
             raise OccluposeError(f"{name}: are not those of this version; they must be {', '.join(parts)}")
@@ -325,6 +327,8 @@ def _content(poses: Poses) -> dict[str, Any]:
     }
     if poses.camera is not None:
         content |= {"camera": poses.camera.matrix, "camera_assumed": poses.camera.assumed}
+        if poses.camera.up is not None:
+            content["camera_up"] = list(poses.camera.up)
     content |= poses.arrays | poses.constants
     content |= {parts: list(_PARTS[parts]) for name, parts in _NAMED_BY.items() if name in content}
     if poses.world is not None:
@@ -401,8 +405,8 @@ def _json_people(poses: Poses) -> Iterator[str]:
         constants = {name: shortest(values[person]) for name, values in poses.constants.items()}
         columns = [frames.tolist(), *(shortest(values[frames, person]).tolist() for values in arrays.values())]
         about = {"track_id": number} | {name: values.tolist() for name, values in constants.items()}
-        about = json.dumps(about)[:-1].replace("NaN", "null")
-        yield f'{"," if person else ""}\n{about}, "frames": [\n'
+        beginning = json.dumps(about)[:-1].replace("NaN", "null")
+        yield f'{"," if person else ""}\n{beginning}, "frames": [\n'
         for place, values in enumerate(zip(*columns, strict=True)):
             row = json.dumps(dict(zip(names, values, strict=True)), separators=(",", ":"))
             yield f"{',' if place else ''}{row}\n".replace("NaN", "null")

@@ -351,10 +351,9 @@ class Poses:
 
     def to_2d(self) -> "Poses":
         """The same people in 2D: without `xyz` and all that belongs to it."""
-        flat = ("xy", "score", "state", "spread")
-        return replace(
-            self, world=None, **dict.fromkeys({*JOINT_FIELDS, *PERSON_FIELDS, *TRACK_FIELDS}.difference(flat))
-        )
+        deep = {*JOINT_FIELDS, *PERSON_FIELDS, *TRACK_FIELDS} - {"xy", "score", "state", "spread"}
+        nothing: dict[str, Any] = dict.fromkeys(deep)
+        return replace(self, world=None, **nothing)
 
     def select(
         self,

@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,6 +63,31 @@ Size = Annotated[
     ),
     arg(help_behavior_hint="(default: as the input says)"),
 ]
+
+
+def direction(text: str) -> tuple[float, float, float]:
+    """Three numbers from a text such as 0,-1,0.
+
+    Raises:
+        ValueError: the text is no direction.
+    """
+    x, y, z = map(float, text.split(","))
+    if not 0 < math.hypot(x, y, z) < math.inf:
+        raise ValueError("has no direction")
+    return x, y, z
+
+
+Up = Annotated[
+    tuple[float, float, float] | None,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="X,Y,Z",
+        instance_from_str=lambda texts: direction(texts[0]),
+        is_instance=lambda value: value is None or isinstance(value, tuple),
+        str_from_instance=lambda value: ["None" if value is None else ",".join(map(str, value))],
+    ),
+    arg(help_behavior_hint="(default: the camera file's, or as the people tell)"),
+]
 Rate = Annotated[float | None, arg(metavar="FPS", help_behavior_hint="(default: as the input says, else 30)")]
 SkeletonName = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: as the input says)")]
 Formats = Annotated[tuple[str, ...], arg(metavar="FORMATS", help_behavior_hint="(default: none)")]
@@ -102,9 +128,11 @@ class CameraOptions:
     fov: Degrees = None
     """Field of view on the long side of the image."""
     camera: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: by --fov)")] = None
-    """JSON file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, in pixels."""
+    """JSON file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, in pixels; and maybe up."""
     height: Metres = None
     """Body height of all people."""
+    up: Up = None
+    """Direction against gravity in the camera's axes (x right, y down, z forward): 0,-1,0 for a level camera."""
 
     def load(self) -> "Camera | None":
         """The camera in the file; None without one."""

@@ -107,6 +107,7 @@ def run(
     weights: Weights = None,
     device: Device = "cpu",
     threads: Threads = None,
+    keep_lifted: bool = False,
     calibration: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
     oanet: OmitArgPrefixes[OANetOptions] = DEFAULTS,
 ) -> None:
@@ -142,6 +143,7 @@ def run(
         device: Device of the lifter, a front end or detector in a file, RAFT and hupor: cpu, cuda, mps, ...;
             directml for .onnx files alone.
         threads: Processor threads of each network.
+        keep_lifted: Keep the joints before skeletons were fitted to them as xyz_lifted.
         calibration: Camera and body height, for correct metres.
         oanet: Only with --method oanet.
     """
@@ -160,7 +162,16 @@ def run(
             source.check_sizes()
         folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
         drawn = Drawings(video=video, panel=panel, page=page)
-        _run(source, folder, options, calibration, max_people=max_people, drawn=drawn, export=export)
+        _run(
+            source,
+            folder,
+            options,
+            calibration,
+            max_people=max_people,
+            drawn=drawn,
+            export=export,
+            keep_lifted=keep_lifted,
+        )
 
 
 def demo(
@@ -287,11 +298,13 @@ def _run(
     max_people: int | None = None,
     drawn: Drawings,
     export: tuple[str, ...] = (),
+    keep_lifted: bool = False,
 ) -> None:
     """Estimates, writes and prints a summary. Invalid options are refused before networks are loaded or downloaded."""
     folder.check()
     from occlupose.estimator import check_people, resolve_camera, track
     from occlupose.poses_builder import PosesBuilder
+    from occlupose.world import stand
 
     start = monotonic()
     console = Console(stderr=True)
@@ -322,7 +335,8 @@ def _run(
         finishing = bars.add_task("lifting and writing", total=None, people="")
         tracks = builder.poses()
         del builder, frames, frame_poses  # their memory is reused
-        poses = estimator.finish(tracks, calibration.height)
+        lifted = estimator.finish(tracks, calibration.height)
+        poses, floorless = stand(lifted, up=calibration.up, keep_lifted=keep_lifted)
         folder.prepare(method=options.method)
         written = list(POSES)
         for name in POSES:
@@ -345,7 +359,7 @@ def _run(
             written += [name for name in PAGE_FILES if (folder.path / name).exists()]
     for warning in source.warnings:
         say(console, f"warning: {warning}")
-    print_notes(console, source.name, poses, getattr(estimator, "best_rejected", 0.0))
+    print_notes(console, source.name, poses, getattr(estimator, "best_rejected", 0.0), floorless)
     Console().print(summary(poses, monotonic() - start))
     files = {folder.path / formats.file_name(STEM, name): name for name in export if poses.state.any()}
     try:
@@ -392,6 +406,7 @@ def lift(
     skeleton: SkeletonName = None,
     weights: Weights = None,
     device: Device = "cpu",
+    keep_lifted: bool = False,
     calibration: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
 ) -> None:
     """Lift 2D poses to 3D.
@@ -412,6 +427,7 @@ def lift(
         skeleton: The input's joints in their order, if it does not name them: coco17, halpe26, body25b, ...
         weights: Weights of the lifter, as train lifter or train oanet writes them.
         device: Torch device: cpu, cuda, ...
+        keep_lifted: Keep the joints before skeletons were fitted to them as xyz_lifted.
         calibration: Camera and body height, for correct metres.
     """
     from occlupose import formats, pose_files
@@ -429,16 +445,18 @@ def lift(
     if read.poses.xyz is not None and read.tool != formats.OURS:
         raise OccluposeError(f"{input}: is in 3D already; Poses.read takes it as it is, lift takes 2D poses")
     from occlupose.methods.oanet import lifting
+    from occlupose.world import stand
 
     lifter = lifting.load_lifter(device, weights)
     with naming(input):
         notes = [f"{input}: {note}" for note in formats.check_2d(read.poses)] if read.tool == formats.OURS else []
         lifted = lifting.lift_checked(read.poses, camera, calibration.fov, calibration.height, lifter)
+        lifted, floorless = stand(lifted, up=calibration.up, keep_lifted=keep_lifted)
     lifted.save(file)
     console = Console(stderr=True)
     for note in read.notes + notes:
         say(console, f"note: {note}")
-    print_notes(console, str(input), lifted)
+    print_notes(console, str(input), lifted, floorless=floorless)
     Console().print(summary(lifted))
     print(f"{file}: written")
 

@@ -65,12 +65,13 @@ def announce(console: Console, asset: "Asset") -> None:
         say(console, f"fetching once: {asset.name} ({asset.package} {asset.version}, {asset.licence})")
 
 
-def print_notes(console: Console, name: str, poses: "Poses", best_rejected: float = 0.0) -> None:
+def print_notes(console: Console, name: str, poses: "Poses", best_rejected: float = 0.0, floorless: str = "") -> None:
     """Prints what the user should know about the result.
 
     Arguments:
         name: of the input.
         best_rejected: highest confidence of a detected person whose keypoints were rejected; 0: none.
+        floorless: why up and the floor are unknown; "" if they are known.
     """
     unplaced = _find_unplaced(poses) if len(poses.track_id) else []
     for note in unplaced:
@@ -83,7 +84,9 @@ def print_notes(console: Console, name: str, poses: "Poses", best_rejected: floa
     elif not poses.state.any() and not unplaced:
         wrong = "people were detected, but none of their keypoints has enough confidence"
         say(console, f"warning: {name}: {wrong}; the files are valid but have no poses")
-    elif poses.state.any() and poses.camera is not None and poses.camera.assumed:
+    if floorless and poses.state.any():
+        say(console, f"note: {name}: {floorless}; the poses are in the camera frame only")
+    if poses.state.any() and poses.camera is not None and poses.camera.assumed:
         say(console, "note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from occlupose.methods.lifter.network import LifterNetwork
-from occlupose.methods.oanet.lifting import lift, load_lifter
+from occlupose.methods.oanet.lifting import lift_checked, load_lifter
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.poses import Poses
 
@@ -25,10 +25,10 @@ class SequenceLifter(Protocol):
 
 
 def lifter_predictor(lifter: LifterNetwork | OANetNetwork) -> SequenceLifter:
-    """Lifts as `occlupose lift` does, with these networks."""
+    """Lifts with these networks; no skeleton is fitted."""
 
     def predict(poses: Poses) -> Float[np.ndarray, "time 17 3"]:
-        xyz = lift(poses, lifter=lifter).xyz
+        xyz = lift_checked(poses, None, None, None, lifter).xyz
         assert xyz is not None
         return xyz[:, 0]
 

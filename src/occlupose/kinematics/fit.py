@@ -97,7 +97,7 @@ def fit_poses(poses: Poses, up: tuple[float, float, float] = CAMERA_UP) -> Skele
         given.pop("xyz"),
         body_tree().skeleton,
         poses.fps,
-        **given,  # type: ignore[arg-type]
+        **given,
         camera=poses.camera,
         lasting=LASTING,
         up=up,

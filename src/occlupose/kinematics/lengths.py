@@ -31,8 +31,9 @@ def measure_bones(tree: BodyTree, observations: Observations, fps: float) -> Flo
 
     A squared length is the mean over frames of |end - start|^2 minus what errors add to it, the traces of their
     covariances: noise makes every distance longer. Errors that last are those of an estimate, which is as likely to be
-    too short: then a length is the mean distance, weighed by the inverse variance. Bones between which no joint is known, as in the back, are measured
-    together, as if straight. Combined with an average adult of this person's size, by the variances.
+    too short: then a length is the mean distance, weighed by the inverse variance. Bones between which no joint is
+    known, as in the back, are measured together, as if straight. Combined with an average adult of this person's size,
+    by the variances.
     """
     rows = {point: row for row, point in enumerate(observations.points.tolist())}
     scale = torch.ones(len(tree.rest), dtype=torch.float64)

@@ -5,6 +5,7 @@ what is left of the normal equations when older frames are eliminated (Schur com
 equations and the acceleration over the three. Ours.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,9 @@ ITERATIONS = 2
 
 MEASURING = 2.0
 """Seconds in which the bones are measured, at 1, 2, 4, 8, ... frames; after it they are constant."""
+
+ADAPTING = 0.25
+"""Seconds in which bones become 1 - 1/e of what was measured. Ours: so that joints do not jump."""
 
 BEGINNING = 16
 """Frames in which each measurement of bones also begins the motion anew, with all frames together."""
@@ -69,6 +73,8 @@ class LiveSkeleton:
         self._lasting = max(1.0, lasting * fps)
         self._up = up
         self._body = RigidBody(body_tree(), captured_prior(), body_tree().rest)
+        self._measured = self._body.offsets
+        self._adapting = 1 - math.exp(-1 / (ADAPTING * fps))
         self._smoothness = STEADINESS * smoothness(self._body.tree, fps)
         self._seen: Observations | None = None
         self._frames = 0
@@ -107,6 +113,7 @@ class LiveSkeleton:
         else:
             self._seen = observed if self._seen is None else self._seen.join(observed)
         begins = self._frames <= BEGINNING and self._frames.bit_count() == 1
+        self._adapt()
         curvature = self._begin(self._seen) if begins and self._seen is not None else self._go_on(observed)
         write(fit, 0, slice(0, 1), self._body, self._motion.select(slice(1, 2)), curvature)
         fit.rotation[:, 0] = self._keep_signs(fit.rotation[:, 0])
@@ -122,6 +129,7 @@ class LiveSkeleton:
 
     def _begin(self, seen: Observations) -> Float[Tensor, "1 unknown unknown"]:
         """Fits all frames so far together; returns the curvature of the last one's cost."""
+        self._body = replace(self._body, offsets=measure_bones(self._body.tree, seen, self._fps))
         motion = approach(self._body, first_motion(self._body, seen, self._up), seen)
         for _ in range(ITERATIONS):
             motion, curvature = improve(self._body, motion, seen, self._fps)
@@ -150,14 +158,22 @@ class LiveSkeleton:
         fixed[: len(self._information), : len(self._information)] += self._information
         return fixed
 
+    def _adapt(self) -> None:
+        """Brings the bones nearer to the measured ones."""
+        self._body = replace(self._body, offsets=torch.lerp(self._body.offsets, self._measured, self._adapting))
+
+    @property
+    def has_measured(self) -> bool:
+        """Whether the bones were measured in the last frame."""
+        return self._seen is not None and self._frames.bit_count() == 1
+
     def _measure(self) -> None:
         """Measures the bones from time to time, for the next frames."""
-        if self._seen is None or self._frames.bit_count() > 1:
+        if self._seen is None or not self.has_measured:
             return
         offsets = measure_bones(self._body.tree, self._seen, self._fps)
         last = self._seen.select(slice(-2, None))
-        offsets = shape_rigid_parts(self._body.tree, offsets, self._motion.rotation[-len(last) :], last)
-        self._body = replace(self._body, offsets=offsets)
+        self._measured = shape_rigid_parts(self._body.tree, offsets, self._motion.rotation[-len(last) :], last)
 
 
 def add_last(

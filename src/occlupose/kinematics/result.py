@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ class SkeletonFit:
         orientation = torch.from_numpy(fit.orientation())
         for person, offsets in enumerate(torch.from_numpy(poses.bone_offsets).double()):
             fit.xyz[:, person] = fit.root[:, person, None] + tree.place(orientation[:, person], offsets).numpy()
-        given = {"root_covariance": poses.root_covariance, "turn_covariance": poses.rotation_covariance}
+        given: dict[str, Any] = {"root_covariance": poses.root_covariance, "turn_covariance": poses.rotation_covariance}
         if poses.covariance is not None:
             given["covariance"] = convert(poses.covariance, poses.skeleton, tree.skeleton)
         return replace(fit, **{name: values for name, values in given.items() if values is not None})

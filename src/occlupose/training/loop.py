@@ -108,7 +108,7 @@ def build_optimisers(groups: list[dict[str, Any]], optimisation: Optimisation) -
 
     Muon's steps have the size of AdamW's (Liu et al., 2025), so that one learning rate fits both.
     """
-    usual = {"lr": optimisation.learning_rate, "weight_decay": optimisation.weight_decay}
+    usual: dict[str, Any] = {"lr": optimisation.learning_rate, "weight_decay": optimisation.weight_decay}
     matrices = [group for group in groups if group.get("muon")]
     others = [group for group in groups if not group.get("muon")]
     optimisers: list[Any] = [torch.optim.AdamW(others, **usual, fused=True)]

@@ -36,7 +36,7 @@ def stand(poses: Poses, *, up: Up | None = None, keep_lifted: bool = False) -> t
 
     Arguments:
         poses: lifted, in 3D.
-        up: in the camera frame, if it is known.
+        up: in the camera frame; by default the camera's, if it is known.
         keep_lifted: whether the joints as they are now are kept as `xyz_lifted`.
 
     Returns:
@@ -46,6 +46,7 @@ def stand(poses: Poses, *, up: Up | None = None, keep_lifted: bool = False) -> t
     Raises:
         OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant; up has no direction.
     """
+    up = up or (None if poses.camera is None else poses.camera.up)
     fit = fit_poses(poses, CAMERA_UP if up is None else up)
     present = (poses.state != ABSENT).any(-1)
     world, why = _find_world(_hide(fit, present), poses.fps, up)
@@ -63,7 +64,7 @@ def _find_world(fit: SkeletonFit, fps: float, up: Up | None) -> tuple[WorldFrame
 
 def _hide(fit: SkeletonFit, present: Bool[np.ndarray, "time person"]) -> SkeletonFit:
     """The skeletons in the frames in which the people are there."""
-    shown = {}
+    shown: dict[str, Any] = {}
     for name in BY_FRAME:
         values = getattr(fit, name)
         shown[name] = np.where(present.reshape(*present.shape, *[1] * (values.ndim - 2)), values, np.float32(np.nan))
@@ -90,6 +91,7 @@ def to_record(
     Arguments:
         shape: of the people; by default as their bones say.
     """
+    assert poses.xyz is not None
     present = (poses.state != ABSENT).any(-1)
     fit = _hide(fit, present)
     there = poses.state != ABSENT
@@ -160,6 +162,8 @@ class LiveStanding:
             poses: of one frame, later than the one before.
         """
         time = float(poses.time[0])
+        if poses.camera is not None:
+            self._up = self._up or poses.camera.up
         people = poses.track_id.tolist()
         fits = {track: self._fit(poses, row, time) for row, track in enumerate(people)}
         self._people = {track: one for track, one in self._people.items() if time - one.seen <= MAX_GAP}
@@ -182,7 +186,7 @@ class LiveStanding:
         """The skeleton of a person in this frame."""
         track = int(poses.track_id[row])
         if track not in self._people:
-            options = {"camera": poses.camera, "lasting": LASTING, "up": self._up or CAMERA_UP}
+            options: dict[str, Any] = {"camera": poses.camera, "lasting": LASTING, "up": self._up or CAMERA_UP}
             self._people[track] = _Person(LiveSkeleton(body_tree().skeleton, self._fps, **options), time)
         return self._people[track].update({name: values[0, row] for name, values in known_of(poses).items()}, time)
 
@@ -206,13 +210,11 @@ class _Person:
     skeleton: LiveSkeleton
     seen: float
     shape: Float[np.ndarray, "parameter"] | None = None
-    bones: Float[np.ndarray, "bone 3"] | None = None
 
     def update(self, known: dict[str, Any], time: float) -> SkeletonFit:
-        """The skeleton in the next frame."""
+        """The skeleton in the next frame. The shape is measured as seldom as the bones."""
         self.seen = time
         fit = self.skeleton.update(**known)
-        if self.bones is None or not np.array_equal(fit.bone_offsets[0], self.bones, equal_nan=True):
-            self.bones = fit.bone_offsets[0]
-            self.shape = measure_shape(self.bones, body())
+        if self.shape is None or self.skeleton.has_measured:
+            self.shape = measure_shape(fit.bone_offsets[0], body())
         return fit

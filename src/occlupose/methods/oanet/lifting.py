@@ -24,6 +24,7 @@ from occlupose.poses import ABSENT, VISIBLE, Poses
 from occlupose.root_trajectory import estimate_root_trajectory
 from occlupose.skeletons import Skeleton
 from occlupose.tracking import MAX_GAP
+from occlupose.world import stand
 
 HEIGHT_SECONDS = 1.5
 """Length of the beginning of a track that determines the person's body height."""
@@ -79,6 +80,8 @@ def lift(
     fov: float | None = None,
     height: float | None = None,
     lifter: LifterNetwork | OANetNetwork | None = None,
+    up: tuple[float, float, float] | None = None,
+    keep_lifted: bool = False,
 ) -> Poses:
     """Lift 2D poses to 3D, each person over time.
 
@@ -93,14 +96,18 @@ def lift(
         fov: field of view on the long side, degrees.
         height: body height of all people, m; by default as estimated.
         lifter: network with other weights (`load_lifter`).
+        up: against gravity, in the camera frame, such as (0, -1, 0) for a level camera; by default the camera's, or as
+            the people tell.
+        keep_lifted: keep the joints before skeletons were fitted to them as `xyz_lifted`.
 
     Returns:
         H36M-17: `xyz` in metres in the camera frame, `state` 2 for visible joints, 1 for inferred ones; `covariance`
-        of each joint relative to the root and `root_covariance` (not with OANet's own networks); `observed` is
-        `poses`.
+        of each joint relative to the root and `root_covariance`; rotations, bones, contacts and world of the fitted
+        skeletons; `observed` is `poses`.
 
     Warns:
-        UserWarning: something may not be meant, such as joints at (0, 0); or somebody is nowhere in 3D.
+        UserWarning: something may not be meant, such as joints at (0, 0); somebody is nowhere in 3D; up and the floor
+            are unknown.
 
     Raises:
         OccluposeError: the lifter has none of the skeleton's joints; the frame rate, the places of visible joints, the
@@ -116,15 +123,16 @@ def lift(
         for note in check_2d(poses):
             warnings.warn(note, stacklevel=2)
     lifted = lift_checked(poses, camera, fov, height, lifter or load_lifter())
-    for note in find_unplaced(lifted):
+    standing, why = stand(lifted, up=up, keep_lifted=keep_lifted)
+    for note in [*find_unplaced(lifted), *([why] if why and lifted.state.any() else [])]:
         warnings.warn(note, stacklevel=2)
-    return lifted
+    return standing
 
 
 def lift_checked(
     poses: Poses, camera: Camera | None, fov: float | None, height: float | None, lifter: LifterNetwork | OANetNetwork
 ) -> Poses:
-    """As `lift`, of poses that `formats.check_2d` or `formats.read` has checked; without warnings."""
+    """As `lift`, of poses that `formats.check_2d` or `formats.read` has checked; without warnings and skeletons."""
     check_skeleton(poses.skeleton)
     check_height(height)
     assumed = camera_from_fov(poses.width, poses.height, fov)
