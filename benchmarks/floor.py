@@ -42,8 +42,9 @@ from occlupose.datasets.formats.cmu import read_clip
 from occlupose.datasets.formats.mocap_clips import KINDS, read_labels
 from occlupose.datasets.formats.mocap_joints import read_joints
 from occlupose.datasets.motion import MotionClip, cut_jumps
-from occlupose.kinematics import SkeletonFit, body_tree, fit_skeleton
-from occlupose.methods.oanet.lifting import lift
+from occlupose.formats import from_array
+from occlupose.kinematics import SkeletonFit, body_tree, fit_poses, fit_skeleton
+from occlupose.methods.oanet.lifting import lift_checked, load_lifter
 from occlupose.skeletons import BODY22, BODY26, COCO17, convert
 from occlupose.synth.noise import NoiseModel
 from occlupose.world import Contacts, WorldFrame, estimate_world, find_contacts, rest_on_contacts
@@ -92,10 +93,6 @@ ELEVATION = (-5.0, 30.0)
 
 DISTANCE = 4.0
 """Least distance of the camera from the people, metres."""
-
-JOINT_SIGMA = 0.02
-ROOT_SIGMA = (0.03, 0.03, 0.15)
-"""Stated standard deviations of lifted joints relative to the root and of the root, metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,13 +242,8 @@ def estimate(
         noisy, score = noise.sample(torch.from_numpy(xy[there, person]).float()[None], generator)
         with_score = np.concatenate([noisy[0].numpy(), score[0, :, :, None].numpy()], -1)
         keypoints[there, person] = convert(with_score, BODY22, COCO17)
-    poses = lift(keypoints, skeleton=COCO17, fps=FPS, camera=camera)
-    assert poses.xyz is not None
-    covariance = np.zeros((*poses.xyz.shape[:3], 6))
-    covariance[..., :3] = JOINT_SIGMA**2
-    root_covariance = np.zeros((*poses.xyz.shape[:2], 6))
-    root_covariance[..., :3] = np.square(ROOT_SIGMA)
-    return fit_skeleton(poses.xyz, poses.skeleton, FPS, covariance=covariance, root_covariance=root_covariance)
+    poses = from_array(keypoints, skeleton=COCO17, fps=FPS, size=(camera.width, camera.height)).poses
+    return fit_poses(lift_checked(poses, camera, None, None, load_lifter()))
 
 
 def estimate_of(scene: Scene, seconds: float) -> WorldFrame | None:
@@ -288,7 +280,8 @@ def floor_error(scene: Scene, world: WorldFrame, frames: int) -> float:
     heights = world.to_world(moved[both][:, chosen])[..., 2] - list(radii.values())
     lowest = true_heights.argmin(-1)[:, None]
     low = np.take_along_axis(true_heights, lowest, 1)
-    return float(np.median((np.take_along_axis(heights, lowest, 1) - low)[low < ON_FLOOR]))
+    on_floor = low < ON_FLOOR
+    return float(np.median((np.take_along_axis(heights, lowest, 1) - low)[on_floor])) if on_floor.any() else np.nan
 
 
 def measure_contacts(scene: Scene) -> list[tuple[str, Bool[np.ndarray, "time 4"], Bool[np.ndarray, "time 4"], list]]:
@@ -344,7 +337,7 @@ def sum_up_planes(planes: list[tuple], kind: str, seconds: float) -> tuple[objec
     known = np.array([row for row in chosen if np.isfinite(row[0])], float)
     if not len(known):
         return None
-    shares = [*np.median(known[:, :2], 0), *known[:, 2:].mean(0)]
+    shares = [*np.nanmedian(known[:, :2], 0), *known[:, 2:].mean(0)]
     return kind, seconds, len(chosen), round(1 - len(known) / len(chosen), 2), *np.round(shares, 2).tolist()
 
 

@@ -9,17 +9,20 @@ two random cameras that depend on its name. The 2D is in COCO-17 joints. It is e
 four with a confidence above the threshold. Joints below the threshold come as guesses with a standard deviation; the
 predecessor and the baselines, which know no guesses, do without them.
 
-`ours` has the full look-ahead. `before` is the lifter of another checkout (`earlier_lifter.py`). The baselines use a
-network like ours, trained without missing joints, and fill missing joints with the last observation (`hold`),
-by interpolation (`interpolate`), or with the ground truth (`ground truth`). Root-relative, 17 joints. Means have the
-same weight for every view or for every joint of every frame (`weighting`); those of several kinds are means of the
-kinds' means.
+`ours` is the network with the full look-ahead. `before` is the lifter of another checkout (`earlier_lifter.py`). The
+baselines use a network like ours, trained without missing joints, and fill missing joints with the last observation
+(`hold`), by interpolation (`interpolate`), or with the ground truth (`ground truth`). Root-relative, 17 joints. Means
+have the same weight for every view or for every joint of every frame (`weighting`); those of several kinds are means of
+the kinds' means.
 
 Writes results/lifting.csv; results/lifting_delay.csv, by the seconds of later frames that ours may use, of every third
 clip, means of views and of kinds, with the error of the root and the acceleration of joints relative to it; and
 results/lifting_uncertainty.csv: the share of errors within one and two stated standard deviations along each of the
 camera's axes, of joints that are seen or not as the front end says, of those that the 2D skeleton lacks, and of the
 root. Prints the bars. Finished kinds are kept if it is stopped.
+
+With --skeletons, `ours` is compared with the rigid skeletons that `occlupose lift` fits to it (`skeleton`), and with
+`before`, without the baselines; this writes results/lifting_skeleton.csv only.
 """
 
 import json
@@ -42,12 +45,17 @@ from rich.progress import track
 from rich.table import Table
 from tables import markdown_table
 
+from occlupose.cameras import Camera
+from occlupose.kinematics import fit_poses
 from occlupose.methods.lifter.features import SeenKeypoints, encode, look_ahead
+from occlupose.methods.lifter.joints import LifterJoints
+from occlupose.methods.lifter.lifting import fill_record, finish
 from occlupose.methods.lifter.motions import FPS, LentMotion, load_motions
 from occlupose.methods.lifter.network import DEFAULT, LifterNetwork, LifterOutput, card, covariances, decode, load
 from occlupose.methods.lifter.smoothing import AFTER, BEFORE, LOOK_AHEAD, smooth_lifted
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN
+from occlupose.poses import ABSENT, VISIBLE, Poses
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17, Skeleton
 from occlupose.synth.noise import SHIPPED, NoiseModel
 
@@ -55,6 +63,9 @@ DELAYS = {"0": 0.0, "0.1": 0.1, "0.3": 0.3, "1": 1.0, "offline": FUTURE}
 """Seconds of later frames that a pose may depend on, by their names in the tables."""
 
 OFFLINE = "offline"
+
+CAMERA = Camera.from_fov(2000, 2000, 90)
+"""Of the skeletons' keypoints; the views have none."""
 
 EVERY = 3
 """Every how many clips are lifted at all delays, which takes many times as long."""
@@ -231,6 +242,37 @@ def lift(
             yield _lift_late(answer, time, delay)
 
 
+def fit(lifted: LifterOutput, given: Sequences) -> Float[np.ndarray, "sequence time 17 3"]:
+    """Skeletons fitted to what was lifted, relative to the root."""
+    fitted = [fit_poses(to_poses(lifted[number], given, number)) for number in range(len(given.rays))]
+    xyz = np.stack([one.joints(H36M17)[:, 0] for one in fitted])
+    return xyz - xyz[:, :, :1]
+
+
+def to_poses(lifted: LifterOutput, given: Sequences, number: int) -> Poses:
+    """One of the sequences as a record."""
+    skeleton = BODY22.subset([name for name, there in zip(BODY22.joints, given.in_skeleton, strict=True) if there])
+    pixels = CAMERA.project(np.concatenate([given.rays[number], np.ones_like(given.rays[number, ..., :1])], -1))
+    seen = given.observed[number][:, given.in_skeleton]
+    state = np.where(seen, VISIBLE, ABSENT).astype(np.uint8)
+    xy = np.where(seen[..., None], pixels[:, given.in_skeleton], np.nan)
+    arrays = {"xy": xy, "score": seen, "state": state}
+    observed = Poses(
+        **{name: values[:, None] for name, values in arrays.items()},
+        xyz=None,
+        track_id=np.zeros(1, np.int64),
+        time=np.arange(len(xy)) / FPS,
+        skeleton=skeleton,
+        fps=FPS,
+        width=CAMERA.width,
+        height=CAMERA.height,
+        camera=CAMERA,
+    )
+    joints = LifterJoints.from_detections(xy, seen.astype(np.float32), state, skeleton)
+    rows = np.arange(len(xy))
+    return fill_record(observed, [(0, rows, finish(joints, lifted, CAMERA).arrays)])
+
+
 def _lift_late(
     answer: Callable[[torch.Tensor], LifterOutput], time: Float[torch.Tensor, "time"], delay: float
 ) -> LifterOutput:
@@ -254,12 +296,16 @@ def _lift_late(
 def measure(
     motions: Sequence[LentMotion],
     lifter: LifterNetwork,
-    unaware: LifterNetwork,
+    unaware: LifterNetwork | None,
     before: Earlier | None,
     skeleton: Skeleton,
     noise: NoiseModel,
 ) -> Values:
-    """All that is measured on the clips of a kind."""
+    """All that is measured on the clips of a kind.
+
+    Arguments:
+        unaware: of the baselines; None: skeletons are fitted instead.
+    """
     in_skeleton = np.array([name in skeleton.joints for name in BODY22.joints])
     tally = Tally()
     for number, motion in enumerate(motions):
@@ -272,8 +318,12 @@ def measure(
                 tally.add_uncertainty(delay, lifted, given)
             if delay == OFFLINE:
                 tally.add_errors("ours", lifted.xyz.numpy(), given)
+                if unaware is None:
+                    tally.add_errors("skeleton", fit(lifted, given), given)
         if before is not None:
             tally.add_errors("before", before(given.rays, given.observed, FPS), given)
+        if unaware is None:
+            continue
         for name in FILLS:
             (lifted,) = lift(unaware, given.filled(name))
             tally.add_errors(name, lifted.xyz.numpy(), given)
@@ -437,7 +487,8 @@ def main(
     clips: int = 8,
     skeleton: str = "coco17",
     noise: Path = SHIPPED,
-    output: Path = Path(__file__).parent / "results" / "lifting.csv",
+    skeletons: bool = False,
+    output: Path | None = None,
 ) -> None:
     """Measures the lifter under occlusion.
 
@@ -451,11 +502,16 @@ def main(
         clips: of each kind, at most.
         skeleton: joints of the 2D input, coco17 or h36m17.
         noise: model of the front end's errors.
-        output: table to write; NAME_delay.csv and NAME_uncertainty.csv are written beside it.
+        skeletons: fit skeletons, and leave the baselines out; see above.
+        output: table to write, by default results/lifting.csv or results/lifting_skeleton.csv; NAME_delay.csv and
+            NAME_uncertainty.csv are written beside the first.
     """
     ours = load(lifter)
-    baseline = load(unaware)
-    weights = [zlib.crc32((lifter or DEFAULT).read_bytes()), zlib.crc32(unaware.read_bytes())]
+    baseline = None if skeletons else load(unaware)
+    files = [lifter or DEFAULT, *([] if skeletons else [unaware])]
+    weights = [zlib.crc32(file.read_bytes()) for file in files]
+    results = Path(__file__).parent / "results"
+    output = output or results / ("lifting_skeleton.csv" if skeletons else "lifting.csv")
     settings = f"{COMMIT}, {weights}, {before}, {seconds} s, {clips} clips, {skeleton}, {noise.name}"
     runs = Runs(output.with_name(f"{output.stem}_runs.csv"), settings)
     chosen = choose(load_motions(mocap, data), clips, seconds)
@@ -464,6 +520,11 @@ def main(
         runs.once(kind, partial(measure_beside, before, motions, ours, baseline, SKELETONS[skeleton], model))
     found = {kind: values for kind, values in runs.done().items() if kind in chosen}
     rows = summarise(found)
+    if skeletons:
+        write(output, COLUMNS, [cells(row, COLUMNS) for row in rows], seed="clip names")
+        runs.path.unlink()
+        show(rows)
+        return
     uncertainty = summarise_uncertainty(found)
     tables = (
         (output, COLUMNS, rows),
@@ -483,7 +544,7 @@ def measure_beside(
     before: Path | None,
     motions: Sequence[LentMotion],
     lifter: LifterNetwork,
-    unaware: LifterNetwork,
+    unaware: LifterNetwork | None,
     skeleton: Skeleton,
     noise: NoiseModel,
 ) -> Values:

@@ -56,6 +56,9 @@ def _lifting_rows(name: str, weighting: str = "view", kind: str | None = ALL_KIN
 BASELINES = ("hold", "interpolate")
 """Ways to fill missing joints without the truth."""
 
+NOISE = "detector noise, "
+"""What the names of conditions with the errors of a front end begin with."""
+
 KINDS_CONDITIONS = (
     *("all present", "arm 1 s", "legs 1 s", "self-occluded"),
     *("detector noise, arm 1 s", "detector noise, self-occluded"),
@@ -140,19 +143,45 @@ def _uncertainty(rows: list[Row], names: tuple[str, ...]) -> str:
 
 
 def lifting_by_front_end() -> str:
-    """Our P-MPJPE with the errors of two front ends: of the joints that are hidden, or of all if none is."""
-    files = {"movenet": "lifting", "movenet-occlusion": "lifting_movenet_occlusion"}
+    """P-MPJPE of the network and of skeletons with the errors of two front ends: of the joints that are hidden, or of
+    all if none is.
+    """
+    files = {"movenet": "lifting_skeleton", "movenet-occlusion": "lifting_skeleton_movenet_occlusion"}
     errors: dict[str, list[str]] = {}
     for file in files.values():
-        for row in _lifting_rows(file):
-            name = row["condition"].removeprefix("detector noise, ")
-            joints = "all" if name == "all present" else "missing"
-            if name != row["condition"] and (row["method"], row["joints"]) == ("ours", joints):
-                errors.setdefault(name, []).append(f"{float(row['p_mpjpe_mm']):.1f}")
-    columns = ["P-MPJPE, mm", *files]
-    return _table_of_lines(columns, [[name, *cells] for name, cells in errors.items()]) + _caption(
-        "lifting_movenet_occlusion"
-    )
+        for method in ("ours", "skeleton"):
+            for name, error in _errors_of(file, method).items():
+                if name.startswith(NOISE):
+                    errors.setdefault(name.removeprefix(NOISE), []).append(error)
+    columns = ["P-MPJPE, mm", *(f"{name}, {what}" for name in files for what in ("lifted", "skeletons"))]
+    lines = [[name, *cells] for name, cells in errors.items()]
+    return _table_of_lines(columns, lines) + _caption("lifting_skeleton_movenet_occlusion")
+
+
+def lifting_of_skeletons() -> str:
+    """P-MPJPE of the lifter before, of ours, and of the skeletons that are fitted to it, in each condition."""
+    methods = {"before": "before", "ours": "lifted", "skeleton": "skeletons"}
+    errors = [_errors_of("lifting_skeleton", method) for method in methods]
+    lines = [[name, *(own[name] for own in errors)] for name in errors[0]]
+    return _table_of_lines(["P-MPJPE, mm", *methods.values()], lines) + _caption("lifting_skeleton")
+
+
+def kinds_of_skeletons() -> str:
+    """The same of each kind of motion, if all joints are present, and the ratio of the last to the first."""
+    rows = [row for row in _lifting_rows("lifting_skeleton", kind=None) if row["condition"] == "all present"]
+    errors = {(row["method"], row["kind"]): float(row["p_mpjpe_mm"]) for row in rows}
+    lines = []
+    for kind in dict.fromkeys(kind for _, kind in errors):
+        found = [errors[method, kind] for method in ("before", "ours", "skeleton")]
+        lines.append([kind, *(f"{error:.1f}" for error in found), f"{found[2] / found[0]:.2f}"])
+    columns = ["P-MPJPE, mm", "before", "lifted", "skeletons", "skeletons / before"]
+    return _table_of_lines(columns, lines) + _caption("lifting_skeleton")
+
+
+def _errors_of(file: str, method: str) -> dict[str, str]:
+    """P-MPJPE by condition, of the joints that are hidden, or of all if none is."""
+    rows = [row for row in _lifting_rows(file) if row["method"] == method]
+    return {row["condition"]: f"{float(row['p_mpjpe_mm']):.1f}" for row in rows if _is_shown(row)}
 
 
 def pipeline() -> str:
@@ -682,6 +711,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "uncertainty of lifting": lifting_uncertainty,
     "uncertainty by kind of lifting": lifting_uncertainty_by_kind,
     "front ends of lifting": lifting_by_front_end,
+    "skeletons of lifting": lifting_of_skeletons,
+    "kinds of skeletons of lifting": kinds_of_skeletons,
     "pipeline": pipeline,
     "front ends of pipeline": front_ends,
     "parts of oanet_table2": oanet_table2,

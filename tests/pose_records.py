@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from occlupose.cameras import Camera
-from occlupose.poses import Poses
+from occlupose.poses import PERSON_FIELDS, TRACK_FIELDS, Poses
 from occlupose.skeletons import BODY22, COCO17, SKELETONS
+from occlupose.world import WorldFrame
+
+FITTED = ("xyz_lifted", "rotation", "rotation_covariance", "contact", "bone_offsets", "shape", "world")
+"""What a record has of fitted skeletons."""
 
 
 def record(frames=4, people=2, skeleton=BODY22, *, seed=0, lifted=True, observed=COCO17, camera=True):
@@ -47,6 +51,29 @@ def uncertain(poses, seed=0):
     )
 
 
+def fitted(poses, seed=0):
+    """The record in 3D with skeletons of two thirds of the people in each frame, and with a world; some of it is
+    unknown.
+    """
+    random = np.random.default_rng(seed)
+    known = random.random(poses.state.shape[:2]) > 1 / 3
+    unknown = np.where(known, 0, np.nan)[..., None]
+    quaternions = random.normal(0, 1, (*known.shape, *PERSON_FIELDS["rotation"].shape))
+    turns = covariances(random, (*known.shape, len(PERSON_FIELDS["rotation_covariance"])))
+    contact = random.uniform(0, 1, (*known.shape, len(PERSON_FIELDS["contact"])))
+    constants = {name: random.normal(0, 1, (known.shape[1], *one.shape)) for name, one in TRACK_FIELDS.items()}
+    constants["shape"][: known.shape[1] // 2] = np.nan
+    return replace(
+        poses,
+        xyz_lifted=poses.xyz + random.normal(0, 0.03, poses.xyz.shape).astype(np.float32),
+        rotation=quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True) + unknown[..., None],
+        rotation_covariance=turns + unknown[..., None],
+        contact=np.where(contact < 0.1, np.nan, contact) + unknown,
+        **constants,
+        world=WorldFrame.from_floor(random.normal(0, 1, 3), 1.5, random.normal(0, 3, 3), random.normal(0, 1, (3, 3))),
+    )
+
+
 def covariances(random, shape):
     """Of plausible errors, (*shape, 6): xx, yy, zz, xy, xz, yz, m^2."""
     errors = random.normal(0, 0.05, (*shape, 3, 10))
@@ -77,6 +104,8 @@ def records(draw, skeletons=SKELETONS, two_d=False):
     state = draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 2)))
     known = state * draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 1)))
     camera = draw(st.none() | st.builds(Camera.from_fov, st.just(64), st.just(48), st.floats(1, 179), st.booleans()))
+    if camera is not None and draw(st.booleans()):
+        camera = replace(camera, up=draw(st.tuples(*[st.floats(-9, 9, width=16)] * 3).filter(any)))
     in_3d = not two_d and draw(st.booleans())
     poses = Poses(
         xy=coordinates(2, state),
@@ -94,6 +123,9 @@ def records(draw, skeletons=SKELETONS, two_d=False):
         covariance=variances(6, known) if in_3d and draw(st.booleans()) else None,
         root_covariance=variances(6, known.sum(-1)) if in_3d and draw(st.booleans()) else None,
     )
+    if in_3d and draw(st.booleans()):
+        everything = fitted(poses, seed=draw(st.integers(0, 9)))
+        poses = replace(poses, **{name: getattr(everything, name) for name in draw(st.sets(st.sampled_from(FITTED)))})
     if not two_d and draw(st.booleans()):
         view = record(frames, people, COCO17, lifted=False, observed=None, seed=draw(st.integers(0, 9)))
         view = uncertain(view) if draw(st.booleans()) else view

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import occlupose
+from floor_people import angle_to, true_up
 from media_files import EmptyCamera, make_video
 from mocap_sequences import standing_pose
 from occlupose.assets import demo_clip
@@ -23,6 +24,7 @@ from occlupose.errors import OccluposeError
 from occlupose.estimator import TrackingStage, track
 from occlupose.flow import FlowSampler
 from occlupose.frontends import build_frontend
+from occlupose.kinematics import SkeletonFit, body_tree
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
 from occlupose.methods.lifter import network as lifter_network
 from occlupose.methods.lifter.lifting import TrackLifter
@@ -204,10 +206,13 @@ def test_a_single_frame_of_a_stream_without_a_count_gets_ids(tmp_path):
 def test_nobody_at_all(tmp_path):
     with open_media(video(tmp_path, 5)) as source:
         assert ids_of(list(track_people(source, FixedKeypoints(np.zeros((5, 0, 17, 2)))))) == [[]] * 5
-        poses = run(source, OANet(FixedKeypoints(np.zeros((5, 0, 17, 2)))))
-    assert (len(poses), len(poses.track_id), poses.skeleton) == (5, 0, H36M17)
-    poses.save(tmp_path / "a.npz")
-    assert Poses.load(tmp_path / "a.npz") == poses
+        poses = run(source, OANet(FixedKeypoints(np.zeros((5, 0, 17, 2)))), keep_lifted=True)
+        streamed = list(stream(source, OANet(FixedKeypoints(np.zeros((5, 0, 17, 2)))), keep_lifted=True))
+    assert (len(poses), len(poses.track_id), poses.skeleton, poses.world) == (5, 0, H36M17, None)
+    assert_streamed(streamed, poses)
+    for name in ("a.npz", "a.json"):
+        poses.save(tmp_path / name)
+        assert Poses.load(tmp_path / name) == poses
 
 
 def test_no_frames_at_all():
@@ -287,11 +292,11 @@ def test_the_spread_of_a_keypoint_is_in_the_record(tmp_path, flow):
         xy[5:9, 0] = true[5:9, 0][:, mirror]
         given[5:9, 0] = spread[5:9, 0][:, mirror]
     estimator = OANet(FixedKeypoints(xy, given), flow=flow)
-    poses = run(video(tmp_path, 16, fps=30), estimator)
+    poses = run(video(tmp_path, 16, fps=30), estimator, keep_lifted=True)
     np.testing.assert_allclose(poses.observed.spread[:, 0], spread[:, 0], rtol=1e-6)
     np.testing.assert_allclose(poses.observed.spread[3:, 1], spread[3:, 1], rtol=1e-6)
     assert np.isnan(poses.observed.spread[:3, 1]).all() and poses.spread is None
-    assert_streamed(list(stream(tmp_path / "a.mp4", estimator)), poses)
+    assert_streamed(list(stream(tmp_path / "a.mp4", estimator, keep_lifted=True)), poses)
 
 
 def test_without_spreads_there_are_none_in_the_record(tmp_path):
@@ -410,11 +415,12 @@ def test_other_weights_are_used(tmp_path, lifter):
     clip = video(tmp_path, 12)
     frontend = FixedKeypoints(figures("x" * 12))
     estimator = OANet(frontend, weights=tmp_path / "mine.safetensors")
-    mine = run(clip, estimator)
-    again = lifting.lift(mine.observed, lifter=lifting.load_lifter(weights=tmp_path / "mine.safetensors"))
-    np.testing.assert_allclose(mine.xyz, again.xyz, atol=1e-5)
+    mine = run(clip, estimator, keep_lifted=True)
+    network = lifting.load_lifter(weights=tmp_path / "mine.safetensors")
+    again = lifting.lift(mine.observed, lifter=network, keep_lifted=True)
+    np.testing.assert_allclose(mine.xyz_lifted, again.xyz_lifted, atol=1e-5)
     assert np.abs(mine.xyz - run(clip, OANet(frontend)).xyz).max() > 0.05
-    assert_streamed(list(stream(clip, estimator)), mine)
+    assert_streamed(list(stream(clip, estimator, keep_lifted=True)), mine)
 
 
 def test_weights_of_oanet_s_own_networks_are_used_but_not_streamed(tmp_path):
@@ -424,9 +430,10 @@ def test_weights_of_oanet_s_own_networks_are_used_but_not_streamed(tmp_path):
     oanet_weights.save(oanet.state_dict(), oanet, tmp_path / "oanet.safetensors")
     clip = video(tmp_path, 12)
     estimator = OANet(FixedKeypoints(figures("x" * 12)), weights=tmp_path / "oanet.safetensors")
-    poses = run(clip, estimator)
-    again = lifting.lift(poses.observed, lifter=oanet_weights.load(tmp_path / "oanet.safetensors"))
-    np.testing.assert_allclose(poses.xyz, again.xyz, atol=1e-5)
+    poses = run(clip, estimator, keep_lifted=True)
+    network = oanet_weights.load(tmp_path / "oanet.safetensors")
+    again = lifting.lift(poses.observed, lifter=network, keep_lifted=True)
+    np.testing.assert_allclose(poses.xyz_lifted, again.xyz_lifted, atol=1e-5)
     assert np.isfinite(poses.xyz).all() and np.ptp(poses.xyz - poses.xyz[:, :, :1]) > 0.05
     with pytest.raises(OccluposeError, match=r"weights: OANet's own networks take whole windows, not streams; use run"):
         next(stream(clip, estimator))
@@ -463,10 +470,17 @@ def test_empty_record():
 # -------------------------------------------------------------------------------------------------- run
 
 
-def test_run(tmp_path):
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """What is made of the four people: them, the record, and how many were in each frame."""
     truth = world(1.5, 10)
     counts: list[int] = []
-    poses = run(video(tmp_path, 15), OANet(FixedKeypoints(truth.xy)), progress=lambda frame: counts.append(len(frame)))
+    clip = video(tmp_path_factory.mktemp("ran"), 15)
+    return truth, run(clip, OANet(FixedKeypoints(truth.xy)), progress=lambda frame: counts.append(len(frame))), counts
+
+
+def test_run(tmp_path, ran):
+    truth, poses, counts = ran
     assert (len(poses), poses.track_id.tolist(), poses.skeleton, poses.fps) == (15, [1, 2, 3, 4], H36M17, 10)
     assert counts == [4] * 15
     assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
@@ -484,7 +498,7 @@ def test_run(tmp_path):
     assert (
         len(
             run(
-                tmp_path / "a.mp4",
+                video(tmp_path, 15),
                 OANet(FixedKeypoints(truth.xy[3::2])),
                 every=2,
                 start=0.25,
@@ -506,6 +520,8 @@ def test_run(tmp_path):
         ({"fov": float("nan")}, "fov nan"),
         ({"height": 180.0}, "height 180"),
         ({"height": float("nan")}, "height nan"),
+        ({"up": (0.0, 0.0, 0.0)}, "up (0.0, 0.0, 0.0)"),
+        ({"up": (0.0, float("nan"), 1.0)}, "up (0.0, nan, 1.0)"),
         ({"camera": Camera.from_fov(320, 180)}, "320 x 180"),
         ({"every": 0}, "every 0"),
         ({"start": 2.0, "end": 1.0}, "start 2"),
@@ -533,6 +549,41 @@ def test_what_oanet_cannot_be(options, words):
     with pytest.raises(OccluposeError) as error:
         OANet(**({"frontend": FixedKeypoints(figures("xxx"))} | options))
     assert words in str(error.value) and "; " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_people_are_rigid_skeletons_on_the_floor(ran):
+    _, poses, _ = ran
+    skeletons = SkeletonFit.of(poses)
+    np.testing.assert_allclose(skeletons.joints(H36M17), poses.xyz, atol=1e-4)
+    bones = np.linalg.norm(skeletons.xyz[:, :, 1:] - skeletons.xyz[:, :, list(body_tree().start)], axis=-1)
+    np.testing.assert_allclose(bones, np.broadcast_to(poses.bone_lengths, bones.shape), atol=1e-4)
+    assert angle_to(poses.world.up, true_up()) < 8
+    assert poses.xyz_world[..., 2].min() > -0.1 and 1.3 < poses.xyz_world[..., 2].max() < 2.2
+    assert poses.contact.max() > 0.5 and np.isfinite(poses.shape).all()
+    assert poses.xyz_lifted is None
+
+
+def test_up_that_is_given_is_taken(tmp_path):
+    up = (0.3, -2.0, 0.1)
+    clip = video(tmp_path, 14)
+    estimator = OANet(FixedKeypoints(figures("x" * 14)))
+    camera = Camera.from_fov(WIDTH, HEIGHT)
+    for options in (
+        {"up": up},
+        {"camera": replace(camera, up=up)},
+        {"camera": replace(camera, up=(1, 0, 0)), "up": up},
+    ):
+        np.testing.assert_allclose(run(clip, estimator, **options).world.up, up / np.linalg.norm(up), atol=1e-5)
+        live = list(stream(clip, estimator, **options))
+        assert all(single.world is None for single in live[:10]), "it takes a second"
+        np.testing.assert_allclose(live[-1].world.up, up / np.linalg.norm(up), atol=1e-5)
+
+
+def test_where_nothing_tells_the_floor_the_world_is_unknown_and_that_is_said(tmp_path):
+    moving = figures("x" * 12) + 40.0 * np.arange(12)[:, None, None, None] * (1, 0)
+    with pytest.warns(UserWarning, match=r"^up and the floor are unknown: nobody touches the floor$"):
+        poses = run(video(tmp_path, 12), OANet(FixedKeypoints(moving), flow=None))
+    assert poses.world is None and poses.contact is None and poses.rotation is not None
 
 
 def test_an_image_in_an_array():
@@ -594,22 +645,40 @@ def presence(person: int, time: float) -> bool:
 
 
 def assert_streamed(given: list[Poses], whole: Poses) -> None:
-    """The same frames, people, states, scores and poses."""
+    """The same frames, people, states, scores and lifted joints; skeletons are fitted to them in other ways."""
+    assert len(given) == len(whole)
+    for frame, single in enumerate(given):
+        expected = expected_frame(single, whole, frame)
+        np.testing.assert_allclose(single.xyz_lifted, expected.xyz_lifted, atol=1e-5)
+        seen = single.state == VISIBLE
+        np.testing.assert_allclose(single.xy[seen], expected.xy[seen], atol=0.01)
+        np.testing.assert_array_equal(np.isfinite(single.xyz), np.isfinite(expected.xyz))
+        np.testing.assert_array_equal(np.isfinite(single.rotation), np.isfinite(expected.rotation))
+
+
+def assert_lifted(given: list[Poses], whole: Poses) -> None:
+    """The same frames, people, states, scores and joints, as a lifter gives them."""
     assert len(given) == len(whole)
     for frame, single in enumerate(given):
         assert_frame(single, whole, frame)
 
 
 def assert_frame(single: Poses, whole: Poses, frame: int) -> None:
-    """A record of one frame is that frame of the whole, without those who are absent in it."""
+    """A record of one frame is that frame of the whole."""
+    expected = expected_frame(single, whole, frame)
+    np.testing.assert_allclose(single.xyz, expected.xyz, atol=1e-5)
+    np.testing.assert_allclose(single.xy, expected.xy, atol=0.01)
+    np.testing.assert_allclose(single.covariance, expected.covariance, rtol=0.01, atol=1e-6)
+
+
+def expected_frame(single: Poses, whole: Poses, frame: int) -> Poses:
+    """A frame of the whole, without those who are absent in it, whose people, states and scores are the given ones."""
     expected = whole.select(slice(frame, frame + 1))
     expected = expected.select(person=expected.track_id[(expected.state[0] != ABSENT).any(-1)])
     assert (single.track_id.tolist(), single.time) == (expected.track_id.tolist(), expected.time)
     assert (single.state == expected.state).all() and (single.score == expected.score).all()
     assert single.observed == expected.observed
-    np.testing.assert_allclose(single.xyz, expected.xyz, atol=1e-5)
-    np.testing.assert_allclose(single.xy, expected.xy, atol=0.01)
-    np.testing.assert_allclose(single.covariance, expected.covariance, rtol=0.01, atol=1e-6)
+    return expected
 
 
 @pytest.mark.parametrize(("fps", "height", "latency"), [(30, 1.8, 0.3), (10, 1.6, 0.0), (24, None, 1.0)])
@@ -638,23 +707,24 @@ def test_streaming_anybody_at_any_time(lifter):
     lift = TrackLifter(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
     streaming = StreamLifter(lift, PosesBuilder(COCO17, 10, CAMERA))
     given = [single for frame_poses in frames for single in streaming.update(frame_poses)]
-    assert_streamed(given + streaming.finish(), lift(record.poses()))
+    assert_lifted(given + streaming.finish(), lift(record.poses()))
 
 
 @pytest.mark.parametrize("frames", [1, 5])
 def test_streaming_what_is_shorter_than_the_latency(tmp_path, frames):
     frontend = FixedKeypoints(figures("x" * frames, "." * (frames // 2) + "x" * (frames - frames // 2)))
-    assert_streamed(list(stream(video(tmp_path, frames), OANet(frontend))), run(tmp_path / "a.mp4", OANet(frontend)))
+    whole = run(video(tmp_path, frames), OANet(frontend), keep_lifted=True)
+    assert_streamed(list(stream(tmp_path / "a.mp4", OANet(frontend), keep_lifted=True)), whole)
 
 
 def test_a_stream_takes_the_latency_that_is_asked_for(tmp_path):
     clip = video(tmp_path, 12)
     estimator = OANet(FixedKeypoints(figures("x" * 12)))
-    whole = run(clip, estimator)
-    assert_streamed(list(stream(clip, estimator, latency=10)), whole)
-    at_once = list(stream(clip, estimator, latency=0))
+    whole = run(clip, estimator, keep_lifted=True)
+    assert_streamed(list(stream(clip, estimator, latency=10, keep_lifted=True)), whole)
+    at_once = list(stream(clip, estimator, latency=0, keep_lifted=True))
     assert [single.time[0] for single in at_once] == pytest.approx(whole.time)
-    assert np.abs(at_once[3].xyz[0] - whole.xyz[3]).max() > 1e-4
+    assert np.abs(at_once[3].xyz_lifted[0] - whole.xyz_lifted[3]).max() > 1e-4
     for latency in (-0.1, float("nan")):
         with pytest.raises(OccluposeError, match=f"latency {latency}: give seconds, 0 or more"):
             next(stream(clip, estimator, latency=latency))
@@ -667,6 +737,7 @@ def test_streaming_the_real_thing(tmp_path):
         for image in images + images[-2:0:-1]:
             out.write(image)
     frontend = build_frontend(threads=1)
-    whole = run(tmp_path / "a.mp4", OANet(frontend), height=1.75)
+    options = {"height": 1.75, "keep_lifted": True}
+    whole = run(tmp_path / "a.mp4", OANet(frontend), **options)
     assert len(whole.track_id) >= 2 and len(whole) > FUTURE * 10
-    assert_streamed(list(stream(tmp_path / "a.mp4", OANet(frontend), height=1.75)), whole)
+    assert_streamed(list(stream(tmp_path / "a.mp4", OANet(frontend), **options)), whole)

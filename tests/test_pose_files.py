@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, COCO17, H36M17, Skeleton
-from pose_records import record, records, uncertain
+from pose_records import fitted, record, records, uncertain
 
 formats = pytest.mark.parametrize("suffix", [".npz", ".json"])
 
@@ -30,6 +31,23 @@ def test_saving_and_loading_give_an_equal_record(tmp_path_factory, suffix, poses
     for name, value in vars(poses).items():
         if isinstance(value, np.ndarray):
             assert getattr(loaded, name).dtype == value.dtype
+
+
+@formats
+@pytest.mark.parametrize("frames", [0, 2])
+@pytest.mark.parametrize("people", [0, 1])
+def test_skeletons_of_nobody_and_of_no_frames_are_kept(tmp_path, suffix, frames, people):
+    poses = fitted(record(frames, people))
+    poses.save(tmp_path / f"few{suffix}")
+    assert Poses.load(tmp_path / f"few{suffix}") == poses
+
+
+@formats
+@pytest.mark.parametrize("up", [(0, -1, 0), (0.25, -1.5, 0.1), None])
+def test_up_of_the_camera_is_kept(tmp_path, suffix, up):
+    camera = replace(Camera.from_fov(640, 480, 60), up=up)
+    replace(record(), camera=camera).save(tmp_path / f"up{suffix}")
+    assert Poses.load(tmp_path / f"up{suffix}").camera == camera
 
 
 @formats
@@ -52,7 +70,7 @@ def test_npz_holds_the_documented_keys(tmp_path):
         assert (
             full["camera"].dtype == np.float64
             and full["camera_assumed"]
-            and full["version"] == 2
+            and full["version"] == 3
             and full["skeleton"] == "body22"
         )
         assert full["joint_names"].tolist() == list(BODY22.joints) and full["observed_skeleton"] == "coco17"
@@ -62,13 +80,32 @@ def test_npz_holds_the_documented_keys(tmp_path):
         assert more["covariance"].shape == (4, 2, 22, 6) and more["root_covariance"].shape == (4, 2, 6)
 
 
+def test_npz_holds_the_documented_keys_of_skeletons(tmp_path):
+    poses = fitted(replace(record(), camera=replace(Camera.from_fov(640, 480), up=(0, -2, 1))))
+    record().save(tmp_path / "full.npz")
+    poses.save(tmp_path / "fitted.npz")
+    with np.load(tmp_path / "full.npz") as full, np.load(tmp_path / "fitted.npz") as more:
+        arrays = {"xyz_lifted", "rotation", "rotation_covariance", "contact", "bone_offsets", "shape"}
+        names = {"segments", "bearing", "bones", "shape_names"}
+        world = {f"world_{name}" for name in ("rotation", "translation", "centre", "covariance")}
+        assert set(more) - set(full) == arrays | names | world | {"camera_up"}
+        assert more["segments"].tolist() == list(SEGMENTS) and more["bearing"].tolist() == list(BEARING)
+        assert more["bones"].tolist() == list(BONES) and more["shape_names"].tolist() == list(SHAPE)
+        assert more["rotation"].shape == (4, 2, len(SEGMENTS), 4) and more["rotation"].dtype == np.float32
+        assert more["bone_offsets"].shape == (2, len(BONES), 3) and more["camera_up"].tolist() == [0, -2, 1]
+        np.testing.assert_array_equal(more["world_rotation"], poses.world.rotation)
+    replace(poses, contact=None, shape=None).save(tmp_path / "less.npz")
+    with np.load(tmp_path / "less.npz") as less:
+        assert {"segments", "bones"} <= set(less) and not {"bearing", "shape_names"} & set(less)
+
+
 def test_json_says_its_units_frame_and_version(tmp_path):
     poses = record()
     poses.save(tmp_path / "poses.json")
     document = json.loads((tmp_path / "poses.json").read_text())
     assert document["units"] == "metres, pixels, seconds" and document["frame"] == "camera: x right, y down, z forward"
     assert (document["version"], document["skeleton"], document["fps"], document["width"], document["height"]) == (
-        2,
+        3,
         "body22",
         25,
         640,
@@ -92,6 +129,26 @@ def test_json_says_how_uncertain_joints_and_people_are(tmp_path):
         np.testing.assert_array_equal(np.array(row[name], np.float32), getattr(poses, name)[2, 1])
     observed = document["observed"]
     assert observed["per_joint"] == ["xy", "score", "state", "spread"] and "per_person" not in observed
+
+
+def test_json_says_the_skeletons_of_people_and_the_world(tmp_path):
+    poses = fitted(record())
+    poses.save(tmp_path / "poses.json")
+    text = (tmp_path / "poses.json").read_text()
+    document = json.loads(text)
+    assert document["per_joint"] == ["xy", "xyz", "score", "state", "xyz_lifted"] and "NaN" not in text
+    assert document["per_person"] == ["rotation", "rotation_covariance", "contact"]
+    assert document["segments"] == list(SEGMENTS) and document["bones"] == list(BONES)
+    for number, person in enumerate(document["people"]):
+        assert list(person) == ["track_id", "bone_offsets", "shape", "frames"]
+        for name in ("bone_offsets", "shape"):
+            np.testing.assert_array_equal(np.array(person[name], np.float32), getattr(poses, name)[number])
+        for row in person["frames"]:
+            for name in ("xyz_lifted", "rotation", "rotation_covariance", "contact"):
+                values = getattr(poses, name)[row["frame"], number]
+                np.testing.assert_array_equal(np.array(row[name], np.float32), values)
+    for name in ("rotation", "translation", "centre", "covariance"):
+        np.testing.assert_array_equal(document[f"world_{name}"], getattr(poses.world, name))
 
 
 def test_json_leaves_out_absent_people_and_shortens_numbers(tmp_path):
@@ -207,6 +264,46 @@ def test_files_of_version_1_are_still_read(tmp_path):
     assert poses.state.tolist() == [[[2, 1, 0]]] and poses.observed.xy.tolist() == [[[[10, 20], [30, 40]]]]
 
 
+# the same frame with what format version 2 added
+VERSION_2_JSON = (
+    VERSION_1_JSON.replace('"version": 1', '"version": 2')
+    .replace(
+        '"per_joint": ["xy", "xyz", "score", "state"]',
+        '"per_joint": ["xy", "xyz", "score", "state", "spread", "covariance"], "per_person": ["root_covariance"]',
+    )
+    .replace(
+        '"state":[2,1,0]}',
+        '"state":[2,1,0],"spread":[1.5,null,null],"covariance":[[0.1,0.2,0.3,0.0,0.0,0.05],'
+        "[null,null,null,null,null,null],[null,null,null,null,null,null]],"
+        '"root_covariance":[0.01,0.01,0.25,0.0,0.0,0.0]}',
+    )
+    .replace('"per_joint": ["xy", "score", "state"]', '"per_joint": ["xy", "score", "state", "spread"]')
+    .replace('"state":[2,1]}', '"state":[2,1],"spread":[2.0,null]}')
+)
+VERSION_2_NPZ = VERSION_1_NPZ | {
+    "version": 2,
+    "spread": np.array([[[1.5, np.nan, np.nan]]], np.float32),
+    "covariance": np.array([[[[0.1, 0.2, 0.3, 0, 0, 0.05], [np.nan] * 6, [np.nan] * 6]]], np.float32),
+    "root_covariance": np.array([[[0.01, 0.01, 0.25, 0, 0, 0]]], np.float32),
+    "observed_spread": np.array([[[2, np.nan]]], np.float32),
+}
+
+
+def test_files_of_version_2_are_still_read(tmp_path):
+    (tmp_path / "old.json").write_text(VERSION_2_JSON)
+    np.savez_compressed(tmp_path / "old.npz", **VERSION_2_NPZ)
+    (tmp_path / "first.json").write_text(VERSION_1_JSON)
+    poses = Poses.load(tmp_path / "old.json")
+    assert poses == Poses.load(tmp_path / "old.npz")
+    np.testing.assert_array_equal(poses.spread, np.float32([[[1.5, np.nan, np.nan]]]))
+    np.testing.assert_array_equal(poses.covariance[0, 0, 0], np.float32([0.1, 0.2, 0.3, 0, 0, 0.05]))
+    np.testing.assert_array_equal(poses.root_covariance, np.float32([[[0.01, 0.01, 0.25, 0, 0, 0]]]))
+    certain = replace(poses, spread=None, covariance=None, root_covariance=None)
+    certain = replace(certain, observed=replace(poses.observed, spread=None))
+    assert certain == Poses.load(tmp_path / "first.json") and poses.observed.spread.tolist()[0][0][0] == 2
+    assert poses.rotation is poses.bone_offsets is poses.shape is poses.world is poses.camera.up is None
+
+
 def write(path, **content):
     np.savez(path, **content)
     return path
@@ -237,6 +334,12 @@ def test_one_person_with_more(tmp_path):
         "spread": np.where(finite, 2, np.nan),
         "covariance": np.where(finite[..., None], 0.1, np.nan) * np.ones(6),
         "root_covariance": np.ones((3, 6)),
+        "rotation": np.tile([0.0, 1, 0, 0], (3, len(SEGMENTS), 1)),
+        "contact": np.full((3, len(BEARING)), 0.5),
+        "bone_offsets": np.ones((len(BONES), 3)),
+        "shape": np.zeros(len(SHAPE)),
+        "world_rotation": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]),
+        "world_translation": [0, 0, 1.5],
         "track_id": [7],
     }
     path = write(
@@ -253,6 +356,10 @@ def test_one_person_with_more(tmp_path):
         and poses.track_id.tolist() == [7]
     )
     assert poses.time.tolist() == [1, 2, 4] and (poses.width, poses.height) == (200, 300)
+    assert poses.rotation.shape == (3, 1, len(SEGMENTS), 4) and poses.contact.shape == (3, 1, len(BEARING))
+    assert poses.bone_offsets.shape == (1, len(BONES), 3) and poses.shape.shape == (1, len(SHAPE))
+    np.testing.assert_array_equal(poses.world.up, (0, -1, 0))
+    assert not poses.world.covariance.any() and not poses.world.centre.any() and poses.world.translation[2] == 1.5
 
 
 @pytest.mark.parametrize(
@@ -294,7 +401,7 @@ lifted = np.where(finite[..., None], 1.5, np.nan) * np.ones(3)
 
 
 REFUSED = {
-    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 2; update occlupose"),
+    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 3; update occlupose"),
     "no xy": ({"xy": None}, r"xy: is missing; a poses file needs at least xy, skeleton and fps"),
     "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
     "no fps": ({"fps": None}, r"fps: is missing"),
@@ -420,6 +527,63 @@ REFUSED = {
         {"observed_xy": points()[:, None], "observed_skeleton": "coco17", "observed_spread": finite * -1.0},
         r"observed: spread: frame 0, person 0: nose has a negative or infinite spread",
     ),
+    "rotations in 2D": (
+        {"rotation": np.tile([1.0, 0, 0, 0], (3, 1, len(SEGMENTS), 1))},
+        r"rotation: is there without xyz; leave it out in 2D",
+    ),
+    "rotations as matrices": (
+        {"xyz": lifted, "rotation": np.tile(np.eye(3), (3, 1, len(SEGMENTS), 1, 1))},
+        rf"rotation: has shape .* it must be \(3, 1, {len(SEGMENTS)}, 4\)",
+    ),
+    "rotations of another length": (
+        {"xyz": lifted, "rotation": np.tile([2.0, 0, 0, 0], (3, 1, len(SEGMENTS), 1))},
+        r"rotation: frame 0, person 0 has no unit quaternion; give w, x, y, z of length 1",
+    ),
+    "other segments": (
+        {"segments": [*SEGMENTS[:-1], "tail"]},
+        r"segments: are not those of this version; they must be pelvis, abdomen",
+    ),
+    "bones in another order": ({"bones": BONES[::-1]}, r"bones: are not those of this version; they must be lumbar"),
+    "contacts in percent": (
+        {"xyz": lifted, "contact": np.full((3, 1, len(BEARING)), 90)},
+        r"contact: frame 0, person 0 has a probability outside 0\.\.1",
+    ),
+    "bones of every frame": (
+        {"xyz": lifted, "bone_offsets": np.ones((3, 1, len(BONES), 3))},
+        rf"bone_offsets: has shape \(3, 1, {len(BONES)}, 3\); .* it must be \(1, {len(BONES)}, 3\)",
+    ),
+    "half a world": (
+        {"xyz": lifted, "world_rotation": np.eye(3)},
+        r"world_rotation, world_translation: one is there without the other; give both or neither",
+    ),
+    "a world that is only uncertain": (
+        {"xyz": lifted, "world_covariance": np.eye(3)},
+        r"world_rotation, world_translation: one is there without the other",
+    ),
+    "a world in 2D": (
+        {"world_rotation": np.eye(3), "world_translation": np.zeros(3)},
+        r"world: is there without xyz; leave it out in 2D",
+    ),
+    "a world in a mirror": (
+        {"xyz": lifted, "world_rotation": np.diag([1, 1, -1]), "world_translation": np.zeros(3)},
+        r"world_rotation: is no rotation; its rows must be orthogonal unit vectors, right-handed",
+    ),
+    "a world of another scale": (
+        {"xyz": lifted, "world_rotation": 2 * np.eye(3), "world_translation": np.zeros(3)},
+        r"world_rotation: is no rotation; ",
+    ),
+    "a world that is nowhere": (
+        {"xyz": lifted, "world_rotation": np.eye(3), "world_translation": [0, np.nan, 0]},
+        r"world_translation: has shape \(3,\); it must be \(3,\), all finite",
+    ),
+    "up without a direction": (
+        {"camera": [500, 500, 49.5, 49.5], "camera_up": [0.0, 0, 0]},
+        r"camera: up \(0\.0, 0\.0, 0\.0\); it has no direction; \(0, -1, 0\) is that of a level camera",
+    ),
+    "up in two numbers": (
+        {"camera": [500, 500, 49.5, 49.5], "camera_up": [0.0, -1]},
+        r"camera_up: has shape \(2,\); it must be \(3,\), all finite",
+    ),
     "an odd camera": ({"camera": np.eye(4)}, r"camera: is neither fx, fy, cx, cy nor a 3 x 3 intrinsic matrix"),
     "a camera of another form": (
         {"camera": np.ones((3, 3))},
@@ -509,7 +673,7 @@ def person(*frames, **change):
 
 
 BAD_JSON = {
-    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 2; update occlupose"),
+    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 3; update occlupose"),
     "no people": ({"people": None}, r"people: is missing; a poses file needs at least people, skeleton and fps"),
     "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
     "no fps": ({"fps": None}, r"fps: is missing"),
@@ -574,6 +738,27 @@ BAD_JSON = {
     "a covariance of the root for each joint": (
         {"people": [person(frame(xyz=[[1.0] * 3] * 17, root_covariance=[[1.0] * 6] * 17))]},
         r"people: .*root_covariance of shape \(17, 6\), float64, not \(6,\)",
+    ),
+    "rotations of some frames": (
+        {"people": [person(frame(rotation=[[1.0, 0, 0, 0]] * len(SEGMENTS)), frame(frame=1))]},
+        r"people: .*'rotation'",
+    ),
+    "bones of some people": (
+        {"people": [person(bone_offsets=[[0.0, 1, 0]] * len(BONES)), person(track_id=2)]},
+        r"people: .*'bone_offsets'",
+    ),
+    "bones in 2D": (
+        {"people": [person(bone_offsets=[[0.0, 1, 0]] * len(BONES))]},
+        r"bone_offsets: is there without xyz; leave it out in 2D",
+    ),
+    "ragged bones": (
+        {"people": [person(bone_offsets=[[0.0, 1], [1.0]])]},
+        r"people: not a list of people",
+    ),
+    "other bones": ({"bones": ["femur"]}, r"bones: are not those of this version; they must be lumbar, spine"),
+    "up without a direction": (
+        {"camera": [500, 500, 49.5, 49.5], "camera_up": [0, 0, 0]},
+        r"camera: up \(0\.0, 0\.0, 0\.0\); it has no direction",
     ),
     "names that are a number": ({"per_person": 3}, r"people: not a list of people"),
     "names of nothing": ({"per_person": ["root"]}, r"people: not a list of people.*'root'"),

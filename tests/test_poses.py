@@ -5,14 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from occlupose.body_parts import BONES
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.poses import Poses
+from occlupose.poses import PERSON_FIELDS, TRACK_FIELDS, Poses
 from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import BLAZEPOSE33, BODY22, COCO17, H36M17, SKELETONS
-from pose_records import record, records, uncertain
+from occlupose.world import WorldFrame
+from pose_records import FITTED, fitted, record, records, uncertain
 
 UNCERTAINTY = ("spread", "covariance", "root_covariance")
+BY_FRAME = [name for name in FITTED if name not in (*TRACK_FIELDS, "world")]
 
 
 def test_equality_compares_everything():
@@ -22,6 +25,18 @@ def test_equality_compares_everything():
     assert uncertain(record()) == uncertain(record()) != uncertain(record(), seed=1)
     for name in UNCERTAINTY:
         assert Poses(**vars(uncertain(record())) | {name: None}) != uncertain(record())
+    assert fitted(record()) == fitted(record()) != fitted(record(), seed=1)
+    for name in FITTED:
+        assert Poses(**vars(fitted(record())) | {name: None}) != fitted(record())
+        assert Poses(**vars(record()) | {name: getattr(fitted(record()), name)}) != record()
+
+
+def test_worlds_are_compared_by_their_numbers():
+    one = fitted(record())
+    for name in ("rotation", "translation", "centre", "covariance"):
+        world = WorldFrame(**vars(one.world) | {name: getattr(one.world, name) + 1e-9})
+        assert Poses(**vars(one) | {"world": world}) != one
+    assert Poses(**vars(one) | {"world": WorldFrame(**vars(one.world))}) == one
 
 
 def test_observed_shares_frames_people_and_camera():
@@ -57,8 +72,9 @@ def test_a_derived_joint_is_as_uncertain_as_it_can_be():
 @given(poses=records())
 def test_a_record_in_2d(poses):
     flat = poses.to_2d()
-    assert flat.xyz is None and flat.covariance is None and flat.root_covariance is None
-    assert Poses(**vars(flat) | {name: getattr(poses, name) for name in ("xyz", *UNCERTAINTY)}) == poses
+    deep = ("xyz", "covariance", "root_covariance", *FITTED)
+    assert all(getattr(flat, name) is None for name in deep)
+    assert Poses(**vars(flat) | {name: getattr(poses, name) for name in deep}) == poses
 
 
 @given(poses=records(), target=st.sampled_from(SKELETONS))
@@ -77,7 +93,7 @@ def test_selecting():
     assert some.track_id.tolist() == [7, 1] and some.time.tolist() == [1 / 25, 3 / 25] and len(some) == 2
     assert some.skeleton.joints == ("left_wrist", "nose")
     np.testing.assert_array_equal(some.observed.xy, poses.observed.xy[[1, 3]][:, [2, 0]])
-    late = uncertain(poses).select(time=poses.time > 0.1)
+    late = fitted(uncertain(poses)).select(time=poses.time > 0.1)
     assert late.time.tolist() == poses.time[3:].tolist() and late.select() == late
 
 
@@ -89,6 +105,44 @@ def test_what_is_selected_is_as_uncertain_as_before():
         np.testing.assert_array_equal(getattr(some, name), getattr(poses, name)[[1, 3]][:, [2, 0]][:, :, joints])
     np.testing.assert_array_equal(some.root_covariance, poses.root_covariance[[1, 3]][:, [2, 0]])
     np.testing.assert_array_equal(some.observed.spread, poses.observed.spread[[1, 3]][:, [2, 0]])
+
+
+def test_the_skeletons_of_what_is_selected_are_those_of_before():
+    poses = fitted(record(frames=6, people=3))
+    some = poses.select(time=slice(1, 5, 2), person=[7, 1], joint=["left_wrist", "nose"])
+    joints = BODY22.index("left_wrist", "nose")
+    np.testing.assert_array_equal(some.xyz_lifted, poses.xyz_lifted[[1, 3]][:, [2, 0]][:, :, joints])
+    for name in ("rotation", "rotation_covariance", "contact"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(poses, name)[[1, 3]][:, [2, 0]])
+    for name in TRACK_FIELDS:
+        np.testing.assert_array_equal(getattr(some, name), getattr(poses, name)[[2, 0]])
+    assert some.world is poses.world
+
+
+def test_another_skeleton_has_the_same_bodies_and_its_own_lifted_joints():
+    poses = fitted(record(skeleton=COCO17))
+    body = poses.to(H36M17)
+    hips = COCO17.index("left_hip", "right_hip")
+    middle = poses.xyz_lifted[:, :, hips].mean(2)
+    np.testing.assert_allclose(body.xyz_lifted[:, :, H36M17.joints.index("pelvis")], middle, rtol=1e-4, atol=1e-6)
+    for name in FITTED[1:]:
+        assert getattr(body, name) is getattr(poses, name)
+
+
+def test_lengths_of_bones_are_those_of_their_offsets():
+    poses = fitted(record())
+    squared = (poses.bone_offsets**2).sum(-1)
+    np.testing.assert_allclose(poses.bone_lengths**2, squared, rtol=1e-5)
+    assert poses.bone_lengths.shape == (2, len(BONES)) and record().bone_lengths is None
+
+
+def test_joints_in_the_world_are_above_the_floor_by_their_height():
+    poses = fitted(record())
+    heights = poses.xyz.astype(float) @ poses.world.up + poses.world.translation[2]
+    np.testing.assert_allclose(poses.xyz_world[..., 2], heights, atol=1e-6)
+    np.testing.assert_allclose(poses.world.to_camera(poses.xyz_world), poses.xyz, atol=1e-5)
+    assert poses.xyz_world.dtype == np.float64
+    assert record().xyz_world is fitted(record()).to_2d().xyz_world is None
 
 
 def test_a_record_prints_as_one_line():
@@ -140,9 +194,9 @@ def test_frame_by_frame():
     assert next(record(lifted=False).frames()).xyz is None
 
 
-@pytest.mark.parametrize("name", UNCERTAINTY)
-def test_a_person_and_a_frame_are_as_uncertain_as_the_record(name):
-    poses = uncertain(record())
+@pytest.mark.parametrize("name", [*UNCERTAINTY, *BY_FRAME])
+def test_a_person_and_a_frame_have_what_the_record_has(name):
+    poses = fitted(uncertain(record()))
     frames = list(poses.frames())
     assert [len(frame) for frame in frames] == [2] * 4
     np.testing.assert_array_equal(np.stack([getattr(frame, name) for frame in frames]), getattr(poses, name))
@@ -216,6 +270,61 @@ def test_impossible_uncertainty():
             Poses(**vars(poses) | change)
     flipped = with_value(poses.covariance, (..., slice(3, 6)), -poses.covariance[..., 3:])
     assert Poses(**vars(poses) | {"covariance": flipped}) != poses  # covariances may be negative
+
+
+def test_impossible_skeletons():
+    poses = fitted(record())
+    absent = tuple(np.argwhere(poses.state == 0)[0])
+    lifted = tuple(np.argwhere(np.isfinite(poses.xyz_lifted).all(-1))[0])
+    turned = tuple(np.argwhere(np.isfinite(poses.rotation).all((2, 3)))[0])
+    who = rf"frame {turned[0]}, person {poses.track_id[turned[1]]}"
+    segments = PERSON_FIELDS["rotation"].shape[0]
+    for change, message in [
+        ({"xyz_lifted": poses.xyz_lifted[..., :2]}, r"^xyz_lifted: has shape .* it must be \(4, 2, 22, 3\)$"),
+        ({"rotation": poses.rotation[:, :, 1:]}, rf"^rotation: has shape .* it must be \(4, 2, {segments}, 4\)$"),
+        ({"contact": poses.contact[..., None]}, r"^contact: has shape .* it must be \(4, 2, 20\)$"),
+        ({"bone_offsets": poses.bone_offsets[:1]}, r"^bone_offsets: has shape \(1, 30, 3\); .* be \(2, 30, 3\)$"),
+        ({"shape": poses.shape.T}, r"^shape: has shape \(11, 2\); .* it must be \(2, 11\)$"),
+        (
+            {"xyz_lifted": with_value(poses.xyz_lifted, absent, 1)},
+            r"^xyz_lifted: frame .* is absent but has coordinates; a joint with state 0 has NaN$",
+        ),
+        (
+            {"xyz_lifted": with_value(poses.xyz_lifted, (*lifted, 0), np.nan)},
+            r"^xyz_lifted: frame .* has some coordinates and lacks others; give all or NaN for all$",
+        ),
+        ({"xyz_lifted": with_value(poses.xyz_lifted, lifted, np.inf)}, r"^xyz_lifted: frame .* is infinitely far"),
+        (
+            {"rotation": with_value(poses.rotation, (*turned, 3), 0)},
+            rf"^rotation: {who} has no unit quaternion; give w, x, y, z of length 1, or NaN for all$",
+        ),
+        (
+            {"rotation": with_value(poses.rotation, (*turned, 3, 0), np.nan)},
+            rf"^rotation: {who} has no unit quaternion; ",
+        ),
+        (
+            {"rotation_covariance": with_value(poses.rotation_covariance, (*turned, 3, 1), -1)},
+            rf"^rotation_covariance: {who}: neck has a negative or infinite variance; ",
+        ),
+        (
+            {"contact": with_value(poses.contact, (*turned, 3), 1.5)},
+            rf"^contact: {who} has a probability outside 0\.\.1; give probabilities, NaN where unknown$",
+        ),
+        (
+            {"bone_offsets": with_value(poses.bone_offsets, (0, 4, 1), -np.inf)},
+            r"^bone_offsets: holds an infinite number; give metres and shares, NaN where unknown$",
+        ),
+        ({"shape": with_value(poses.shape, (1, 3), np.inf)}, r"^shape: holds an infinite number; "),
+        *(
+            (vars(record().to_2d()) | {name: getattr(poses, name)}, rf"^{name}: is there without xyz; leave it out")
+            for name in FITTED
+        ),
+    ]:
+        with pytest.raises(OccluposeError, match=message) as caught:
+            Poses(**vars(poses) | change)
+        assert "\n" not in str(caught.value)
+    nearly = with_value(poses.rotation, turned, 1.0005 * poses.rotation[turned])
+    assert Poses(**vars(poses) | {"rotation": nearly}) != poses
 
 
 @given(poses=records())

@@ -1,10 +1,9 @@
 """Covariances of places as six numbers: xx, yy, zz, xy, xz, yz."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 UNIT = np.array([1.0, 1, 1, 0, 0, 0])
 """The unit matrix as a covariance: xx, yy, zz, xy, xz, yz."""
@@ -12,7 +11,7 @@ UNIT = np.array([1.0, 1, 1, 0, 0, 0])
 SYMMETRIC = (0, 3, 4, 3, 1, 5, 4, 5, 2)
 """Where the elements of a 3 x 3 covariance, row by row, stand in xx, yy, zz, xy, xz, yz."""
 
-Array = TypeVar("Array", np.ndarray, Tensor)
+Array = TypeVar("Array", bound=Any)
 
 
 def to_matrix(six: Float[Array, "*any 6"]) -> Float[Array, "*any 3 3"]:

@@ -14,6 +14,7 @@ from occlupose.methods.oanet.estimator import OANet
 from occlupose.poses import FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
 from occlupose.world import LiveStanding, stand
+from occlupose.world_frame import level_axes
 
 
 def run(
@@ -60,6 +61,8 @@ def run(
     """
     with _opened(source, every, start, end) as opened:
         check_people(max_people, height)
+        if up is not None:
+            level_axes(up)
         camera = resolve_camera(opened, camera, fov)
         estimator = OANet() if estimator is None else estimator
         builder = PosesBuilder(estimator.skeleton, opened.fps, camera, estimator.in_3d)
@@ -91,9 +94,9 @@ def stream(
     """Poses frame by frame, for cameras and endless video.
 
     With OANet, each frame is lifted as `run` does when the video ends `latency` seconds later; with HUPOR it is final
-    at once. Skeletons are fitted from the frames so far: bones may change in a person's first two seconds, and the
-    world from second to second. A new person is confirmed by a third of a second of detections, which comes on top.
-    Memory does not grow with time. Other arguments and errors as for `run`.
+    at once. Skeletons are fitted from the frames so far: bones may change in a person's first two seconds, in which the
+    shape of their body is unknown, and the world from second to second. A new person is confirmed by a third of a
+    second of detections, which comes on top. Memory does not grow with time. Other arguments and errors as for `run`.
 
     Arguments:
         latency: seconds of later frames that a pose may depend on, 0 or more; by default 1.5, as many as `run` uses.
@@ -105,11 +108,11 @@ def stream(
         check_people(max_people, height)
         if latency is not None:
             check_latency(latency)
+        standing = LiveStanding(opened.fps, up=up, keep_lifted=keep_lifted)
         camera = resolve_camera(opened, camera, fov)
         estimator = OANet() if estimator is None else estimator
         builder = PosesBuilder(estimator.skeleton, opened.fps, camera, estimator.in_3d)
         frames = track(opened, estimator, camera, max_people=max_people)
-        standing = LiveStanding(opened.fps, up=up, keep_lifted=keep_lifted)
         yield from map(standing.update, estimator.finish_live(frames, builder, height, latency))
 
 

@@ -162,7 +162,7 @@ class _Content(BaseModel):
     height: Annotated[int | None, _PLAIN] = None
     camera: _Intrinsics | None = None
     camera_assumed: Annotated[bool, _PLAIN] = False
-    camera_up: Annotated[tuple[float, float, float] | None, _PLAIN] = None
+    camera_up: _Vector | None = None
     time: _Numbers | None = None
     track_id: _Integers | None = None
     xy: _Numbers
@@ -228,7 +228,7 @@ def _record(content: _Content) -> Poses:
     camera = None
     if content.camera is not None:
         camera = Camera.from_matrix(content.camera, width, height, content.camera_assumed)
-        camera = replace(camera, up=content.camera_up)
+        camera = replace(camera, up=None if content.camera_up is None else tuple(content.camera_up.tolist()))
     for name, parts in _PARTS.items():
         if getattr(content, name) not in (None, list(parts)):
             raise OccluposeError(f"{name}: are not those of this version; they must be {', '.join(parts)}")
@@ -461,15 +461,22 @@ def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None
             frames = 1 + max((row["frame"] for row in rows), default=-1)
         joints = len(build_skeleton(document["skeleton"], document.get("joint_names"), None, None))
         content["track_id"] = [person["track_id"] for person in people]
-        for name in TRACK_FIELDS:
-            if any(name in person for person in people):
-                content[name] = np.array([person[name] for person in people], np.float64)
+        content |= _json_constants(document)
         return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(names)}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError) as error:
         raise OccluposeError(
             f"{where}: not a list of people with track_id and frames, each frame with its number and xy of all joints"
             f" ({error!r})"
         ) from error
+
+
+def _json_constants(document: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of `TRACK_FIELDS`, of all people; of nobody, those whose parts are named."""
+    people = document["people"]
+    if not people:
+        return {name: np.zeros((0, *one.shape)) for name, one in TRACK_FIELDS.items() if _NAMED_BY[name] in document}
+    known = [name for name in TRACK_FIELDS if any(name in person for person in people)]
+    return {name: np.array([person[name] for person in people], np.float64) for name in known}
 
 
 def _json_array(name: str, people: list[dict[str, Any]], frames: int, joints: int) -> np.ndarray:

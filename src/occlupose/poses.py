@@ -504,6 +504,8 @@ class Poses:
                 raise OccluposeError(f"{name}: is there without xyz; leave it out in 2D")
         if self.xyz_lifted is not None:
             self._check_coordinates("xyz_lifted", self.xyz_lifted)
+            placed = (self.state == ABSENT) & ~np.isnan(self.xyz_lifted).any(-1)
+            self._refuse("xyz_lifted", placed, "is absent but has coordinates", "a joint with state 0 has NaN")
         if self.rotation is not None:
             length = np.linalg.norm(self.rotation, axis=-1)
             wrong = (~(np.abs(length - 1) < UNIT_ERROR) & ~np.isnan(self.rotation).all(-1)).any(-1)

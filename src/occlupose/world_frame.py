@@ -131,12 +131,7 @@ class WorldFrame:
 
         Those relative to a parent segment stay as they are.
         """
-        flat = quaternion.reshape(-1, 4)
-        known = np.isfinite(flat).all(-1)
-        turned = np.full(flat.shape, np.nan)
-        own = Rotation.from_quat(flat[known], scalar_first=True)
-        turned[known] = (Rotation.from_matrix(self.rotation) * own).as_quat(scalar_first=True)
-        return turned.reshape(quaternion.shape)
+        return turn_quaternions(self.rotation, quaternion)
 
     def turn(self, change: Float[np.ndarray, "3"], covariance: Float[np.ndarray, "3 3"]) -> "WorldFrame":
         """The world turned about x and y through `centre`, and with other heights there: see `covariance`."""
@@ -148,3 +143,30 @@ class WorldFrame:
         axes = turned.rotation[:2] @ (turn @ self.rotation)[:2].T
         full = np.block([[axes, np.zeros((2, 1))], [np.zeros((1, 2)), np.ones((1, 1))]])
         return WorldFrame(turned.rotation, turned.translation, on_floor, full @ covariance @ full.T)
+
+
+def turn_quaternions(
+    rotation: Float[np.ndarray, "3 3"], quaternion: Float[np.ndarray, "*any 4"]
+) -> Float[np.ndarray, "*any 4"]:
+    """Rotations (w, x, y, z) followed by another one; NaN where unknown."""
+    flat = quaternion.reshape(-1, 4)
+    known = np.isfinite(flat).all(-1)
+    turned = np.full(flat.shape, np.nan)
+    own = Rotation.from_quat(flat[known], scalar_first=True)
+    turned[known] = (Rotation.from_matrix(rotation) * own).as_quat(scalar_first=True)
+    return turned.reshape(quaternion.shape)
+
+
+def y_up_axes(world: WorldFrame | None) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+    """From the camera's axes to those with y up, `rotation @ point + translation`: x right, y up, z towards the camera.
+
+    They are x, z and -y of the world: the floor is at y = 0, and the origin on it, straight below the camera.
+
+    Arguments:
+        world: None if it is unknown: up is then that of the image, and the origin the camera.
+    """
+    if world is None:
+        return np.diag([1.0, -1, -1]), np.zeros(3)
+    right, forward, up = world.rotation
+    x, y, z = world.translation
+    return np.stack([right, up, -forward]), np.array([x, z, -y])

@@ -1,11 +1,13 @@
 """occlupose angles."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from commands import assert_refused, names
+from floor_records import record_of, standing
 from moving_skeletons import moving_poses
 
 
@@ -32,6 +34,14 @@ def test_of_a_file_the_table_is_in_out(command, folder):
 def test_a_picture_of_each_person(command, folder):
     assert command("angles", folder, "-o", "walk.png").out == "walk_1.png: written\nwalk_4.png: written\n"
     assert names(Path()) == ["out", "walk_1.png", "walk_4.png"]
+
+
+def test_inclinations_are_to_up_in_the_world(command):
+    record_of(standing()).save("walk.npz")
+    assert command("angles", "walk.npz", "-o", "angles.csv").code == 0
+    with Path("angles.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["angle"] == "right_shank_inclination"]
+    assert len(rows) == 5 and all(float(row["value_deg"]) < 0.1 for row in rows)
 
 
 def test_what_is_refused(command, folder):

@@ -1,11 +1,13 @@
 """occlupose export, and run --export."""
 
+import csv
 import sys
 from pathlib import Path
 
 import pytest
 
 from commands import assert_refused, names
+from floor_records import record_of, standing
 from foreign_files import openpose_folder, walkers
 from hupor_detections import people_in_rows, write_hupor
 from media_files import make_video
@@ -40,6 +42,18 @@ def test_of_a_file_they_are_in_out_or_where_the_user_says(command, folder):
     assert command("export", folder / "poses.json", "--to", "nc").out == "out/poses.nc: written\n"
     assert command("export", folder, "--to", "nc", "coco", "-o", "new").code == 0
     assert names(Path("new")) == ["poses-coco.json", "poses.nc"]
+
+
+def test_people_stand_on_the_floor_of_the_world(command):
+    record_of(standing(), H36M17).save("walk.npz")
+    assert command("export", "walk.npz", "--to", "csv", "trc", "bvh", "-o", "new").code == 0
+    assert names(Path("new")) == ["walk.bvh", "walk.csv", "walk.trc"]
+    with Path("new/walk.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["joint"] == "right_ankle"]
+    cells = Path("new/walk.trc").read_text().splitlines()[6].split("\t")
+    y = 2 + 3 * H36M17.index("right_ankle")[0] + 1
+    assert float(cells[y]) == pytest.approx(float(rows[0]["z_world_m"]), abs=1e-6)
+    assert 0 < float(cells[y]) < 0.2
 
 
 def test_files_of_other_tools(command, tmp_path):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from bvh_reader import read_bvh
+from floor_records import record_of, standing
 from known_fits import ROOT, known_fit, poses_of_fit, without
 from moving_skeletons import TREE, moving_poses
 from occlupose.formats import bvh
 from occlupose.kinematics import fit_poses
+from occlupose.skeletons import H36M17
 
 SIDED = {"clavicle": "", "upper_arm": "shoulder", "forearm": "elbow", "hand": "wrist", "hand_end": "hand"}
 SIDED |= {"thigh": "hip", "shank": "knee", "foot": "ankle", "toes": "foot", "toes_end": "big_toe"}
@@ -77,3 +79,21 @@ def test_where_somebody_is_absent_the_nearest_frame_is_repeated(tmp_path):
     bvh.write(poses_of_fit(fit), path, fit)
     lines = path.read_text().splitlines()[-6:]
     assert lines[0] == lines[1] == lines[2] != lines[3] and lines[4] == lines[5] and "nan" not in lines[0]
+
+
+def test_inside_a_gap_the_nearest_frame_is_repeated(tmp_path):
+    fit = without(known_fit([{"left_shank": (0.1 * frame, 0, 0)} for frame in range(7)]), [2, 3, 4, 5])
+    path = tmp_path / "a.bvh"
+    bvh.write(poses_of_fit(fit), path, fit)
+    lines = path.read_text().splitlines()[-7:]
+    assert lines[1] == lines[2] == lines[3] != lines[4] == lines[5] == lines[6] and lines[0] != lines[1]
+
+
+def test_the_skeletons_of_a_record_stand_on_the_floor_of_its_world(tmp_path):
+    truth = standing(people=2)
+    for person, path in enumerate(record_of(truth, H36M17).export(tmp_path / "walk.bvh")):
+        places, _ = read_bvh(path)
+        for name, point in POINTS.items():
+            expected = truth.xyz[:, person, TREE.points.index(point)]
+            np.testing.assert_allclose(places[name], expected, atol=1e-5, err_msg=name)
+        assert min(place[:, 1].min() for place in places.values()) == pytest.approx(0, abs=0.03)  # heels are not in it

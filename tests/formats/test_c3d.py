@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from floor_records import record_of, standing
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17, WHOLEBODY133
 from pose_records import record, uncertain
@@ -54,3 +55,10 @@ def test_too_many_frames(tmp_path):
     with pytest.raises(OccluposeError, match=r"a.c3d: 65536 frames, C3D counts up to 65535; export a part of them$"):
         poses.export(tmp_path / "a.c3d")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_people_stand_on_the_floor_of_the_world(tmp_path):
+    truth = standing(people=2)
+    points, residuals, _, _ = read(record_of(truth, H36M17).export(tmp_path / "a.c3d")[0])
+    np.testing.assert_allclose(points.reshape(5, 2, 17, 3), 1000 * truth.joints(H36M17), atol=0.01)
+    assert residuals.min() >= 0

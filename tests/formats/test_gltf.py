@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from floor_records import record_of, standing
 from gltf_reader import Glb
 from known_fits import known_fit, poses_of_fit, without
 from moving_skeletons import moving_poses
@@ -12,6 +13,7 @@ from occlupose.bodies.anny import anny
 from occlupose.formats import gltf
 from occlupose.kinematics import fit_poses
 from occlupose.kinematics.surface import move_body
+from occlupose.skeletons import H36M17
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +148,16 @@ def test_times_that_do_not_ascend_are_left_out(tmp_path):
     path = tmp_path / "a.glb"
     gltf.write(poses, path, fit)
     np.testing.assert_allclose(Glb(path).times(), [0, 0.5, 1])
+
+
+def test_the_skeletons_of_a_record_stand_on_the_floor_of_its_world(tmp_path):
+    truth = standing(people=2)
+    poses = record_of(truth, H36M17)
+    glb = Glb(poses.export(tmp_path / "a.glb")[0])
+    for frame, time in enumerate(glb.times()):
+        places = glb.places(time)
+        for person, track_id in enumerate(poses.track_id):
+            for point, name in enumerate(truth.skeleton.joints):
+                expected = truth.xyz[frame, person, point]
+                np.testing.assert_allclose(places[f"id_{track_id}:{name}"], expected, atol=1e-5)
+    assert glb.vertices("id_1:body", 0.0)[:, 1].min() == pytest.approx(0, abs=0.1)  # soles are below the joints

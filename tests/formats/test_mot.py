@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from floor_records import record_of, standing
 from known_fits import ROOT, known_fit, poses_of_fit, without
 from moving_skeletons import moving_poses
 from occlupose.formats import mot
@@ -99,6 +100,17 @@ def test_frames_without_the_person_are_left_out(tmp_path):
     path = tmp_path / "a.mot"
     mot.write(poses_of_fit(fit), path, fit)
     np.testing.assert_allclose(read(path)[1]["time"], [0.02, 0.04, 0.08])
+
+
+def test_the_skeletons_of_a_record_stand_on_the_floor_of_its_world(tmp_path):
+    truth = standing([HANGING, {"pelvis": (0.3, 0.2, 0.1)}])
+    (path,) = record_of(truth).export(tmp_path / "a.mot")
+    mot.write(record_of(truth), tmp_path / "b.mot", truth)
+    columns = read(path)[1]
+    for name, values in read(tmp_path / "b.mot")[1].items():
+        np.testing.assert_allclose(columns[name], values, atol=2e-3, err_msg=name)
+    assert columns["pelvis_tilt"][0] == pytest.approx(0, abs=1e-3)  # though the camera is tilted
+    assert 0.7 < columns["pelvis_ty"][0] < 1.2  # above the floor
 
 
 @pytest.mark.slow

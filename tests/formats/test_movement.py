@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from floor_records import record_of, standing
 from foreign_files import FPS, SCORE, SIZE, assert_lifts_as_ours, read_quietly, walkers
 from occlupose import formats
 from occlupose.errors import OccluposeError
@@ -173,3 +174,32 @@ def test_3d_of_others_has_no_known_unit(tmp_path):
         file.source_software = "anything"
     with pytest.raises(OccluposeError, match=r"walk.nc: has the axes x, y, z, not x and y; give 2D poses in pixels"):
         formats.read(path)
+
+
+def test_skeletons_and_places_in_the_world_are_variables(tmp_path):
+    from scipy.io import netcdf_file
+
+    truth = standing(people=2)
+    poses = record_of(truth, H36M17)
+    (path,) = poses.export(tmp_path / "walk.nc")
+    with netcdf_file(path, mmap=False) as file:
+        variables = file.variables
+        x, forward, up = variables["position_world"][:].transpose(1, 0, 3, 2)
+        np.testing.assert_allclose(np.stack([x, up, -forward], -1), truth.joints(H36M17), atol=1e-5)
+        np.testing.assert_array_equal(variables["position"][:], poses.xyz.transpose(0, 3, 2, 1))
+        np.testing.assert_array_equal(variables["rotation"][:], poses.rotation.transpose(0, 3, 2, 1))
+        np.testing.assert_array_equal(
+            variables["rotation_covariance"][:], poses.rotation_covariance.transpose(0, 3, 2, 1)
+        )
+        np.testing.assert_array_equal(variables["contact"][:], poses.contact.transpose(0, 2, 1))
+        assert variables["position_world"].dimensions == PLURAL and variables["position_world"].units == b"m"
+        assert variables["rotation"].dimensions == ("time", "quaternion", "segments", "individuals")
+        assert variables["rotation_covariance"].units == b"rad^2"
+        assert "".join(variables["contact_points"][2].astype(str)) == "left_big_toe"
+        assert "".join(variables["quaternion"][:, 0].astype(str)) == "wxyz"
+    read = read_quietly(path)
+    moved = read.xyz - poses.xyz  # before another camera
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0, 0, 0], moved.shape), atol=1e-5)
+    flat = poses.export(tmp_path / "flat.nc", "nc-2d")[0]
+    with netcdf_file(flat, mmap=False) as file:
+        assert not {"position_world", "rotation", "contact"} & {*file.variables}

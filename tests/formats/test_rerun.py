@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from floor_records import record_of, standing
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17
 from pose_records import record, uncertain
+from walking_people import HEIGHT
 
 chunks = pytest.importorskip("rerun.chunk")
 
@@ -16,7 +18,7 @@ def read(path):
     for chunk in chunks.RrdReader(path).stream():
         batch = chunk.to_record_batch()
         columns = {name.rpartition(":")[2]: batch.column(name).to_pylist() for name in batch.schema.names}
-        entities[chunk.entity_path] = columns
+        entities.setdefault(chunk.entity_path, {}).update(columns)
     return entities
 
 
@@ -50,3 +52,20 @@ def test_where_rerun_is_off_one_line_says_so(tmp_path, monkeypatch):
     ):
         record(3, 1, H36M17).export(tmp_path / "a.rrd")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_people_and_the_camera_are_in_the_world(tmp_path):
+    truth = standing(people=2)
+    poses = record_of(truth, H36M17)
+    entities = read(poses.export(tmp_path / "walk.rrd")[0])
+    x, forward, up = np.reshape(entities["/people/4"]["positions"], (5, 17, 3)).transpose(2, 0, 1)
+    np.testing.assert_allclose(np.stack([x, up, -forward], -1), truth.joints(H36M17)[:, 1], atol=1e-5)
+    xx, zz, yy, xz, xy, yz = np.reshape(entities["/people/4"]["covariance"], (5, 17, 6)).transpose(2, 0, 1)
+    expected = truth.covariance[:, 1, truth.skeleton.index(*H36M17.joints)]
+    np.testing.assert_allclose(np.stack([xx, yy, zz, xy, -xz, -yz], -1), expected, atol=1e-6)
+    (place,) = entities["/image"]["translation"][0]
+    (columns,) = entities["/image"]["mat3x3"][0]
+    np.testing.assert_allclose(place, (0, 0, HEIGHT), atol=1e-6)
+    seen = np.array(columns).reshape(3, 3).T @ poses.xyz[0, 0, 0] + place
+    np.testing.assert_allclose(seen, poses.xyz_world[0, 0, 0], atol=1e-5)
+    assert np.ravel(entities["/"]["xyz"][0]).tolist() == [3, 5, 1]  # rerun's numbers of right, forward and up

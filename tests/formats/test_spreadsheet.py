@@ -7,6 +7,7 @@ import openpyxl
 import pytest
 from hypothesis import given, settings
 
+from floor_records import record_of, standing
 from occlupose.errors import OccluposeError
 from occlupose.formats import spreadsheet
 from occlupose.skeletons import H36M17, Skeleton
@@ -102,3 +103,26 @@ def test_a_sheet_has_an_end(tmp_path, monkeypatch):
         record(5, 1, H36M17).export(tmp_path / "a.xlsx")
     assert [*tmp_path.iterdir()] == []
     record(5, 1, H36M17).export(tmp_path / "a.xlsx", "xlsx-wide")
+
+
+@every_suffix
+def test_places_in_the_world_and_contacts_of_feet_have_columns(tmp_path, suffix):
+    truth = standing(people=2)
+    poses = record_of(truth, H36M17)
+    table = rows(poses.export(tmp_path / f"walk{suffix}")[0])
+    x, up, z = numbers(table, "x_world_m", "z_world_m", "y_world_m").T
+    expected = truth.joints(H36M17).reshape(-1, 3)
+    np.testing.assert_allclose(np.stack([x, up, -z], -1), expected, atol=1e-5)
+    np.testing.assert_array_equal(numbers(table, "x_m", "y_m", "z_m"), poses.xyz.reshape(-1, 3))
+    contacts = [f"{side}_{part}_contact" for part in ("heel", "big_toe") for side in ("left", "right")]
+    np.testing.assert_array_equal(numbers(table, *contacts), [[0.75, 0, 0, 0]] * len(table))
+    wide = rows(poses.export(tmp_path / f"wide{suffix}", f"{suffix[1:]}-wide")[0])
+    assert len(wide) == 10
+    assert [row["left_heel_contact"] for row in wide] == ["0.75"] * 10
+    assert wide[1]["left_wrist_z_world_m"] == table[17 + H36M17.index("left_wrist")[0]]["z_world_m"]
+
+
+def test_what_is_unknown_has_no_columns(tmp_path):
+    poses = record(3, 1, H36M17)
+    header = [*rows(poses.export(tmp_path / "walk.csv")[0])[0]]
+    assert header == "frame time_s person joint state score x_px y_px x_m y_m z_m".split()

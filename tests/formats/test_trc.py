@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from floor_records import record_of, standing
 from foreign_files import FPS, SIZE, assert_lifts_as_ours, read_quietly, walkers
 from moving_figures import striding
 from occlupose import formats
@@ -139,3 +140,14 @@ def test_each_person_has_a_file(tmp_path):
     written = poses.export(tmp_path / "walk.trc")
     assert [path.name for path in written] == ["walk_1.trc", "walk_4.trc"]
     assert written[1].read_text() == poses.select(person=4).export(tmp_path / "other.trc")[0].read_text()
+
+
+def test_people_stand_on_the_floor_of_the_world(tmp_path):
+    truth = standing()
+    (path,) = record_of(truth, H36M17).export(tmp_path / "walk.trc")
+    cells = np.array([line.split("\t")[2:] for line in path.read_text().splitlines()[6:]], float)
+    np.testing.assert_allclose(cells.reshape(5, 17, 3), truth.joints(H36M17)[:, 0], atol=1e-5)
+    read = read_quietly(path)  # before a level camera
+    ankle = H36M17.index("left_ankle")[0]
+    moved = read.xyz[:, 0] - truth.joints(H36M17)[:, 0] * (1, -1, -1)
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0, ankle], moved.shape), atol=1e-5)

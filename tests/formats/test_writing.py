@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 
 from commands import names
+from floor_records import record_of, standing
 from moving_skeletons import moving_poses
 from occlupose import formats
 from occlupose.errors import OccluposeError
-from occlupose.formats import writing
 from occlupose.formats.registry import EXPORTS
-from occlupose.kinematics import fit_poses
+from occlupose.kinematics import fit, fit_poses
+from occlupose.poses import JOINT_FIELDS, PERSON_FIELDS, TRACK_FIELDS
 from occlupose.skeletons import H36M17, build_skeleton
 from pose_records import record, records, uncertain
 
@@ -124,6 +125,16 @@ def test_a_person_in_no_frame_is_left_out(tmp_path, each):
 
 
 @every_format
+def test_frames_without_anybody_are_written(tmp_path, each):
+    poses = record_of(standing(), H36M17)
+    arrays = {name: values.copy() for name, values in poses.arrays.items()}
+    for name, values in arrays.items():
+        values[[0, 2]] = 0 if name in ("state", "score") else np.nan
+    path = tmp_path / formats.file_name("walk", each.name)
+    assert replace(poses, **arrays).export(path, each.name) == [path]
+
+
+@every_format
 def test_2d_is_enough_where_the_format_is_in_2d(tmp_path, each):
     path = tmp_path / formats.file_name("walk", each.name)
     poses = record(3, 1, H36M17, camera=False).to_2d()
@@ -154,13 +165,36 @@ def test_the_extras_are_those_of_the_package():
 
 def test_a_skeleton_is_fitted_once_for_all_formats(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(writing, "fit_poses", lambda poses: calls.append(poses) or fit_poses(poses))
+    monkeypatch.setattr(fit, "fit_poses", lambda poses: calls.append(poses) or fit_poses(poses))
     poses = moving_poses(np.random.default_rng(0), 5)
     files = {tmp_path / name: None for name in ("a.csv", "a.bvh", "a.mot", "a.glb")}
     written = [path.name for path in formats.write_all(poses, files)]
     assert written == ["a.csv", "a_1.bvh", "a_4.bvh", "a_1.mot", "a_4.mot", "a.glb"] and len(calls) == 1
     assert [path.name for path in formats.write_all(poses, {tmp_path / "b.csv": None})] == ["b.csv"]
     assert len(calls) == 1
+
+
+def test_skeletons_in_the_poses_are_not_fitted_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "fit_poses", None)
+    poses = record_of(standing(), H36M17)
+    for name in ("a.bvh", "a.mot", "a.glb"):
+        assert poses.export(tmp_path / name) == [tmp_path / name]
+
+
+@pytest.mark.parametrize("name", ["bone_offsets", "xyz"])
+def test_skeletons_that_cannot_be_meant_are_refused(tmp_path, name):
+    poses = record_of(standing(), H36M17)
+    wild = replace(poses, **{name: np.full_like(getattr(poses, name), 1e30)})
+    with refused(tmp_path / "a.glb", "the skeletons have bones or places that cannot be meant; give metres"):
+        wild.export(tmp_path / "a.glb")
+
+
+@every_format
+def test_what_a_format_cannot_hold_is_left_out(tmp_path, each):
+    poses = record_of(standing(people=2), H36M17)
+    poses = replace(poses, spread=np.ones(poses.state.shape))
+    assert {*poses.arrays, *poses.constants} == {*JOINT_FIELDS, *PERSON_FIELDS, *TRACK_FIELDS}
+    assert poses.export(tmp_path / formats.file_name("a", each.name), each.name)
 
 
 def test_who_has_no_joint_that_can_be_fitted_is_named(tmp_path):

@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from moving_skeletons import TREE, moving_points, moving_poses, moving_rotation, own_bones
+from moving_skeletons import TREE, moving_points, moving_poses, moving_rotation, own_bones, poses_of
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.kinematics import fit, fit_poses, fit_skeleton
-from occlupose.skeletons import BODY26, COCO17, H36M17, convert
+from occlupose.poses import OCCLUDED
+from occlupose.skeletons import BODY26, COCO17, COCO21, H36M17, convert
+from occlupose.world.standing import to_record
 
 UNIT = np.array([1.0, 1, 1, 0, 0, 0])
 
@@ -256,8 +258,8 @@ def test_poses_are_fitted_with_all_that_is_in_them():
     loose[:, :, wrist] *= 100
     deviations = []
     for covariance in (sure, loose):
-        fit = fit_poses(replace(poses, covariance=covariance, camera=None))
-        deviations.append(fit.covariance[4, 0, fit.skeleton.index("left_wrist")[0], :3].sum())
+        fitted = fit_poses(replace(poses, covariance=covariance, camera=None))
+        deviations.append(fitted.covariance[4, 0, fitted.skeleton.index("left_wrist")[0], :3].sum())
     assert deviations[1] > 4 * deviations[0]
     loose[2, 0, wrist] = np.nan
     assert np.isfinite(fit_poses(replace(poses, covariance=loose)).xyz).all()
@@ -271,6 +273,86 @@ def test_keypoints_count_where_they_were_seen():
     assert np.abs(fit_poses(moved).xyz - exact).max() > 0.002
     apart = np.abs(fit_poses(hidden).xyz - fit_poses(replace(poses, state=hidden.state)).xyz)
     np.testing.assert_allclose(apart, 0, atol=1e-6)
+
+
+def test_joints_without_covariances_are_estimates_whose_errors_last():
+    poses = moving_poses(np.random.default_rng(0), 12, people=1, skeleton=H36M17)
+    bare = replace(poses, camera=None)
+    points = np.full((12, 1, len(TREE.points), 3), np.nan)
+    points[:, :, TREE.skeleton.index(*H36M17.joints)] = poses.xyz
+    known = {"covariance": covariance_of(points, fit.UNKNOWN_SIGMA), "lasting": fit.LASTING}
+    expected = fit_skeleton(points, TREE.skeleton, poses.fps, **known)
+    np.testing.assert_allclose(fit_poses(bare).xyz, expected.xyz, atol=1e-5)
+    np.testing.assert_allclose(fit_poses(bare).covariance, expected.covariance, rtol=1e-3, atol=1e-8)
+    surer = fit_poses(replace(bare, covariance=covariance_of(poses.xyz, 0.01)))
+    assert (surer.covariance[..., :3].sum() < 0.5 * expected.covariance[..., :3].sum()).all()
+
+
+def test_feet_and_face_are_where_only_the_detections_have_them():
+    points = moving_points(np.random.default_rng(0), 12)
+    poses = poses_of(points, H36M17)
+    seen = replace(poses, observed=poses_of(points, COCO21).to_2d())
+    ends = [TREE.points.index(point) for point in ("left_big_toe", "right_heel", "nose", "left_ear")]
+    without, fitted = (distance(fit_poses(each).xyz, points)[:, :, ends].mean() for each in (poses, seen))
+    assert fitted < 0.04 and fitted < 0.6 * without
+
+
+def test_keypoints_are_those_that_were_seen_by_the_detector():
+    points = moving_points(np.random.default_rng(0), 4)
+    poses = poses_of(points, H36M17)
+    observed = poses_of(points, COCO21).to_2d()
+    toes = COCO21.index("left_big_toe", "right_big_toe")
+    state = observed.state.copy()
+    state[..., toes] = OCCLUDED
+    observed = replace(observed, state=state)
+
+    def fitted(own, detected, joints):
+        moved = observed.xy.copy()
+        moved[..., joints, :] += detected
+        return fit_poses(replace(poses, xy=poses.xy + own, observed=replace(observed, xy=moved))).xyz
+
+    exact = fitted(0, 0, toes)
+    np.testing.assert_array_equal(fitted(40, 0, toes), exact)  # what follows from detections tells nothing more
+    np.testing.assert_array_equal(fitted(0, 40, toes), exact)  # guesses of hidden joints
+    assert np.abs(fitted(0, 40, COCO21.index("left_wrist")) - exact).max() > 0.02
+
+
+def test_without_a_pelvis_joints_are_as_uncertain_as_the_root_and_they():
+    poses = moving_poses(np.random.default_rng(0), 2, people=1, skeleton=COCO17)
+    poses = replace(
+        poses, covariance=covariance_of(poses.xyz, 0.1), root_covariance=covariance_of(poses.xyz, 0.2)[..., 0, :]
+    )
+    known = fit.known_of(poses)
+    wrist = TREE.points.index("left_wrist")
+    np.testing.assert_allclose(known["covariance"][:, :, wrist, :3], 0.05, rtol=1e-5)
+    assert "root_covariance" not in known and np.isnan(known["xyz"][:, :, 0]).all()
+    body = fit.known_of(poses.to(H36M17))
+    np.testing.assert_allclose(body["covariance"][:, :, wrist, :3], 0.01, rtol=1e-5)
+    np.testing.assert_allclose(body["root_covariance"][..., :3], 0.04, rtol=1e-5)
+
+
+def test_up_decides_how_somebody_of_whom_little_is_known_stands():
+    poses = moving_poses(np.random.default_rng(0), 1, people=1, skeleton=H36M17)
+    known = np.arange(17) == 3
+    one = replace(
+        poses,
+        xy=np.where(known[:, None], poses.xy, np.nan),
+        xyz=np.where(known[:, None], poses.xyz, np.nan),
+        state=np.where(known, poses.state, 0),
+    )
+    pelvis = TREE.points.index("pelvis")
+    head = TREE.points.index("head_top")
+    for up in ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)):
+        fitted = fit_poses(one, up)
+        assert (fitted.xyz[0, 0, head] - fitted.xyz[0, 0, pelvis]) @ up > 0.4
+
+
+def test_skeletons_in_a_record_are_not_fitted_again():
+    poses = moving_poses(np.random.default_rng(0), 6, people=2, skeleton=H36M17)
+    fitted = fit_poses(poses)
+    np.testing.assert_array_equal(fit.skeletons_of(poses).xyz, fitted.xyz)
+    moved = replace(to_record(poses, fitted, None, None), xy=poses.xy + 30)
+    np.testing.assert_allclose(fit.skeletons_of(moved).xyz, fitted.xyz, atol=1e-5)
 
 
 def test_poses_in_2d_are_refused():

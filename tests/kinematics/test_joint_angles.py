@@ -4,13 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from floor_records import record_of, standing
 from known_fits import SIGMA, known_fit, poses_of_fit, without
 from moving_skeletons import moving_poses
 from occlupose.errors import OccluposeError
-from occlupose.kinematics import measure_angles
+from occlupose.kinematics import fit, measure_angles
 from occlupose.kinematics.joint_angles import COLUMNS
 from occlupose.poses import OCCLUDED
 from occlupose.skeletons import COCO17, H36M17
+from occlupose.world_frame import WorldFrame
 
 HANGING = {"left_upper_arm": (0, 0, -np.pi / 2), "right_upper_arm": (0, 0, np.pi / 2)}
 
@@ -81,6 +83,51 @@ def test_inclinations_are_to_what_is_up():
     tilted = measure_angles(poses, fit, up=(0, -2 * np.cos(0.3), 2 * np.sin(0.3)))
     inclined = tilted.names.index("left_shank_inclination")
     assert tilted.value[0, 0, inclined] == pytest.approx(0.3, abs=1e-3)
+
+
+BENT = [HANGING, HANGING | {"left_shank": (1, 0, 0), "pelvis": (0.3, 0, 0)}]
+
+
+def test_skeletons_in_the_poses_are_not_fitted_again(monkeypatch):
+    monkeypatch.setattr(fit, "fit_poses", None)
+    truth = standing(BENT)
+    angles = measure_angles(record_of(truth, H36M17))
+    expected = measure_angles(poses_of_fit(truth), known_fit(BENT).turn_y_up())
+    shown = np.isfinite(angles.value)  # of ankles these joints show nothing
+    assert shown.sum() == 2 * 28
+    np.testing.assert_allclose(angles.value[shown], expected.value[shown], atol=1e-3)
+    assert np.isfinite(angles.sigma[shown]).all()
+
+
+@pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (30, 0), (20, -15)])
+def test_inclinations_are_to_up_in_the_world(pitch, roll):
+    poses = record_of(standing(BENT), pitch=pitch, roll=roll)
+    expected = [0, np.degrees(0.3 + 1)]
+    angles = measure_angles(poses)
+    shank = angles.names.index("left_shank_inclination")
+    np.testing.assert_allclose(np.degrees(angles.value[:, 0, shank]), expected, atol=0.05)
+    turned = measure_angles(poses, up=tuple(poses.world.rotation[0]))  # what the caller says counts more
+    np.testing.assert_allclose(np.degrees(turned.value[:, 0, shank]), 90, atol=0.05)
+
+
+def test_without_a_world_inclinations_are_to_up_in_the_camera():
+    poses = record_of(standing(BENT))
+    assert poses.camera is not None
+    shank = measure_angles(poses).names.index("left_shank_inclination")
+    tilted = replace(poses, world=None)
+    assert np.degrees(measure_angles(tilted).value[0, 0, shank]) > 15
+    level = replace(tilted, camera=replace(poses.camera, up=tuple(poses.world.up)))
+    assert np.degrees(measure_angles(level).value[0, 0, shank]) < 0.1
+
+
+def test_how_certain_up_is_counts_in_inclinations():
+    poses = record_of(standing([{"pelvis": (0.5, 0, 0)}, {}]))
+    certain = replace(poses, world=WorldFrame.from_floor(poses.world.up, poses.world.translation[2]))
+    angles = measure_angles(poses)
+    shank = angles.names.index("left_shank_inclination")
+    added = angles.sigma**2 - measure_angles(certain).sigma ** 2
+    np.testing.assert_allclose(added[:, 0, shank], 0.03**2, rtol=0.01)  # also of what is vertical
+    assert added[0, 0, angles.names.index("left_knee_flexion")] == 0
 
 
 def test_velocities_are_those_of_a_knee_that_bends_evenly():

@@ -9,15 +9,21 @@ from occlupose.skeletons import H36M17, convert
 UNIT = np.array([1.0, 1, 1, 0, 0, 0])
 
 
-def measured(noise, frames=300, skeleton=H36M17, hidden=()):
-    """Lengths as measured and as they are."""
+def measured(noise, frames=300, skeleton=H36M17, hidden=(), stated=None, lasting=1.0, shrunk=1.0):
+    """Lengths as measured and as they are.
+
+    Arguments:
+        stated: standard deviation of the joints; by default that of the noise.
+        shrunk: factor of the joints relative to the pelvis.
+    """
     random = np.random.default_rng(0)
     bones = own_bones(random)
     xyz = convert(moving_points(random, frames, bones)[:, 0], TREE.skeleton, skeleton)
-    xyz = xyz + noise * random.standard_normal(xyz.shape)
+    xyz = xyz[:, :1] + shrunk * (xyz - xyz[:, :1]) + noise * random.standard_normal(xyz.shape)
     xyz[:, skeleton.index(*hidden)] = np.nan
-    covariance = np.broadcast_to(UNIT * max(noise, 1e-3) ** 2, (*xyz.shape[:2], 6))
-    found = measure_bones(TREE, observe(TREE, xyz, skeleton, covariance=covariance), 60.0)
+    sigma = np.broadcast_to(max(noise, 1e-3) if stated is None else stated, xyz.shape[:2])
+    covariance = UNIT * sigma[..., None] ** 2
+    found = measure_bones(TREE, observe(TREE, xyz, skeleton, covariance=covariance, lasting=lasting), 60.0)
     return found.norm(dim=-1).numpy(), bones.norm(dim=-1).numpy()
 
 
@@ -29,9 +35,28 @@ def test_bones_between_known_joints_have_their_lengths():
 
 def test_noise_does_not_make_them_longer():
     found, true = measured(0.04)
-    limbs = [TREE.points.index(f"{side}_{end}") - 1 for side in ("left", "right") for end in ("elbow", "knee", "wrist")]
-    assert abs(np.mean(found[limbs] / true[limbs]) - 1) < 0.01
-    np.testing.assert_allclose(found[limbs], true[limbs], rtol=0.04)
+    assert abs(np.mean(found[LIMBS] / true[LIMBS]) - 1) < 0.01
+    np.testing.assert_allclose(found[LIMBS], true[LIMBS], rtol=0.04)
+
+
+LIMBS = [TREE.points.index(f"{side}_{end}") - 1 for side in ("left", "right") for end in ("elbow", "knee", "wrist")]
+
+
+def test_estimates_that_are_shrunken_are_not_made_shorter_still_for_their_errors():
+    """An estimate with lasting errors is as likely too short as too long, unlike a measurement with noise."""
+    lasting, true = measured(0.0, stated=0.03, lasting=12.0, shrunk=0.95)
+    np.testing.assert_allclose(lasting[LIMBS], 0.95 * true[LIMBS], rtol=0.005)
+    independent, _ = measured(0.0, stated=0.03, shrunk=0.95)
+    assert (independent[LIMBS] < 0.985 * lasting[LIMBS]).all()
+
+
+def test_of_estimates_with_lasting_errors_the_surer_ones_count():
+    sigma = np.where(np.arange(300) % 2, 0.01, 0.1)[:, None]
+    errors = []
+    for stated in (sigma, sigma[::-1]):  # as it is, and the other way round
+        found, true = measured(sigma[..., None], stated=stated, lasting=12.0)
+        errors.append(np.abs(found[LIMBS] / true[LIMBS] - 1).mean())
+    assert errors[0] < 0.01 < 0.2 * errors[1]
 
 
 def test_a_bone_with_an_unknown_end_is_that_of_an_average_person_of_this_size():

@@ -24,10 +24,55 @@ def test_it_follows_a_person_as_well_as_the_whole_video_does():
     assert np.linalg.norm(followed - whole, axis=-1)[:, :, shown].mean() < 0.01
 
 
-def test_bones_are_constant_after_two_seconds():
-    live = LiveSkeleton(H36M17, 10.0)
-    lengths = np.concatenate([live.update(frame[0]).bone_lengths for frame in joints(40)])
-    np.testing.assert_array_equal(lengths[20:], lengths[[20] * 20])
+@pytest.mark.parametrize("fps", [3.0, 10.0, 16.0])
+def test_bones_are_constant_after_two_seconds(fps):
+    noise = 0.02 * np.random.default_rng(1).standard_normal((40, 1, 17, 3))
+    live = LiveSkeleton(H36M17, fps)
+    measured = []
+    lengths = []
+    for frame in joints(40) + noise:
+        lengths.append(live.update(frame[0]).bone_lengths[0])
+        measured.append(live.is_measured)
+    last = int(2 * fps) - 1
+    assert measured == [number >= last for number in range(40)]
+    assert np.ptp(lengths[:last], axis=0).max() > 1e-3
+    np.testing.assert_array_equal(lengths[last:], [lengths[last]] * (40 - last))
+
+
+def test_bones_change_little_from_frame_to_frame_once_the_motion_has_begun():
+    noise = 0.05 * np.random.default_rng(1).standard_normal((60, 1, 17, 3))
+    live = LiveSkeleton(H36M17, 60.0)
+    lengths = np.concatenate([live.update(frame[0]).bone_lengths for frame in joints(60) + noise])
+    steps = np.abs(np.diff(lengths, axis=0)).max(1)
+    assert steps[:16].max() > 4 * steps[16:].max() > 0
+
+
+def test_after_a_time_out_of_sight_the_motion_begins_anew_with_the_same_bones():
+    xyz = joints(300)[::2]
+    noisy = xyz + 0.02 * np.random.default_rng(1).standard_normal(xyz.shape)
+    covariance = np.broadcast_to(4e-4 * np.array([1, 1, 1, 0, 0, 0]), (17, 6))
+    live = LiveSkeleton(H36M17, 30.0)
+    before = [live.update(frame[0], covariance=covariance) for frame in noisy[:70]]
+    live.lose()
+    assert np.isnan(live.update(np.full((17, 3), np.nan), covariance=np.full((17, 6), np.nan)).xyz).all()
+    after = [live.update(frame[0], covariance=covariance) for frame in noisy[100:120]]
+    found = np.concatenate([one.joints(H36M17)[0] for one in after])
+    assert np.linalg.norm(found - xyz[100:120, 0], axis=-1).mean(1).max() < 0.05
+    for one in after:
+        np.testing.assert_array_equal(one.bone_offsets, before[-1].bone_offsets)
+
+
+def test_who_was_out_of_sight_at_first_is_measured_on():
+    xyz = joints(80)
+    live = LiveSkeleton(H36M17, 60.0)
+    for frame in xyz[:5]:
+        live.update(frame[0])
+    live.lose()
+    fits = [live.update(frame[0]) for frame in xyz[40:80]]
+    shown = [TREE.points.index(joint) for joint in H36M17.joints]
+    true = fit_skeleton(xyz, H36M17, 60.0)
+    assert np.linalg.norm(fits[-1].xyz[0, 0] - true.xyz[79, 0], axis=-1)[shown].max() < 0.03
+    assert not np.array_equal(fits[0].bone_offsets, fits[-1].bone_offsets)
 
 
 def test_before_a_joint_is_known_nobody_is_there_and_gaps_are_gone_through():

@@ -6,9 +6,8 @@ import torch
 
 from moving_skeletons import TREE, moving_points
 from occlupose.cameras import Camera
-from occlupose.covariances import to_matrix, to_six
 from occlupose.errors import OccluposeError
-from occlupose.kinematics.observations import FREEDOM, observe
+from occlupose.kinematics.observations import FREEDOM, KEYPOINT_SIGMA, observe
 from occlupose.skeletons import BLAZEPOSE33, COCO17, H36M17, Skeleton, convert
 
 CAMERA = Camera.from_fov(640, 480)
@@ -45,7 +44,8 @@ def test_slopes_are_those_of_students_t(relative):
     six = covariance[..., [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
     root_covariance = np.broadcast_to(4e-4 * UNIT, (3, 6)) if relative else None
     xy = CAMERA.project(xyz) + 3 * random.standard_normal((3, 17, 2))
-    observations = observe(TREE, xyz, H36M17, covariance=six, root_covariance=root_covariance, xy=xy, camera=CAMERA)
+    known = {"covariance": six, "root_covariance": root_covariance, "xy": xy, "spread": np.full((3, 17), 3.0)}
+    observations = observe(TREE, xyz, H36M17, **known, camera=CAMERA)
     root = torch.from_numpy(xyz[:, 0] + 0.02).requires_grad_()
     places = torch.from_numpy(xyz - xyz[:, :1] + 0.02 * random.standard_normal(xyz.shape)).requires_grad_()
 
@@ -125,9 +125,31 @@ def test_a_point_is_pulled_to_its_anchor_by_points_and_root():
     assert anchored.select(slice(0, 0)).anchor.shape == (0, 17, 3)
 
 
-def test_a_covariance_is_six_numbers_or_a_matrix():
-    six = np.arange(12.0).reshape(2, 6)
-    matrix = to_matrix(six)
-    np.testing.assert_array_equal(matrix[0], [[0, 3, 4], [3, 1, 5], [4, 5, 2]])
-    np.testing.assert_array_equal(to_six(matrix), six)
-    np.testing.assert_array_equal(to_six(to_matrix(torch.from_numpy(six))).numpy(), six)
+def test_errors_in_3d_that_last_for_several_frames_tell_as_much_as_one():
+    _, xyz = h36m()
+    known = {
+        "covariance": np.tile(UNIT * 0.01, (3, 17, 1)),
+        "root_covariance": np.tile(UNIT * 0.03, (3, 1)),
+        "xy": CAMERA.project(xyz),
+        "camera": CAMERA,
+    }
+    once = observe(TREE, xyz, H36M17, **known)
+    lasting = observe(TREE, xyz, H36M17, **known, lasting=6.0)
+    torch.testing.assert_close(6 * lasting.precision, once.precision)
+    torch.testing.assert_close(6 * lasting.root_precision, once.root_precision)
+    assert torch.equal(lasting.xy_precision, once.xy_precision)
+    assert lasting.lasting == lasting.select(slice(0, 1)).lasting == 6 and once.lasting == 1
+
+
+def test_keypoints_without_a_spread_are_as_exact_as_people_who_look_at_the_person():
+    xyz = np.zeros((2, 17, 3))
+    xyz[..., 2] = np.linspace(1, 9, 17)
+    xyz[1] = np.nan
+    stated = np.full((2, 17), np.nan)
+    stated[0, 4] = 2.0
+    seen = observe(TREE, xyz, H36M17, xy=np.ones((2, 17, 2)), spread=stated, camera=CAMERA)
+    pixels = KEYPOINT_SIGMA * CAMERA.fx / 5  # of somebody whose joints are 5 m away in the middle
+    expected = torch.full((17,), pixels**-2, dtype=torch.float64)
+    expected[4] = 0.25
+    torch.testing.assert_close(seen.xy_precision[0], expected)
+    assert not seen.xy_precision[1].any()  # of whom nothing tells how far away they are

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -7,9 +8,12 @@ from scipy.spatial.transform import Rotation
 
 from known_fits import known_fit, without
 from moving_skeletons import TREE, moving_poses
-from occlupose.kinematics import fit_poses
-from occlupose.kinematics.result import BY_FRAME, blank, keep_signs
-from occlupose.skeletons import COCO21, H36M17
+from occlupose.errors import OccluposeError
+from occlupose.kinematics import SkeletonFit, fit_poses
+from occlupose.kinematics.result import BY_FRAME, blank, join_people, keep_signs
+from occlupose.poses import ABSENT, Poses
+from occlupose.skeletons import COCO17, COCO21, H36M17
+from occlupose.world.standing import to_record
 
 
 def test_quaternions_of_a_whole_turn_do_not_jump():
@@ -54,6 +58,82 @@ def test_some_people_are_selected():
     chosen = both.select([1])
     assert chosen.rotation.shape == one.rotation.shape and chosen.covariance.shape == one.covariance.shape
     np.testing.assert_array_equal(chosen.bone_lengths, 2 * one.bone_lengths)
+
+
+@cache
+def recorded():
+    """Skeletons and the record that has them; the second person is absent in the first and the last frame."""
+    poses = moving_poses(np.random.default_rng(0), 8, 2, H36M17)
+    gone = np.zeros(poses.state.shape, bool)
+    gone[[0, -1], 1:] = True
+    poses = replace(
+        poses,
+        xy=np.where(gone[..., None], np.nan, poses.xy),
+        xyz=np.where(gone[..., None], np.nan, poses.xyz),
+        state=np.where(gone, ABSENT, poses.state),
+    )
+    fit = fit_poses(poses)
+    return fit, to_record(poses, fit, None, None)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+def test_skeletons_are_those_that_were_saved(tmp_path, suffix):
+    fit, poses = recorded()
+    poses.save(tmp_path / f"a{suffix}")
+    again = SkeletonFit.of(Poses.load(tmp_path / f"a{suffix}"))
+    assert again.known.tolist() == fit.known.tolist() and again.known.sum() == 14
+    for name in ("rotation", "turn_covariance", "root_covariance", "bone_offsets"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(fit, name))
+    for name in ("root", "xyz"):
+        np.testing.assert_allclose(getattr(again, name), getattr(fit, name), atol=1e-4)
+    shared = fit.skeleton.index(*H36M17.joints)
+    np.testing.assert_allclose(again.covariance[:, :, shared], fit.covariance[:, :, shared], rtol=1e-5)
+    assert np.isnan(again.covariance[:, :, fit.skeleton.index("left_heel")]).all() and np.isnan(again.angle_sigma).all()
+    np.testing.assert_allclose(again.joints(H36M17), poses.xyz, atol=1e-5)
+
+
+def test_a_pelvis_that_is_absent_is_where_the_other_joints_say():
+    fit, poses = recorded()
+    gone = np.zeros(poses.state.shape, bool)
+    gone[3, :, :5] = True
+    part = replace(
+        poses,
+        xy=np.where(gone[..., None], np.nan, poses.xy),
+        xyz=np.where(gone[..., None], np.nan, poses.xyz),
+        covariance=np.where(gone[..., None], np.nan, poses.covariance),
+        state=np.where(gone, ABSENT, poses.state),
+    )
+    np.testing.assert_allclose(SkeletonFit.of(part).xyz, fit.xyz, atol=1e-4)
+    np.testing.assert_allclose(SkeletonFit.of(poses.to(COCO17)).xyz, fit.xyz, atol=1e-4)
+
+
+def test_a_record_without_uncertainty_has_skeletons_without():
+    fit, poses = recorded()
+    bare = SkeletonFit.of(replace(poses, covariance=None, root_covariance=None, rotation_covariance=None))
+    np.testing.assert_allclose(bare.xyz, fit.xyz, atol=1e-4)
+    for name in ("covariance", "root_covariance", "turn_covariance"):
+        assert np.isnan(getattr(bare, name)).all()
+
+
+def test_a_record_without_skeletons_is_refused():
+    _, poses = recorded()
+    for missing in (replace(poses, rotation=None), replace(poses, bone_offsets=None), poses.to_2d()):
+        with pytest.raises(OccluposeError, match=r"^no skeletons are in these poses; run or lift again, or use fit_p"):
+            SkeletonFit.of(missing)
+
+
+def test_people_of_one_frame_are_joined():
+    fit, _ = recorded()
+    rows = {name: getattr(fit, name)[3:4] for name in BY_FRAME}
+    frame = replace(fit, **rows)
+    joined = join_people([frame.select([1]), blank(TREE, 1, 1), frame.select([0])])
+    for name in (*BY_FRAME, "bone_offsets"):
+        people = 0 if name == "bone_offsets" else 1
+        values = np.moveaxis(getattr(joined, name), people, 0)
+        expected = np.moveaxis(getattr(frame, name), people, 0)
+        np.testing.assert_array_equal(values[[0, 2]], expected[[1, 0]])
+        assert np.isnan(values[1]).all()
+    assert join_people([]).xyz.shape == (1, 0, len(TREE.points), 3)
 
 
 def test_a_rotation_relative_to_the_chest_is_surer_than_the_sum_of_its_parts():

@@ -3,11 +3,12 @@ import torch
 
 from known_fits import known_fit, without
 from moving_skeletons import TREE, moving_poses
+from occlupose import body_parts
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import SEGMENTS
 from occlupose.kinematics import fit_poses
 from occlupose.kinematics.body_pose import to_tree
-from occlupose.kinematics.surface import move_body, shape_body
+from occlupose.kinematics.surface import measure_shape, move_body, shape_body
 from occlupose.skeletons import convert
 
 BODY = anny(captured=True)
@@ -30,6 +31,19 @@ def test_the_average_body_stays_as_it_is():
     own = shape_body(TREE.rest.numpy().astype(np.float32), BODY)
     average = BODY.template + (BODY.blend(BODY.neutral[None]) @ BODY.directions.flatten(1)).reshape(-1, 3)
     assert np.linalg.norm(own.template - average, axis=1).mean() < 0.01
+
+
+def test_the_shape_of_a_body_is_measured_from_its_bones():
+    tall = BODY.neutral.clone()
+    tall[body_parts.SHAPE.index("height")] = 0.8
+    joints = BODY.rest(tall[None])[0].numpy()
+    points = convert(joints[None], BODY.skeleton, TREE.skeleton)[0]
+    offsets = points[1:] - points[list(TREE.start)]
+    own = measure_shape(np.where(np.isnan(offsets), TREE.rest, offsets).astype(np.float32), BODY)
+    average = measure_shape(TREE.rest.numpy().astype(np.float32), BODY)
+    assert own.dtype == np.float32 and own.shape == (len(body_parts.SHAPE),)
+    assert own[body_parts.SHAPE.index("height")] > average[body_parts.SHAPE.index("height")] + 0.05
+    np.testing.assert_allclose(average, BODY.neutral, atol=0.05)
 
 
 def test_joints_of_the_surface_are_near_those_of_the_fit():

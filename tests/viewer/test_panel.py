@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from floor_records import record_of, standing
 from occlupose.poses import Poses
+from occlupose.skeletons import H36M17
 from occlupose.viewer import style
-from occlupose.viewer.panel import NEAR, PERIOD, Panel3D
-from walking_people import make_poses, stand
+from occlupose.viewer.panel import NEAR, PALE, PERIOD, Panel3D
+from walking_people import HEIGHT, make_poses, stand
 
 SIZE = 240
 
@@ -45,6 +49,44 @@ def test_the_view_begins_where_the_camera_looks():
 def test_a_positive_azimuth_looks_from_the_right():
     panel = Panel3D(make_poses(stand(0, 4)), SIZE, azimuth=np.radians(65.0))
     assert panel.camera_at(0.0).position[0] > 1
+
+
+@pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (30, 8), (-15, -20), (80, 0)])
+@pytest.mark.parametrize("azimuth", [0.0, np.radians(65.0)])
+def test_people_stand_upright_on_the_floor_of_their_world(pitch, roll, azimuth):
+    poses = record_of(standing([{}]), H36M17, pitch=pitch, roll=roll)
+    panel = Panel3D(poses, SIZE, azimuth=azimuth)
+    assert panel.world is poses.world
+    joint = {name: at for at, name in enumerate(panel.skeleton.joints)}
+    place = panel.xyz[0, 0]
+    soles = place[[joint[f"{side}_{end}"] for side in ("left", "right") for end in ("heel", "big_toe")]]
+    np.testing.assert_allclose(soles[:, 2], 0, atol=0.02)
+    assert (panel.floor[:, 2] == 0).all() and (panel.grid[..., 2] == 0).all()
+    assert (panel.grid.min((0, 1))[:2] < soles[:, :2]).all() and (panel.grid.max((0, 1))[:2] > soles[:, :2]).all()
+    at = spots(panel, 0)
+    assert at[joint["head_top"], 0] == pytest.approx(at[joint["pelvis"], 0], abs=6)
+    assert at[joint["head_top"], 1] < at[joint["pelvis"], 1] - 40 < at[joint["left_ankle"], 1] - 80
+
+
+def test_the_real_camera_is_above_the_origin_and_looks_along_y():
+    panel = Panel3D(record_of(standing([{}]), H36M17), SIZE, azimuth=0.0)
+    ahead = panel.world.to_world(np.array([0, 0, 1.0])) - panel.world.translation
+    np.testing.assert_allclose(panel.world.translation, (0, 0, HEIGHT), atol=1e-6)
+    assert ahead[0] == pytest.approx(0, abs=1e-6) and ahead[1] > 0 > ahead[2]
+
+
+def test_feet_of_skeletons_are_drawn_without_rings():
+    poses = record_of(standing([{}]), H36M17, pitch=0, roll=0)
+    panel = Panel3D(poses, SIZE, azimuth=0.0)
+    without = Panel3D(replace(poses, rotation=None), SIZE, azimuth=0.0)
+    without.distance = panel.distance
+    without.centre = panel.centre
+    joint = {name: at for at, name in enumerate(panel.skeleton.joints)}
+    ankle, toe = spots(panel, 0)[[joint["left_ankle"], joint["left_big_toe"]]]
+    column, row = (0.3 * ankle + 0.7 * toe).round().astype(int)
+    colour = style.mix_colours(style.side_colour(style.person_colour(1), "left_"), style.WHITE, PALE)
+    assert np.abs(panel.draw(0, 0.0)[row, column].astype(int) - colour).max() < 60
+    assert np.abs(without.draw(0, 0.0)[row, column].astype(int) - colour).max() > 60
 
 
 def test_a_visible_joint_has_its_colour_and_an_occluded_one_is_hollow():

@@ -31,8 +31,8 @@ def angles(
     """Measure joint angles: a table, or a plot.
 
     Hips, knees, ankles, shoulders, elbows and trunk as the ISB recommends, and segments to the vertical, in degrees,
-    with standard deviation, velocity and state. In the plot hidden intervals are shaded. docs/angles.md says which
-    angle is what.
+    with standard deviation, velocity and state. The vertical is that of the world; where it is unknown, that of the
+    camera. In the plot hidden intervals are shaded. docs/angles.md says which angle is what.
 
         occlupose angles out/walk -o angles.csv
         occlupose angles out/walk -o angles.png

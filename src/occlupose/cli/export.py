@@ -31,8 +31,9 @@ def export(
 
     csv, xlsx: tables with a row for each joint; csv-wide, xlsx-wide: with a row for each person. trc: OpenSim. c3d:
     motion capture. nc, nc-2d: movement, in metres and in pixels. openpose: a folder of JSON files, BODY_25. coco:
-    keypoint results. rrd: the rerun viewer. bvh, gltf, mot: rotations of a fitted skeleton, for animation, with a body,
-    and for OpenSim. docs/export.md has the units, the axes and what each format leaves out.
+    keypoint results. rrd: the rerun viewer. bvh, gltf, mot: rotations of rigid skeletons, for animation, with a body,
+    and for OpenSim. Where the floor is known, people stand on it. docs/export.md has the units, the axes and what each
+    format leaves out.
 
         occlupose export out/walk -o walk.csv
         occlupose export out/walk --to trc c3d xlsx

@@ -71,9 +71,12 @@ def direction(text: str) -> tuple[float, float, float]:
     Raises:
         ValueError: the text is no direction.
     """
-    x, y, z = map(float, text.split(","))
+    try:
+        x, y, z = map(float, text.split(","))
+    except ValueError as error:
+        raise ValueError("not a direction; give x,y,z in the camera's axes, such as 0,-1,0") from error
     if not 0 < math.hypot(x, y, z) < math.inf:
-        raise ValueError("has no direction")
+        raise ValueError("has no direction; 0,-1,0 is that of a level camera")
     return x, y, z
 
 

@@ -4,8 +4,9 @@ Joints are the segments of `kinematics.body_tree`, named so, in a T-pose: x to t
 offset is where a segment begins, from where its parent begins, in metres. End sites are the tips of head, hands and
 toes. Channels are Xposition, Yposition, Zposition (of the pelvis only), then Zrotation, Xrotation, Yrotation in
 degrees: turns about z, x and y of what was turned before. The motion is in the axes x right, y up, z towards the
-camera, which is the origin. Every frame of the record has its line; before a person's first frame and after their last
-one the nearest is repeated, since BVH has no absence.
+camera. Where the record has a world, y = 0 is the floor and the origin lies on it, straight below the camera; else up
+is that of the image, and the camera the origin. Every frame of the record has its line; where a person has no skeleton
+the nearest frame that has one is repeated, since BVH has no absence.
 """
 
 import csv
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64, Int
+from scipy.ndimage import distance_transform_edt
 
 from occlupose.formats.tables import to_cells
 from occlupose.kinematics import BodyTree, SkeletonFit, body_tree
@@ -48,10 +50,10 @@ def write(poses: Poses, path: Path, fit: SkeletonFit) -> None:
         csv.writer(file, delimiter=" ", lineterminator="\n").writerows(to_cells(numbers))
 
 
-def _nearest(known: np.ndarray) -> np.ndarray:
+def _nearest(known: Bool[np.ndarray, "time"]) -> Int[np.ndarray, "time"]:
     """Of each frame, itself or the nearest one that is known."""
-    frames = known.nonzero()[0]
-    return np.arange(len(known)).clip(frames[0], frames[-1])
+    (frames,) = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return frames
 
 
 def _children(tree: BodyTree, segment: int) -> list[int]:

@@ -1,7 +1,8 @@
 """C3D files of points (c3d.org), written with ezc3d.
 
-Points are in millimetres, x right, y up, z towards the camera, which is the origin; `X_SCREEN` and `Y_SCREEN` say so.
-The frame rate stands for the times. Of several people the labels are `id_1:left_wrist`, by track id.
+Points are in millimetres, x right, y up, z towards the camera; `X_SCREEN` and `Y_SCREEN` say so. Where the record has a
+world, y = 0 is the floor and the origin lies on it, straight below the camera; else up is that of the image, and the
+camera the origin. The frame rate stands for the times. Of several people the labels are `id_1:left_wrist`, by track id.
 
 A missing point has the residual -1. The others have the standard deviation of their position relative to the root in
 whole millimetres (mean over the axes, at most 255), or 0 where it is unknown, which in C3D marks points that were not

@@ -167,7 +167,7 @@ def _results(poses: Poses) -> Iterator[dict[str, Any]]:
     for number, frame in enumerate(poses.frames()):
         state = frame.state.astype(np.float32)
         triples = shortest(np.concatenate([np.nan_to_num(frame.xy), state[..., None]], axis=-1))
-        triples = triples.reshape(len(frame), -1)
+        triples = triples.reshape(len(frame), 3 * len(poses.skeleton))
         score = np.where(frame.state == ABSENT, 0, frame.score)
         mean = score.sum(-1) / (frame.state != ABSENT).sum(-1)
         rows = zip(frame.track_id.tolist(), triples.tolist(), shortest(score).tolist(), mean.tolist(), strict=True)

@@ -1,14 +1,16 @@
 """glTF 2.0 files (Khronos), binary (.glb): the body model of each person, skinned and moving, written with pygltflib.
 
-Everybody is in one file, in metres: x right, y up, z towards the camera, which is the origin. Of each person there are
+Everybody is in one file, in metres: x right, y up, z towards the camera. Where the record has a world, y = 0 is the
+floor and the origin lies on it, straight below the camera; else up is that of the image, and the camera the origin. Of
+each person there are
 
 - a mesh, skinned by bones that are named as the segments of `bodies.SEGMENTS`, as `left_hand_bone`; one between two
   segments has the names of both and its share. Their rotations and the root's translation are animated. At rest they
   have no rotation;
 - a node for each point of the fitted skeleton (`kinematics.body_tree`), at its place in each frame: joints are exact
   there, while the body's own are some millimetres away, since skin moves otherwise than rigid bones;
-- a node above these, whose scale is 0 in frames in which the person is absent or no skeleton is fitted, and so before
-  the person's first and after their last frame.
+- a node above these, whose scale is 0 in frames in which the person is absent or has no skeleton, and so before the
+  person's first and after their last frame.
 
 Names have the prefix `id_1:` if there are several people. The extras of the topmost node are the track id.
 """
@@ -168,7 +170,7 @@ class _Person:
     Attributes:
         scene: that they are in.
         prefix: of names.
-        time: accessor of the times of the frames in which a skeleton is fitted.
+        time: accessor of the times of the frames in which they have a skeleton.
     """
 
     scene: _Scene

@@ -4,9 +4,11 @@ The model is Rajagopal2015.osim, also published as Rajagopal2016.osim (IEEE Tran
 doi 10.1109/TBME.2016.2586891; simtk.org/projects/full_body). `COORDINATES` has its names and ranges. Its segments have
 x forward, y up, z to the right, and hip, trunk and shoulder turn about z, x and y of what was turned before, as in
 `kinematics.isb`; wrist and toes are hinges, and of the foot's rotation the parts about the axes of ankle and subtalar
-joint are taken. Angles are in degrees, pelvis_tx, pelvis_ty and pelvis_tz in metres: x right, y up, z towards the
-camera, which is the origin, as in our TRC files. Frames in which the person is absent are left out. Angles may leave
-the model's ranges.
+joint are taken. Angles are in degrees, pelvis_tx, pelvis_ty and pelvis_tz in metres.
+
+Axes are those of our TRC files: x right, y up, z towards the camera. Where the record has a world, y = 0 is the floor
+and the origin lies on it, straight below the camera; else up is that of the image, and the camera the origin. Frames in
+which the person is absent are left out. Angles may leave the model's ranges.
 """
 
 import csv

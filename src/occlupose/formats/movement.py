@@ -5,8 +5,10 @@ the same without space; each axis has a variable of its name with its labels. `d
 it is known. netCDF 4 is HDF5, which h5py reads; netCDF 3 is read and written by SciPy.
 
 Files of ours have the schema of movement 0.15. `position` is in metres (x right, y down, z forward, from the camera),
-or in pixels for poses in 2D; its `units` say which. Beside it there are `state`, `spread`, `covariance` and
-`root_covariance`, as of `Poses`.
+or in pixels for poses in 2D; its `units` say which. Beside it there are `state`, `spread`, `covariance`,
+`root_covariance`, `rotation`, `rotation_covariance` and `contact`, as of `Poses`, so in the camera frame, and
+`position_world`: metres in the world (x right, y where the camera looks along the floor, z up from the floor; the
+origin is on it, straight below the camera).
 """
 
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from occlupose.body_parts import BEARING, SEGMENTS
 from occlupose.errors import OccluposeError
 from occlupose.formats.content import Content
 from occlupose.formats.hdf5 import read_dataset, to_text, to_texts
@@ -103,17 +106,29 @@ def _labels(content: Content, axis: str) -> np.ndarray:
 
 
 _JOINT = ("time", "keypoints", "individuals")
+_PLACE = ("time", "space", "keypoints", "individuals")
 DIMENSIONS: dict[str, tuple[str, ...]] = {
-    "position": ("time", "space", "keypoints", "individuals"),
+    "position": _PLACE,
+    "position_world": _PLACE,
     "confidence": _JOINT,
     "state": _JOINT,
     "spread": _JOINT,
     "covariance": ("time", "pair", "keypoints", "individuals"),
     "root_covariance": ("time", "pair", "individuals"),
+    "rotation": ("time", "quaternion", "segments", "individuals"),
+    "rotation_covariance": ("time", "pair", "segments", "individuals"),
+    "contact": ("time", "contact_points", "individuals"),
 }
 """Axes of the variables of files that are written."""
 
-UNITS = {"confidence": "1", "state": "1", "spread": "px", "covariance": "m^2", "root_covariance": "m^2"}
+UNITS = dict.fromkeys(("confidence", "state", "rotation", "contact"), "1") | {
+    "position_world": "m",
+    "spread": "px",
+    "covariance": "m^2",
+    "root_covariance": "m^2",
+    "rotation_covariance": "rad^2",
+}
+"""Of these, but of `position`."""
 
 
 def write(poses: Poses, path: Path) -> None:
@@ -122,11 +137,16 @@ def write(poses: Poses, path: Path) -> None:
 
     arrays = poses.arrays
     arrays |= {"position": poses.xy if poses.xyz is None else poses.xyz, "confidence": poses.score}
+    if poses.xyz_world is not None:
+        arrays["position_world"] = poses.xyz_world
     labels = {
         "space": "xyz"[: arrays["position"].shape[-1]],
         "keypoints": poses.skeleton.joints,
         "individuals": [f"id_{number}" for number in poses.track_id],
         "pair": ("xx", "yy", "zz", "xy", "xz", "yz"),
+        "quaternion": "wxyz",
+        "segments": SEGMENTS,
+        "contact_points": BEARING,
     }
     units = UNITS | {"position": "px" if poses.xyz is None else "m"}
     with netcdf_file(path, "w", version=2) as file:

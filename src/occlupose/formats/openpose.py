@@ -129,7 +129,7 @@ def write_folder(poses: Poses, path: Path) -> None:
     for number, frame in enumerate(poses.frames()):
         triples = np.concatenate([np.nan_to_num(frame.xy), frame.score[..., None]], axis=-1)
         triples[np.isnan(frame.xy).any(-1)] = 0
-        numbers = shortest(triples.reshape(len(frame), -1)).tolist()
+        numbers = shortest(triples.reshape(len(frame), 3 * len(poses.skeleton))).tolist()
         people = [
             {"person_id": [person], "pose_keypoints_2d": keypoints, **empty}
             for person, keypoints in zip(frame.track_id.tolist(), numbers, strict=True)

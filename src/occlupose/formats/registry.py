@@ -91,8 +91,8 @@ class ExportFormat:
     Attributes:
         name: in options.
         ending: of the names of its files; a folder's has no suffix.
-        write: writes the record, whose people are all in it, to a new path, with `rotations` from the skeletons that
-            are fitted to it, its third argument. Raises OSError and OccluposeError.
+        write: writes the record, whose people are all in it, to a new path, with `rotations` from their skeletons, its
+            third argument. Raises OSError and OccluposeError.
         dimensions: 2 or 3, if it holds only such poses; None: it takes both.
         skeleton: if it holds only the joints of this one.
         one_person: a file holds one person.

@@ -2,8 +2,13 @@
 
 Long: a row for each joint of each person in each frame. Wide: a row for each person in each frame, whose columns are
 called as those of the long table, with the joint's name before. Frames in which somebody is absent have no row. The
-first row names the columns with their units. Pixel centres are at integers; metres and covariances are in the camera
-frame: x right, y down, z forward. An empty cell is an unknown number; others are those of the record, without loss.
+first row names the columns with their units. Pixel centres are at integers. An empty cell is an unknown number; others
+are those of the record, without loss.
+
+`x_m`, `y_m`, `z_m` and covariances are in the camera frame: x right, y down, z forward, from the camera. Where the
+record has a world, there are also `x_world_m` (right), `y_world_m` (where the camera looks, along the floor) and
+`z_world_m` (up), from the point of the floor that is straight below the camera. Where it has contacts,
+`left_heel_contact`, ... are the probabilities that heels and big toes touch something that bears them.
 """
 
 import csv
@@ -13,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from occlupose.body_parts import BEARING
 from occlupose.errors import OccluposeError
 from occlupose.formats.tables import to_cells
 from occlupose.poses import ABSENT, STATE_NAMES, Poses
@@ -25,13 +31,18 @@ JOINT_COLUMNS = {
     "score": ("score",),
     "xy": ("x_px", "y_px"),
     "xyz": ("x_m", "y_m", "z_m"),
+    "xyz_world": ("x_world_m", "y_world_m", "z_world_m"),
     "spread": ("spread_px",),
     "covariance": tuple(f"cov_{pair}_m2" for pair in _PAIRS),
 }
-"""Names of the columns of each array of `poses.JOINT_FIELDS`."""
+"""Names of the columns of each array with a value for each joint."""
 
-PERSON_COLUMNS = {"root_covariance": tuple(f"root_cov_{pair}_m2" for pair in _PAIRS)}
-"""Those of each array of `poses.PERSON_FIELDS`."""
+FEET = tuple(point for point in BEARING if point.endswith(("heel", "big_toe")))
+PERSON_COLUMNS = {
+    "root_covariance": tuple(f"root_cov_{pair}_m2" for pair in _PAIRS),
+    "feet": tuple(f"{point}_contact" for point in FEET),
+}
+"""Those of each array with a value for each person."""
 
 SHEET = (1_048_576, 16_384)
 """Rows and columns of a sheet, at most."""
@@ -72,13 +83,24 @@ def write_xlsx(poses: Poses, path: Path, *, wide: bool = False) -> None:
         raise OSError(*error.args[0].args) from error
 
 
-def _columns(columns: dict[str, tuple[str, ...]], poses: Poses) -> list[str]:
-    return [column for name, names in columns.items() if name in poses.arrays for column in names]
+def _arrays(poses: Poses) -> dict[str, np.ndarray]:
+    """What is known of joints and people, (time, person, ...), by the names in `JOINT_COLUMNS` and `PERSON_COLUMNS`."""
+    arrays = poses.arrays
+    if poses.xyz_world is not None:
+        arrays["xyz_world"] = poses.xyz_world.astype(np.float32)
+    if poses.contact is not None:
+        arrays["feet"] = poses.contact[..., [BEARING.index(point) for point in FEET]]
+    return arrays
+
+
+def _columns(columns: dict[str, tuple[str, ...]], arrays: dict[str, np.ndarray]) -> list[str]:
+    return [column for name, names in columns.items() if name in arrays for column in names]
 
 
 def _header(poses: Poses, wide: bool) -> list[str]:
-    row = ["frame", "time_s", "person", *_columns(PERSON_COLUMNS, poses)]
-    columns = _columns(JOINT_COLUMNS, poses)
+    arrays = _arrays(poses.select(time=slice(0)))
+    row = ["frame", "time_s", "person", *_columns(PERSON_COLUMNS, arrays)]
+    columns = _columns(JOINT_COLUMNS, arrays)
     if wide:
         return row + [f"{joint}_{column}" for joint in poses.skeleton.joints for column in columns]
     return [*row, "joint", *columns]
@@ -95,7 +117,7 @@ def _rows(poses: Poses, wide: bool) -> Iterator[list[object]]:
 def _table(poses: Poses, start: int, wide: bool) -> np.ndarray:
     """The rows of some frames, the first of which has the number `start`; an array of objects."""
     frame, person = np.nonzero((poses.state != ABSENT).any(-1))
-    arrays = poses.arrays
+    arrays = _arrays(poses)
     row = [frame + start, poses.time[frame], poses.track_id[person]]
     row += [arrays[name][frame, person].T for name in PERSON_COLUMNS if name in arrays]
     lead = np.vstack([to_cells(values) for values in row]).T

@@ -5,7 +5,8 @@ a row for each frame: its number, the time, and x, y, z of each marker, separate
 marker. In 3D, y is up. Sports2D writes "m" as the unit of pixels, too; its z is 0 then. Pose2Sim's Head is the top of
 the head.
 
-Files of ours are of one person, in metres: x right, y up, z towards the camera, which is the origin.
+Files of ours are of one person, in metres: x right, y up, z towards the camera. Where the record has a world, y = 0 is
+the floor and the origin lies on it, straight below the camera; else up is that of the image, and the camera the origin.
 """
 
 import csv
@@ -20,13 +21,15 @@ from occlupose.formats.axes import to_y_up
 from occlupose.formats.content import Content
 from occlupose.formats.recording import Recording
 from occlupose.formats.tables import read_numbers, split_lines, to_cells
-from occlupose.kinematics.result import Y_UP
 from occlupose.poses import Poses
 
 __all__ = ["is_text", "read_text", "write"]
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 """Metres of each unit."""
+
+Y_UP = (1, -1, -1)
+"""Signs that turn x right, y up, z towards the viewer into x right, y down, z forward."""
 
 PIXELS = ("px", "pixel", "pixels")
 FAR = 100.0

@@ -12,7 +12,8 @@ import numpy as np
 from occlupose.errors import OccluposeError, naming
 from occlupose.files import atomic, find_by_person, name_by_person
 from occlupose.formats.registry import EXPORTS, ExportFormat
-from occlupose.kinematics import SkeletonFit, fit_poses
+from occlupose.kinematics import SkeletonFit
+from occlupose.kinematics.fit import skeletons_of
 from occlupose.poses import ABSENT, Poses
 from occlupose.skeletons import Skeleton
 
@@ -40,7 +41,8 @@ def write(poses: Poses, path: str | Path, format: str | None = None) -> list[Pat
 
 
 def write_all(poses: Poses, files: Mapping[Path, str | None]) -> Iterator[Path]:
-    """Write poses in several formats; a skeleton is fitted once for all that hold rotations.
+    """Write poses in several formats. Those that hold rotations take the skeletons in the poses; where there are none,
+    they are fitted once for all.
 
     Arguments:
         files: path and format of each, as of `write`.
@@ -72,16 +74,16 @@ def _write(poses: Poses, path: Path, chosen: ExportFormat, fit: Callable[[], Ske
 
 
 def _fit(poses: Poses) -> SkeletonFit:
-    """Skeletons of the people who are there, with y up."""
+    """Skeletons of the people who are there, in the axes of `axes`."""
     people = _of_people_there(poses, poses.xyz)
-    fit = fit_poses(people)
+    fit = skeletons_of(people)
     lost = people.track_id[~fit.known.any(0)].tolist()
     if lost:
         others = ", or in Python poses.select(person=...) of the others" if len(lost) < len(people.track_id) else ""
         raise OccluposeError(
             f"no joint of person {lost[0]} can be fitted; give a format without rotations, such as csv{others}"
         )
-    return fit.turn_y_up()
+    return fit.turn_y_up(poses.world)
 
 
 def check(path: str | Path, format: str | None = None) -> ExportFormat:

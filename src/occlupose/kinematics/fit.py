@@ -84,8 +84,8 @@ def fit_skeleton(
 
 
 def fit_poses(poses: Poses, up: tuple[float, float, float] = CAMERA_UP) -> SkeletonFit:
-    """`fit_skeleton` with all that is in the poses: places, their covariances, and the keypoints that were seen, also
-    those of `observed` that the poses lack, as of feet and face.
+    """`fit_skeleton` with all that is in the poses: places, their covariances, and the keypoints that were seen, those
+    of `observed` if it is there, also of feet and face.
 
     Where covariances are NaN they are 1 cm; poses without any have 5 cm, and errors that last for `LASTING` seconds.
 
@@ -104,8 +104,17 @@ def fit_poses(poses: Poses, up: tuple[float, float, float] = CAMERA_UP) -> Skele
     )
 
 
+def skeletons_of(poses: Poses) -> SkeletonFit:
+    """The skeletons in a record, or else those fitted to it. Raises OccluposeError as `fit_poses`."""
+    if poses.rotation is None or poses.bone_offsets is None:
+        return fit_poses(poses)
+    return SkeletonFit.of(poses)
+
+
 def known_of(poses: Poses) -> dict[str, Float[np.ndarray, "time person *any"]]:
     """What poses tell of the tree's points: xyz, covariance, root_covariance and xy as of `fit_skeleton`.
+
+    Without a pelvis in their skeleton, the covariance of the root is added to those of the joints.
 
     Raises:
         OccluposeError: poses in 2D, no joint that can be fitted.
@@ -116,25 +125,23 @@ def known_of(poses: Poses) -> dict[str, Float[np.ndarray, "time person *any"]]:
     covariance = np.broadcast_to(UNKNOWN_SIGMA**2 * UNIT, (*known.shape, 6))
     if poses.covariance is not None:
         covariance = _fill(poses.covariance, known)
-    given = {
-        "xyz": _to_points(poses.xyz, poses.skeleton),
-        "covariance": _to_points(covariance, poses.skeleton),
-    }
+    given = {"xyz": _to_points(poses.xyz, poses.skeleton)}
     if poses.root_covariance is not None:
-        given["root_covariance"] = _fill(poses.root_covariance, known.any(-1))
+        root_covariance = _fill(poses.root_covariance, known.any(-1))
+        if 0 in shared_points(body_tree(), poses.skeleton):
+            given["root_covariance"] = root_covariance
+        else:
+            covariance = covariance + root_covariance[:, :, None]
+    given["covariance"] = _to_points(covariance, poses.skeleton)
     if poses.camera is not None:
         given["xy"] = _seen_points(poses)
     return given
 
 
 def _seen_points(poses: Poses) -> Float[np.ndarray, "time person point 2"]:
-    """Keypoints that were seen, px; NaN for others. Those of `observed` where the poses have no such joint."""
-    points = _to_points(np.where((poses.state == VISIBLE)[..., None], poses.xy, np.nan), poses.skeleton)
-    if poses.observed is None:
-        return points
-    others = _seen_points(poses.observed)
-    others[:, :, list(shared_points(body_tree(), poses.skeleton))] = np.nan
-    return np.where(np.isnan(points), others, points)
+    """Keypoints that were seen, px; NaN for others. Those of `observed`, if it is there: others follow from it."""
+    seen = poses.observed or poses
+    return _to_points(np.where((seen.state == VISIBLE)[..., None], seen.xy, np.nan), seen.skeleton)
 
 
 def _to_points(

@@ -15,13 +15,14 @@ from occlupose.bodies.body import SIDES
 from occlupose.covariances import to_matrix
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.kinematics.fit import fit_poses
+from occlupose.kinematics.fit import skeletons_of
 from occlupose.kinematics.isb import JOINTS, MIRROR, TurnOrder, isb_axes, joint_rotation, turns, wrap
 from occlupose.kinematics.result import SkeletonFit, reference
 from occlupose.kinematics.start import CAMERA_UP, check_view
 from occlupose.pose_files import shortest
 from occlupose.poses import ABSENT, STATE_NAMES, Poses
 from occlupose.skeletons import Skeleton, convert_weakest
+from occlupose.world_frame import Direction
 
 COLUMNS = ("frame", "time_s", "person", "angle", "state", "value_deg", "sd_deg", "velocity_deg_s")
 
@@ -109,31 +110,34 @@ class JointAngles:
 
 
 def measure_angles(
-    poses: Poses, fit: SkeletonFit | None = None, up: tuple[float, float, float] = CAMERA_UP
+    poses: Poses, fit: SkeletonFit | None = None, up: tuple[float, float, float] | None = None
 ) -> JointAngles:
     """Angles of hips, knees, ankles, shoulders, elbows and trunk, and of segments to the vertical.
 
     Joints turn as the ISB recommends (see `isb`). Standard deviations are those of the fit to first order: of a joint
-    from the covariance of its rotation, of an inclination from the covariances of both points. Ours.
+    from the covariance of its rotation, of an inclination from the covariances of both points and of what is up in the
+    world. Ours.
 
     Arguments:
         poses: in 3D.
-        fit: the skeletons fitted to them; None fits them.
-        up: direction to which inclinations are measured, in the camera frame.
+        fit: their skeletons in the camera frame; by default those in the poses, or else they are fitted.
+        up: direction to which inclinations are measured, in the camera frame; by default up in the world of the poses,
+            or else in the camera.
 
     Raises:
         OccluposeError: poses in 2D, no joint that can be fitted, nobody who is known; numbers that cannot be
             meant; no frame rate or direction; the fit of other people or of another length.
     """
-    check_view(poses.fps, up)
-    fit = fit_poses(poses) if fit is None else fit
+    upward = _find_up(poses) if up is None else _Up(up)
+    check_view(poses.fps, upward.direction)
+    fit = skeletons_of(poses) if fit is None else fit
     if fit.known.shape != poses.state.shape[:2]:
         raise OccluposeError(
             f"fit: is of {_size(fit.known)}, the poses are of {_size(poses.state)}; give the fit of the same poses"
         )
     if fit.known.size and not fit.known.any():
         raise OccluposeError("nobody has a joint in 3D that can be fitted; give poses in which somebody is seen")
-    measured = [*_of_joints(fit), *_of_segments(fit, np.array(up) / np.linalg.norm(up))]
+    measured = [*_of_joints(fit), *_of_segments(fit, upward)]
     points = convert_weakest(poses.state, poses.skeleton, fit.skeleton)
     state = np.stack([_lowest(points, each.shown_by, fit.skeleton) for each in measured], -1)
     present = (poses.state != ABSENT).any(-1)[..., None] & (state != ABSENT).any(0)
@@ -152,6 +156,21 @@ def measure_angles(
 
 def _size(of_people: Shaped[np.ndarray, "time person *any"]) -> str:
     return f"{len(of_people)} frames and {of_people.shape[1]} people"
+
+
+class _Up(NamedTuple):
+    """A direction in the camera frame and its covariance."""
+
+    direction: Direction
+    covariance: Float64[np.ndarray, "3 3"] = np.zeros((3, 3))
+
+
+def _find_up(poses: Poses) -> _Up:
+    """As far as the poses say it: up in the world, or in the camera."""
+    if poses.world is not None:
+        return _Up(poses.world.up, poses.world.up_covariance)
+    known = None if poses.camera is None else poses.camera.up
+    return _Up(CAMERA_UP if known is None else known)
 
 
 class _Angle(NamedTuple):
@@ -178,7 +197,7 @@ def _of_joints(fit: SkeletonFit) -> Iterator[_Angle]:
             yield _Angle(_join(side, name, turn), sign * angles[..., column], sigmas[..., column], shown_by)
 
 
-def _of_segments(fit: SkeletonFit, up: Float64[np.ndarray, "3"]) -> Iterator[_Angle]:
+def _of_segments(fit: SkeletonFit, up: _Up) -> Iterator[_Angle]:
     for name, side in _sided(INCLINED):
         ends = [point.format(side=side) for point in INCLINED[name]]
         shown_by = [*SHOWN_BY["trunk"]] if name == "trunk" else ends
@@ -223,9 +242,10 @@ def _deviations(
 
 
 def _inclination(
-    fit: SkeletonFit, points: list[str], up: Float64[np.ndarray, "3"]
+    fit: SkeletonFit, points: list[str], upward: _Up
 ) -> tuple[Float64[np.ndarray, "time person"], Float64[np.ndarray, "time person"]]:
     """Angle of a segment to the vertical, 0 if its upper point, the second, is above, and its standard deviation."""
+    up = np.array(upward.direction) / np.linalg.norm(upward.direction)
     ends = fit.skeleton.index(*points)
     bone = fit.xyz[:, :, ends[1]].astype(float) - fit.xyz[:, :, ends[0]]
     length = np.linalg.norm(bone, axis=-1, keepdims=True)
@@ -234,10 +254,13 @@ def _inclination(
     across = up - cosine * along
     sine = np.linalg.norm(across, axis=-1, keepdims=True)
     sideways = np.cross(up, np.eye(3)[np.abs(up).argmin()])  # where it is vertical, any direction across is as good
-    gradient = np.where(sine > SMALL, across / np.maximum(sine, SMALL), sideways / np.linalg.norm(sideways)) / length
+    sideways /= np.linalg.norm(sideways)
+    by_bone = np.where(sine > SMALL, across / np.maximum(sine, SMALL), sideways) / length
+    by_up = np.where(sine > SMALL, (along - cosine * up) / np.maximum(sine, SMALL), sideways)
     covariance = to_matrix(fit.covariance[:, :, ends].sum(2).astype(float))
-    variance = np.einsum("tpi,tpij,tpj->tp", gradient, covariance, gradient)
-    return np.arctan2(sine, cosine)[..., 0], np.sqrt(variance)
+    variance = np.einsum("tpi,tpij,tpj->tp", by_bone, covariance, by_bone)
+    variance += np.einsum("tpi,ij,tpj->tp", by_up, upward.covariance, by_up)
+    return np.arctan2(sine, cosine)[..., 0], np.sqrt(np.maximum(variance, 0))
 
 
 def _velocity(value: Float64[np.ndarray, "time person angle"], fps: float) -> Float64[np.ndarray, "time person angle"]:

@@ -34,7 +34,7 @@ ADAPTING = 0.25
 """Seconds in which bones become 1 - 1/e of what was measured. Ours: so that joints do not jump."""
 
 BEGINNING = 16
-"""Frames in which each measurement of bones also begins the motion anew, with all frames together."""
+"""Frames in which the motion begins anew at 1, 2, 4, 8, ... frames, with all of them together."""
 
 STEADINESS = 4.0
 """Factor of the inverse variances of accelerations, since the newest frame has no later ones to steady it. Ours: error
@@ -74,11 +74,14 @@ class LiveSkeleton:
         self._up = up
         self._body = RigidBody(body_tree(), captured_prior(), body_tree().rest)
         self._measured = self._body.offsets
+        self._measuring = max(1, int(MEASURING * fps))
         self._adapting = 1 - math.exp(-1 / (ADAPTING * fps))
         self._smoothness = STEADINESS * smoothness(self._body.tree, fps)
         self._seen: Observations | None = None
         self._frames = 0
-        self._motion = Motion(torch.zeros(0, 0, 3, 3), torch.zeros(0, 3))
+        self._begun: Observations | None = None
+        """The first frames of the motion, while it begins anew."""
+        self._motion = _nowhere()
         self._information = torch.zeros(0, 0)
         self._quaternions: Float[np.ndarray, "1 segment 4"] | None = None
 
@@ -105,21 +108,35 @@ class LiveSkeleton:
             self._body.tree, xyz[None], self._skeleton, **given, camera=self._camera, lasting=self._lasting
         )
         fit = blank(self._body.tree, 1, 1)
-        if self._frames == 0 and not observed.known.any():
+        if not len(self._motion.root) and not observed.known.any():
             return fit
         self._frames += 1
-        if self._frames > max(1, MEASURING * self._fps):
-            self._seen = None
-        else:
+        if self._frames <= self._measuring:
             self._seen = observed if self._seen is None else self._seen.join(observed)
-        begins = self._frames <= BEGINNING and self._frames.bit_count() == 1
-        self._adapt()
-        curvature = self._begin(self._seen) if begins and self._seen is not None else self._go_on(observed)
+            self._adapt()
+        else:
+            self._seen = None
+        curvature = self._place(observed)
         write(fit, 0, slice(0, 1), self._body, self._motion.select(slice(1, 2)), curvature)
         fit.rotation[:, 0] = self._keep_signs(fit.rotation[:, 0])
         fit.bone_offsets[0] = self._body.offsets.numpy()
         self._measure()
         return fit
+
+    def lose(self) -> None:
+        """The person was out of sight. With the next frame the motion begins anew, with the same bones."""
+        self._motion = _nowhere()
+        self._begun = None
+
+    def _place(self, observed: Observations) -> Float[Tensor, "1 unknown unknown"]:
+        """Fits a frame; returns the curvature of its cost."""
+        if not len(self._motion.root):
+            self._begun = observed
+        elif self._begun is not None:
+            self._begun = self._begun.join(observed) if len(self._begun) < BEGINNING else None
+        if self._begun is not None and len(self._begun).bit_count() == 1:
+            return self._begin(self._begun)
+        return self._go_on(observed)
 
     def _keep_signs(self, quaternions: Float[np.ndarray, "1 segment 4"]) -> Float[np.ndarray, "1 segment 4"]:
         """The rotations of a frame, with the signs that are nearest to those of the frame before."""
@@ -128,8 +145,9 @@ class LiveSkeleton:
         return self._quaternions
 
     def _begin(self, seen: Observations) -> Float[Tensor, "1 unknown unknown"]:
-        """Fits all frames so far together; returns the curvature of the last one's cost."""
-        self._body = replace(self._body, offsets=measure_bones(self._body.tree, seen, self._fps))
+        """Fits all frames of the motion together; returns the curvature of the last one's cost."""
+        if len(seen) == self._frames <= self._measuring:
+            self._body = replace(self._body, offsets=measure_bones(self._body.tree, seen, self._fps))
         motion = approach(self._body, first_motion(self._body, seen, self._up), seen)
         for _ in range(ITERATIONS):
             motion, curvature = improve(self._body, motion, seen, self._fps)
@@ -163,16 +181,17 @@ class LiveSkeleton:
         self._body = replace(self._body, offsets=torch.lerp(self._body.offsets, self._measured, self._adapting))
 
     @property
-    def has_measured(self) -> bool:
-        """Whether the bones were measured in the last frame."""
-        return self._seen is not None and self._frames.bit_count() == 1
+    def is_measured(self) -> bool:
+        """Whether the bones stay from now on as they are."""
+        return self._frames >= self._measuring
 
     def _measure(self) -> None:
         """Measures the bones from time to time, for the next frames."""
-        if self._seen is None or not self.has_measured:
+        if self._seen is None or self._frames.bit_count() != 1:
             return
         offsets = measure_bones(self._body.tree, self._seen, self._fps)
-        last = self._seen.select(slice(-2, None))
+        is_first = self._begun is not None and len(self._begun) == 1
+        last = self._seen.select(slice(-1 if is_first else -2, None))
         self._measured = shape_rigid_parts(self._body.tree, offsets, self._motion.rotation[-len(last) :], last)
 
 
@@ -190,6 +209,11 @@ def eliminate(information: Float[Tensor, "n n"], count: int) -> Float[Tensor, "m
     across = information[count:, :count]
     first = torch.linalg.cholesky(information[:count, :count])
     return information[count:, count:] - across @ torch.cholesky_solve(across.T, first)
+
+
+def _nowhere() -> Motion:
+    """The motion of somebody who was not seen yet."""
+    return Motion(torch.zeros(0, 0, 3, 3), torch.zeros(0, 3))
 
 
 def _extended(motion: Motion) -> Motion:

@@ -10,12 +10,14 @@ from jaxtyping import Bool, Float, Float32, Float64
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from occlupose.covariances import to_six
+from occlupose.covariances import to_matrix, to_six
 from occlupose.errors import OccluposeError
 from occlupose.kinematics.body_tree import BodyTree, body_tree, joint_of
+from occlupose.kinematics.observations import FARTHEST, shared_points
 from occlupose.kinematics.solver import CHUNK, Motion, RigidBody, angle_jacobian, point_jacobian
 from occlupose.poses import Poses
 from occlupose.skeletons import Skeleton, convert
+from occlupose.world_frame import WorldFrame, turn_quaternions, y_up_axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,19 +57,29 @@ class SkeletonFit:
     def of(cls, poses: Poses) -> "SkeletonFit":
         """The skeletons in a record. Covariances of points that the record's joints lack, and of angles, are NaN.
 
+        The root is the pelvis; where that is unknown it follows from another joint.
+
         Raises:
-            OccluposeError: there are none.
+            OccluposeError: there are none, or the tree has none of the joints; numbers that cannot be meant.
         """
         if poses.xyz is None or poses.rotation is None or poses.bone_offsets is None:
             raise OccluposeError("no skeletons are in these poses; run or lift again, or use fit_poses")
+        lengths = np.linalg.norm(poses.bone_offsets.astype(float), axis=-1)
+        if ((lengths < SHORTEST) | (lengths > LONGEST)).any() or (np.abs(poses.xyz) > FARTHEST).any():
+            raise OccluposeError("the skeletons have bones or places that cannot be meant; give metres, NaN if unknown")
         tree = body_tree()
         fit = blank(tree, *poses.rotation.shape[:2])
         fit.rotation[:] = poses.rotation
-        fit.root[:] = convert(poses.xyz, poses.skeleton, tree.skeleton)[:, :, 0]
+        fit.root[np.isfinite(poses.rotation).all((2, 3))] = 0
         fit.bone_offsets[:] = poses.bone_offsets
         orientation = torch.from_numpy(fit.orientation())
         for person, offsets in enumerate(torch.from_numpy(poses.bone_offsets).double()):
-            fit.xyz[:, person] = fit.root[:, person, None] + tree.place(orientation[:, person], offsets).numpy()
+            fit.xyz[:, person] = tree.place(orientation[:, person], offsets).numpy()
+        shared = sorted(shared_points(tree, poses.skeleton).items())  # the pelvis first
+        roots = np.stack([poses.xyz[:, :, joint] - fit.xyz[:, :, point] for point, joint in shared], 2)
+        first = np.isfinite(roots).all(-1).argmax(2)
+        fit.root[:] = np.take_along_axis(roots, first[..., None, None], 2)[:, :, 0]
+        fit.xyz[:] += fit.root[:, :, None]
         given: dict[str, Any] = {"root_covariance": poses.root_covariance, "turn_covariance": poses.rotation_covariance}
         if poses.covariance is not None:
             given["covariance"] = convert(poses.covariance, poses.skeleton, tree.skeleton)
@@ -110,28 +122,26 @@ class SkeletonFit:
         own = {name: getattr(self, name)[:, chosen] for name in BY_FRAME}
         return replace(self, bone_offsets=self.bone_offsets[chosen], **own)
 
-    def turn_y_up(self) -> "SkeletonFit":
-        """In axes x right, y up, z towards the camera, instead of those of the camera; covariances too."""
-        rotation = self.rotation.copy()
-        rotation[..., 0, :] = rotation[..., 0, [1, 0, 3, 2]] * np.array(_HALF_TURN, np.float32)
-        turned = {name: getattr(self, name) * np.array(Y_UP, np.float32) for name in ("root", "xyz")}
-        signs = np.array(_ABOUT_X_COVARIANCE, np.float32)
-        turned |= {name: getattr(self, name) * signs for name in ("covariance", "root_covariance", "turn_covariance")}
-        return replace(self, rotation=rotation, **turned)
+    def turn_y_up(self, world: WorldFrame | None = None) -> "SkeletonFit":
+        """In the axes of `world_frame.y_up_axes`, instead of those of the camera; covariances too."""
+        axes, origin = y_up_axes(world)
+        pelvis = turn_quaternions(axes, self.rotation[..., :1, :])
+        turned: dict[str, Any] = {"rotation": np.concatenate([pelvis, self.rotation[..., 1:, :]], -2)}
+        turned |= {name: getattr(self, name) @ axes.T + origin for name in ("root", "xyz")}
+        for name in ("covariance", "root_covariance", "turn_covariance"):
+            turned[name] = to_six(axes @ to_matrix(getattr(self, name)) @ axes.T)
+        return replace(self, **{name: values.astype(np.float32) for name, values in turned.items()})
 
+
+SHORTEST = 1e-4
+LONGEST = 10.0
+"""Of bones, metres."""
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0)
 """The quaternion of no rotation."""
 
 BY_FRAME = ("rotation", "root", "xyz", "covariance", "root_covariance", "angle_sigma", "turn_covariance")
 """The fields of a `SkeletonFit` with a time and a person axis."""
-
-Y_UP = (1, -1, -1)
-"""Signs that turn x right, y down, z forward into x right, y up, z towards the viewer, and back."""
-
-_ABOUT_X_COVARIANCE = (1, 1, 1, -1, -1, 1)
-_HALF_TURN = (-1, 1, -1, 1)
-"""The same of a covariance, and half a turn about x of a quaternion: (0, 1, 0, 0) (w, x, y, z) = (-x, w, -z, y)."""
 
 
 def blank(tree: BodyTree, frames: int, people: int) -> SkeletonFit:

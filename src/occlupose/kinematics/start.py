@@ -13,7 +13,7 @@ from occlupose.kinematics.body_pose import to_tree
 from occlupose.kinematics.observations import Observations
 from occlupose.kinematics.solver import Motion, RigidBody
 from occlupose.skeletons import BODY26, convert
-from occlupose.world_frame import level_axes
+from occlupose.world_frame import Direction, level_axes
 
 MEDIAN = 5
 """Frames."""
@@ -22,7 +22,7 @@ CAMERA_UP = (0.0, -1.0, 0.0)
 """Up in the camera's axes, for a level camera."""
 
 
-def check_view(fps: float, up: tuple[float, float, float]) -> None:
+def check_view(fps: float, up: Direction) -> None:
     """Refuses what is no frame rate or no direction.
 
     Raises:

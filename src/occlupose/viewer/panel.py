@@ -10,7 +10,9 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d, uniform_filter1d
 
 from occlupose.cameras import Camera
 from occlupose.poses import ABSENT, VISIBLE, Poses
-from occlupose.viewer import ground, style
+from occlupose.viewer import style
+from occlupose.viewer.ends import with_ends
+from occlupose.viewer.ground import find_world
 
 FIELD_OF_VIEW = 32.0  # degrees
 SWING = np.radians(50.0)  # to either side of the real camera's direction
@@ -19,13 +21,15 @@ ELEVATION = np.radians(18.0)  # of the virtual camera above the horizon
 FILLED = 0.94  # fraction of the panel that the people fill at most
 MARGIN = 0.15  # around every joint, m
 NEAR = 0.2  # distance of the near clipping plane, m
+RIGHT, FORWARD, UP = np.eye(3)
 FRUSTUM = 0.35  # drawn length of the real camera, m
-LIGHT = np.array([0.35, 1.0, 0.25])  # direction of the shadows: right, down and forward of the real camera
+LIGHT = np.array([0.35, 0.25, -1.0])  # from a height of 1 m to its shadow, in the world
 BACKGROUND: tuple[style.Colour, style.Colour] = ((32, 35, 42), (54, 59, 69))  # top and bottom of the panel
 SHADOW = 150  # darkening of the floor, of 255
 FLOOR = (76, 82, 93)
 GRID = (104, 111, 123)
 CAMERA = (200, 206, 214)
+PALE = 0.3  # share of white in what is inferred
 JOINT_RADII = {  # of the drawn body, m; ours
     "head_top": 0.085,
     "neck_nose": 0.06,
@@ -42,6 +46,9 @@ JOINT_RADII = {  # of the drawn body, m; ours
     "hip": 0.07,
     "knee": 0.056,
     "ankle": 0.042,
+    "heel": 0.02,
+    "big_toe": 0.02,
+    "hand": 0.02,
 }
 OTHER_RADIUS = 0.03
 
@@ -54,7 +61,7 @@ def joint_radius(joint: str) -> float:
 
 @dataclass(frozen=True)
 class PanelCamera:
-    """The virtual camera of the panel, in the frame of the real one.
+    """The virtual camera of the panel, in the world's axes.
 
     Attributes:
         position: m.
@@ -71,7 +78,7 @@ class PanelCamera:
         return (xyz - self.position) @ self.axes.T
 
     def project_segments(self, ends: Float[np.ndarray, "segment 2 3"]) -> Float[np.ndarray, "segment 2 2"]:
-        """Segments in the real camera's frame (m) in pixels, clipped at the near plane; those behind it left out."""
+        """Segments in the world (m) in pixels, clipped at the near plane; those behind it left out."""
         seen = self.to_camera(ends)
         seen = seen[(seen[..., 2] > NEAR).any(-1)]
         first = seen[:, :1]
@@ -82,10 +89,10 @@ class PanelCamera:
 
 
 class Panel3D:
-    """Draws the people of a clip in 3D, frame by frame.
+    """Draws the people of a clip in 3D, frame by frame, on the floor of their world.
 
-    The ground, the smoothed centre of the people and the distance that keeps all of them in the panel are computed once
-    from the whole clip.
+    The world, if it is unknown, the smoothed centre of the people and the distance that keeps all of them in the panel
+    are computed once from the whole clip. Places are in the world's axes.
     """
 
     def __init__(self, poses: Poses, width: int, height: int | None = None, *, azimuth: float | None = None) -> None:
@@ -101,21 +108,22 @@ class Panel3D:
         """
         if poses.xyz is None:
             raise ValueError("a 3D view needs poses with xyz")
+        self.balls = len(poses.skeleton)  # joints that are drawn; of feet, hands and face the limbs are
+        poses = with_ends(poses)
+        assert poses.xyz is not None
+        self.world = find_world(poses)
         self.width = width
         self.height = width if height is None else height
         self.skeleton = poses.skeleton
         self.limbs = style.limb_indices(poses.skeleton)
-        self.xyz = poses.xyz if len(poses) else np.empty((1, 0, len(poses.skeleton), 3), np.float32)
+        xyz = poses.xyz if len(poses) else np.empty((1, 0, len(poses.skeleton), 3))
+        self.xyz = self.world.to_world(xyz.astype(float))
         self.state = np.where(np.isfinite(poses.xyz).all(-1), poses.state, ABSENT)
         self.track_id = poses.track_id
         self.camera = poses.camera or Camera.from_fov(poses.width, poses.height)
         self.time = poses.time if len(poses.time) else np.zeros(1)
         self.azimuth = azimuth
         self.intrinsics = _intrinsics(self.width, self.height)
-        self.ground = ground.fit_ground(poses.xyz, poses.skeleton)
-        self.up = self.ground.normal
-        self.forward = _unit(np.array([0.0, 0.0, 1.0]) - self.up[2] * self.up)
-        self.right = np.cross(self.forward, self.up)
         self.centre = self._smooth_centre(poses.fps)
         self.distance = self._viewing_distance(poses.fps)
         self.background = _gradient(self.width, self.height)
@@ -145,9 +153,9 @@ class Panel3D:
         """Right, down and forward of the virtual camera at these times."""
         swing = SWING * np.sin(2 * np.pi * (time - self.time[0]) / PERIOD)
         azimuth = (swing if self.azimuth is None else np.full(len(time), self.azimuth))[:, None]
-        level = np.cos(azimuth) * self.forward - np.sin(azimuth) * self.right
-        forward = np.cos(ELEVATION) * level - np.sin(ELEVATION) * self.up
-        right = np.cross(level, self.up)
+        level = np.cos(azimuth) * FORWARD - np.sin(azimuth) * RIGHT
+        forward = np.cos(ELEVATION) * level - np.sin(ELEVATION) * UP
+        right = np.cross(level, UP)
         return np.stack([right, np.cross(forward, right), forward], 1)
 
     def _smooth_centre(self, fps: float) -> Float[np.ndarray, "time 3"]:
@@ -155,7 +163,7 @@ class Panel3D:
         middle = (_extreme(np.fmin, self.xyz) + _extreme(np.fmax, self.xyz)) / 2
         known = np.isfinite(middle).all(-1)
         if not known.any():
-            return np.repeat(self.ground.below(np.array([[0.0, 0.0, 4.0]])) + 0.9 * self.up, len(self.time), 0)
+            return np.repeat([4 * FORWARD + 0.9 * UP], len(self.time), 0)
         frames = np.arange(len(self.time))
         centre = np.stack([np.interp(frames, frames[known], along[known]) for along in middle.T], -1)
         return gaussian_filter1d(centre, fps, axis=0, mode="nearest")
@@ -173,19 +181,17 @@ class Panel3D:
         return uniform_filter1d(maximum_filter1d(need, window, mode="nearest"), window, mode="nearest")
 
     def _floor_grid(self) -> tuple[Float[np.ndarray, "4 3"], Float[np.ndarray, "line 2 3"]]:
-        """Corners of the floor and lines of its grid, m, around the people; whole metres from the real camera."""
-        flat = np.stack([self.right, self.forward], -1)
-        places = np.concatenate([self.centre, _extreme(np.fmin, self.xyz), _extreme(np.fmax, self.xyz)]) @ flat
+        """Corners of the floor and lines of its grid, m, around the people; whole metres from the origin."""
+        places = np.concatenate([self.centre, _extreme(np.fmin, self.xyz), _extreme(np.fmax, self.xyz)])[:, :2]
         low = np.floor(np.nanmin(places, 0) - 1.7)
         high = np.ceil(np.nanmax(places, 0) + 1.7)
-        middle = np.median(self.centre @ flat, 0).round()
+        middle = np.median(self.centre[:, :2], 0).round()
         low = np.maximum(low, middle - 30)
         high = np.minimum(high, middle + 30)
-        across = [[[x, low[1]], [x, high[1]]] for x in np.arange(low[0], high[0] + 1)]
-        along = [[[low[0], z], [high[0], z]] for z in np.arange(low[1], high[1] + 1)]
-        corners = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
-        start = self.ground.offset * self.up
-        return start + corners @ flat.T, start + np.array(across + along) @ flat.T
+        across = [[[x, low[1], 0], [x, high[1], 0]] for x in np.arange(low[0], high[0] + 1)]
+        along = [[[low[0], y, 0], [high[0], y, 0]] for y in np.arange(low[1], high[1] + 1)]
+        corners = [[low[0], low[1], 0], [high[0], low[1], 0], [high[0], high[1], 0], [low[0], high[1], 0]]
+        return np.array(corners), np.array(across + along)
 
     def _bodies(self, camera: PanelCamera, index: int) -> list["_Body"]:
         return [_Body(self, camera, index, person) for person in np.flatnonzero(self.state[index].any(-1)).tolist()]
@@ -199,10 +205,9 @@ class Panel3D:
 
     def _draw_shadows(self, image: np.ndarray, camera: PanelCamera, people: list["_Body"]) -> None:
         """Darkens the floor along the light from every limb."""
-        light = LIGHT @ np.stack([self.right, -self.up, self.forward])
         mask = np.zeros(image.shape[:2], np.uint8)
         for body in people:
-            fallen = camera.to_camera(body.xyz + self.ground.height(body.xyz)[:, None] / LIGHT[1] * light)
+            fallen = camera.to_camera(body.xyz + body.xyz[:, 2:] * LIGHT)
             point = self.intrinsics.project(fallen)
             for names, first, second in body.limbs:
                 if min(fallen[first, 2], fallen[second, 2]) > NEAR:
@@ -217,9 +222,10 @@ class Panel3D:
         """The real camera as a small frustum."""
         width = self.camera.width
         height = self.camera.height
-        corners = FRUSTUM * self.camera.rays(np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5)
+        rays = self.camera.rays(np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5)
+        corners = self.world.to_world(FRUSTUM * rays)
         base = np.stack([corners, np.roll(corners, -1, 0)], 1)
-        sides = np.stack([np.zeros_like(corners), corners], 1)
+        sides = np.stack([np.broadcast_to(self.world.translation, corners.shape), corners], 1)
         style.draw_polylines(image, camera.project_segments(np.concatenate([base, sides])), CAMERA)
 
     def _draw_people(self, image: np.ndarray, people: list["_Body"]) -> None:
@@ -252,6 +258,7 @@ class _Body:
 
     def __init__(self, panel: Panel3D, camera: PanelCamera, index: int, person: int) -> None:
         self.joints = panel.skeleton.joints
+        self.balls = panel.balls
         self.state: list[int] = panel.state[index, person].tolist()
         self.xyz = panel.xyz[index, person]
         self.limbs = [
@@ -266,14 +273,18 @@ class _Body:
     def strokes(self) -> list[_Stroke]:
         """The person's limbs and joints, in no order."""
         limbs = [self._limb(*limb) for limb in self.limbs]
-        return limbs + [self._joint(joint) for joint, state in enumerate(self.state) if state]
+        return limbs + [self._joint(joint) for joint, state in enumerate(self.state[: self.balls]) if state]
 
     def _limb(self, names: tuple[str, str], first: int, second: int) -> _Stroke:
         depth = (self.depth[first] + self.depth[second]) / 2
-        radius = self.focal * (joint_radius(names[0]) + joint_radius(names[1])) / 2 / depth
+        radii = [joint_radius(name) for name in names]
         colour = style.side_colour(self.base, *names)
         visible = min(self.state[first], self.state[second]) == VISIBLE
-        return _Stroke(self.pixels[first], self.pixels[second], radius, depth, colour, visible)
+        if second < self.balls:
+            radius = self.focal * sum(radii) / 2 / depth
+            return _Stroke(self.pixels[first], self.pixels[second], radius, depth, colour, visible)
+        shade = colour if visible else style.mix_colours(colour, style.WHITE, PALE)
+        return _Stroke(self.pixels[first], self.pixels[second], self.focal * min(radii) / depth, depth, shade, True)
 
     def _joint(self, joint: int) -> _Stroke:
         name = self.joints[joint]
@@ -286,10 +297,6 @@ class _Body:
 def _extreme(which: np.ufunc, values: Float[np.ndarray, "time person joint d"]) -> Float[np.ndarray, "time d"]:
     """Smallest (np.fmin) or largest (np.fmax) value of all joints in every frame; NaN where there is none."""
     return which.reduce(values, axis=(1, 2), initial=np.nan)
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
 
 
 def _intrinsics(width: int, height: int) -> Camera:
@@ -311,7 +318,7 @@ def _draw_limb(
 ) -> None:
     """Draws a capsule lit from the upper left; dashed and thin if not visible."""
     if not visible:
-        pale = style.mix_colours(colour, style.WHITE, 0.3)
+        pale = style.mix_colours(colour, style.WHITE, PALE)
         width = max(2.0, 0.45 * radius)
         rim = 0.9 * radius
         style.draw_dashed_line(image, start, end, pale, width, edge=2, trim=(rim, rim))
@@ -329,7 +336,7 @@ def _draw_joint(image: np.ndarray, point: style.Point, radius: float, colour: st
         hole = max(4.0, 0.75 * radius)
         rim = max(2.0, 0.3 * radius)
         style.draw_ring(image, point, hole, style.INK, rim + 2)
-        style.draw_ring(image, point, hole, style.mix_colours(colour, style.WHITE, 0.3), rim)
+        style.draw_ring(image, point, hole, style.mix_colours(colour, style.WHITE, PALE), rim)
         return
     style.draw_disc(image, point, radius, style.mix_colours(colour, style.INK, 0.35))
     style.draw_disc(image, _towards_light(point, 0.15 * radius), 0.7 * radius, colour)

@@ -1,7 +1,8 @@
 """People as rigid skeletons that stand on the floor: what lifted joints become in the outputs. Ours."""
 
+import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import BodyModel
 from occlupose.body_parts import SHAPE
+from occlupose.cameras import Camera
 from occlupose.kinematics import LiveSkeleton, SkeletonFit, body_tree, fit_poses
 from occlupose.kinematics.fit import LASTING, known_of
 from occlupose.kinematics.result import BY_FRAME, blank, join_people
@@ -77,6 +79,11 @@ def body() -> BodyModel:
     return anny(captured=True)
 
 
+def _shape_of(offsets: Float[np.ndarray, "bone 3"]) -> Float[np.ndarray, "parameter"]:
+    """The shape of a body with these bones; NaN if they are unknown."""
+    return measure_shape(offsets, body()) if np.isfinite(offsets).all() else np.full(len(SHAPE), np.nan)
+
+
 def to_record(
     poses: Poses,
     fit: SkeletonFit,
@@ -102,12 +109,13 @@ def to_record(
     covariance = own if poses.covariance is None else np.where(fitted[..., None], own, poses.covariance)
     given: dict[str, Any] = {}
     if poses.camera is not None:
-        moved = fitted & (poses.state == OCCLUDED)
-        given["xy"] = np.where(moved[..., None], poses.camera.project(xyz), poses.xy)
+        projected = poses.camera.project(xyz)
+        moved = fitted & (poses.state == OCCLUDED) & np.isfinite(projected).all(-1)
+        given["xy"] = np.where(moved[..., None], projected, poses.xy)
     if contacts is not None:
         given["contact"] = np.where(present[..., None], contacts.touching, np.nan)
     if shape is None:
-        shape = np.array([measure_shape(offsets, body()) for offsets in fit.bone_offsets]).reshape(-1, len(SHAPE))
+        shape = np.array([_shape_of(offsets) for offsets in fit.bone_offsets]).reshape(-1, len(SHAPE))
     return replace(
         poses,
         **given,
@@ -132,12 +140,16 @@ EVERY = 1.0
 TOUCHED = 0.5
 """Seconds from which live contacts are found."""
 
+LOST = 0.15
+"""Seconds out of sight after which a person's motion begins anew: how they moved meanwhile is a guess. Ours."""
+
 
 class LiveStanding:
     """People as rigid skeletons while the frames come in.
 
     Skeletons are fitted without looking ahead, and from the frames so far; up and the floor are estimated once a second
-    from the last ten seconds. What touches the floor is told, but not held there.
+    from the last ten seconds. What touches the floor is told, but not held there. The shape of a body is NaN in a
+    person's first two seconds, while their bones are still changing.
 
     Arguments:
         fps: frames per second.
@@ -152,8 +164,8 @@ class LiveStanding:
         self._people: dict[int, _Person] = {}
         self._frames: deque[tuple[float, dict[int, SkeletonFit]]] = deque()
         self._world: WorldFrame | None = None
-        self._next = EVERY
-        """Seconds at which the world is estimated again."""
+        self._next = math.inf
+        """Time at which the world is estimated again, seconds."""
 
     def update(self, poses: Poses) -> Poses:
         """A frame of lifted poses as skeletons; see `stand`.
@@ -165,8 +177,15 @@ class LiveStanding:
         if poses.camera is not None:
             self._up = self._up or poses.camera.up
         people = poses.track_id.tolist()
-        fits = {track: self._fit(poses, row, time) for row, track in enumerate(people)}
+        present = (poses.state[0] != ABSENT).any(-1)
+        known = known_of(poses)
+        fits = {}
+        for row in np.flatnonzero(present).tolist():
+            person = self._follow(people[row], time, poses.camera)
+            fits[people[row]] = person.update({name: values[0, row] for name, values in known.items()}, time)
         self._people = {track: one for track, one in self._people.items() if time - one.seen <= MAX_GAP}
+        if not self._frames:
+            self._next = time + EVERY
         self._frames.append((time, fits))
         while self._frames[0][0] < time - SEEN:
             self._frames.popleft()
@@ -178,17 +197,22 @@ class LiveStanding:
         if self._world is not None and people:
             recent = self._joined(TOUCHED, people)
             contacts = find_contacts(recent.xyz, recent.skeleton, self._fps, self._world).select(slice(-1, None))
-        fit = join_people(list(fits.values()))
-        shape = np.array([self._people[track].shape for track in people]).reshape(len(people), len(SHAPE))
+        nobody = blank(body_tree(), 1, 1)
+        fit = join_people([fits.get(track, nobody) for track in people])
+        unknown = np.full(len(SHAPE), np.nan)
+        shape = np.array([self._people[track].shape if track in fits else unknown for track in people])
+        shape = shape.reshape(len(people), len(SHAPE))
         return to_record(poses, fit, self._world, contacts, shape=shape, keep_lifted=self._keep_lifted)
 
-    def _fit(self, poses: Poses, row: int, time: float) -> SkeletonFit:
-        """The skeleton of a person in this frame."""
-        track = int(poses.track_id[row])
+    def _follow(self, track: int, time: float, camera: Camera | None) -> "_Person":
+        """A person who is seen now."""
         if track not in self._people:
-            options: dict[str, Any] = {"camera": poses.camera, "lasting": LASTING, "up": self._up or CAMERA_UP}
+            options: dict[str, Any] = {"camera": camera, "lasting": LASTING, "up": self._up or CAMERA_UP}
             self._people[track] = _Person(LiveSkeleton(body_tree().skeleton, self._fps, **options), time)
-        return self._people[track].update({name: values[0, row] for name, values in known_of(poses).items()}, time)
+        person = self._people[track]
+        if time - person.seen > max(LOST, 1.5 / self._fps):
+            person.skeleton.lose()
+        return person
 
     def _joined(self, seconds: float, people: list[int] | None = None) -> SkeletonFit:
         """The last seconds of these people, by default of everybody in them."""
@@ -209,12 +233,12 @@ class _Person:
 
     skeleton: LiveSkeleton
     seen: float
-    shape: Float[np.ndarray, "parameter"] | None = None
+    shape: Float[np.ndarray, "parameter"] = field(default_factory=lambda: np.full(len(SHAPE), np.nan))
 
     def update(self, known: dict[str, Any], time: float) -> SkeletonFit:
-        """The skeleton in the next frame. The shape is measured as seldom as the bones."""
+        """The skeleton in the next frame. The shape is measured once, which takes as long as several frames."""
         self.seen = time
         fit = self.skeleton.update(**known)
-        if self.shape is None or self.skeleton.has_measured:
-            self.shape = measure_shape(fit.bone_offsets[0], body())
+        if self.skeleton.is_measured and np.isnan(self.shape).all():
+            self.shape = _shape_of(fit.bone_offsets[0])
         return fit

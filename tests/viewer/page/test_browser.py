@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from floor_records import record_of, standing
 from occlupose.kinematics import measure_angles
 from occlupose.media import VideoWriter, open_media
+from occlupose.skeletons import H36M17
 from occlupose.viewer import write_page
 from occlupose.viewer.page import footage
 from walking_people import FPS, circle, make_poses, walk
@@ -64,6 +66,10 @@ def files(tmp_path_factory):
     write_page(poses, folder / "none.html", angles=angles)
     write_page(poses.to_2d(), folder / "flat.html")
     write_page(poses.select(person=[]), folder / "nobody.html")
+    standing_poses = record_of(standing(), H36M17)
+    write_page(standing_poses, folder / "standing.html")
+    write_page(replace(standing_poses, contact=None), folder / "floating.html")
+    write_page(replace(standing_poses, rotation=None), folder / "footless.html")
     return folder
 
 
@@ -182,6 +188,16 @@ def test_uncertainty_can_be_hidden(load):
     shown = picture(page, "#stage")
     page.uncheck("#uncertainty")
     assert change(shown, picture(page, "#stage")) > 0.002
+
+
+def test_feet_and_their_contacts_are_shown(load):
+    page = load("standing")
+    whole = picture(page, "#space")
+    bands = page.locator("#bands").bounding_box()["height"]
+    assert change(whole, picture(load("footless"), "#space")) > 0.001
+    page = load("floating")
+    assert change(whole, picture(page, "#space")) > 0.00005
+    assert page.locator("#bands").bounding_box()["height"] == bands - 4 * 14
 
 
 def test_the_view_turns_and_comes_back(load):

@@ -4,10 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moving_skeletons import moving_poses
+from floor_records import record_of, standing
+from moving_skeletons import TREE, moving_poses
 from occlupose.kinematics import measure_angles
+from occlupose.skeletons import H36M17
+from occlupose.viewer.ends import ENDS
 from occlupose.viewer.page.content import DEGREE, METRE, PIXEL, pack, page_content, unpack
-from walking_people import HEIGHT, make_poses, stand
+from walking_people import HEIGHT, make_poses, stand, tilt
 
 HALF = 0.5001  # of a step, with room for rounding
 
@@ -44,27 +47,55 @@ def test_people_are_there_from_their_first_frame_on():
     anna, second = content["people"]
     assert (anna["name"], anna["start"], second["name"], second["start"]) == ("Anna", 0, "person 1", 2)
     np.testing.assert_array_equal(unpack(second["state"]).reshape(3, 17), poses.state[2:, 1])
-    np.testing.assert_allclose(unpack(second["xyz"]), poses.xyz[2:, 1].ravel(), atol=HALF * METRE)
     np.testing.assert_allclose(unpack(second["xy"]), poses.xy[2:, 1].ravel(), atol=HALF * PIXEL)
     assert second["spread"] is None and second["deviation"] is None and second["angles"] is None
     assert len({anna["colours"][side] for side in ("middle", "left", "right")} | {second["colours"]["middle"]}) == 4
     assert len(content["limbs"]) == 16 and content["panels"] == [] and len(unpack(content["time"])) == 5
 
 
-def test_the_floor_is_that_of_the_video():
-    floor = page_content(make_poses(stand(0, 4, 5)), None, (), "walk")["floor"]
-    assert floor["normal"] == pytest.approx([0, -1, 0], abs=0.05) and floor["offset"] == pytest.approx(-HEIGHT, abs=0.1)
+def test_people_stand_on_the_floor_of_their_world():
+    truth = standing()
+    content = page_content(record_of(truth, H36M17), None, (), "walk")
+    place = unpack(content["people"][0]["xyz"]).reshape(len(truth.xyz), -1, 3)
+    points = [TREE.points.index(joint) for joint in content["joints"]]
+    np.testing.assert_allclose(place, truth.xyz[:, 0, points], atol=2 * METRE)
+    assert content["bands"] == 17 and content["joints"][17:] == ENDS
+    assert max(end for limb in content["limbs"] for end in limb) == 16 + len(ENDS)
 
 
-def test_poses_in_2d_have_no_floor_and_no_camera():
+def test_the_camera_is_above_the_origin_in_the_axes_of_the_page():
+    camera = page_content(record_of(standing(), pitch=30, roll=8), None, (), "walk")["camera"]
+    assert camera["place"] == pytest.approx([0, HEIGHT, 0], abs=1e-6)
+    np.testing.assert_allclose(camera["axes"], tilt(30, 8) * (1, -1, -1), atol=1e-6)
+
+
+def test_without_a_world_people_stand_on_the_floor_that_they_tell():
+    content = page_content(make_poses(stand(0, 4, 5), pitch=20), None, (), "walk")
+    place = unpack(content["people"][0]["xyz"]).reshape(5, 17, 3)
+    assert place[:, H36M17.index("left_ankle"), 1] == pytest.approx(0.08, abs=0.05)
+    assert content["camera"]["place"] == pytest.approx([0, HEIGHT, 0], abs=0.2)
+    assert content["people"][0]["contact"] is None and content["bands"] == 17
+
+
+def test_contacts_of_soles_are_told_from_one_half_on():
+    poses = record_of(standing())
+    poses.contact[1, 0] = 0.49
+    poses.contact[2, 0] = np.nan
+    content = page_content(poses, None, (), "walk")
+    states = unpack(content["people"][0]["contact"]).reshape(len(poses), -1)
+    assert content["soles"] == ("left_heel", "right_heel", "left_big_toe", "right_big_toe")
+    assert states[:, 0].tolist() == [2, 0, 0, 2, 2] and (states[:, 1:] == 0).all()
+
+
+def test_poses_in_2d_have_no_places_and_no_camera():
     content = page_content(make_poses(stand(0, 4, 2)).to_2d(), None, (), "walk")
-    assert content["floor"] is None and content["camera"] is None and content["people"][0]["xyz"] is None
+    assert content["camera"] is None and content["people"][0]["xyz"] is None
 
 
 @pytest.mark.parametrize("frames", [0, 2])
 def test_nobody(frames):
     content = page_content(make_poses(stand(0, 4, frames)).select(person=[]), None, (), "walk")
-    assert content["people"] == [] and content["floor"] is None
+    assert content["people"] == []
 
 
 def test_uncertainty_in_the_image_and_in_space():

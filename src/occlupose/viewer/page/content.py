@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float, Float32, UInt8
 
-from occlupose.poses import Poses, Track
+from occlupose.body_parts import BEARING, SIDES
+from occlupose.poses import ABSENT, VISIBLE, Poses, Track
 from occlupose.viewer import style
-from occlupose.viewer.ground import fit_ground
+from occlupose.viewer.ends import with_ends
+from occlupose.viewer.ground import find_world
 from occlupose.viewer.panel import joint_radius
 from occlupose.viewer.uncertainty import image_spread, joint_deviation
+from occlupose.world_frame import WorldFrame, y_up_axes
 
 if TYPE_CHECKING:
     from occlupose.kinematics import JointAngles
@@ -21,7 +25,11 @@ DEGREE = 0.1
 SECOND = 1e-4
 """Steps to which numbers are rounded."""
 
-SIDES = ("left", "right")
+TOUCHING = 0.5
+"""Least probability with which a heel or a big toe is shown as touching something."""
+
+SOLES = tuple(point for point in BEARING if point.endswith(("heel", "big_toe")))
+"""Those whose contacts are shown."""
 
 Content = dict[str, Any]
 
@@ -33,9 +41,9 @@ def page_content(poses: Poses, angles: "JointAngles | None", names: Sequence[str
         angles: of the same poses; None leaves them out.
         names: of the first people.
     """
-    camera = None
-    if poses.camera is not None and poses.xyz is not None:
-        camera = {name: float(getattr(poses.camera, name)) for name in ("fx", "fy", "cx", "cy")}
+    bands = len(poses.skeleton)
+    poses = with_ends(poses)
+    world = None if poses.xyz is None else find_world(poses)
     spread = image_spread(poses)
     return {
         "title": title,
@@ -44,13 +52,16 @@ def page_content(poses: Poses, angles: "JointAngles | None", names: Sequence[str
         "height": poses.height,
         "time": pack(poses.time, SECOND),
         "joints": poses.skeleton.joints,
+        "bands": bands,
+        "soles": SOLES,
         "limbs": [limb[1:] for limb in style.limb_indices(poses.skeleton)],
         "radii": [joint_radius(joint) for joint in poses.skeleton.joints],
-        "floor": _floor(poses),
-        "camera": camera,
+        "camera": _camera(poses, world),
         "panels": [] if angles is None else _panels(angles),
         "people": [
-            _person(track, person, spread, angles, names) for person, track in enumerate(poses.tracks()) if len(track)
+            _person(track, person, world, spread, angles, names)
+            for person, track in enumerate(poses.tracks())
+            if len(track)
         ],
     }
 
@@ -86,7 +97,12 @@ def _base64(values: np.ndarray) -> str:
 
 
 def _person(
-    track: Track, person: int, spread: np.ndarray | None, angles: "JointAngles | None", names: Sequence[str]
+    track: Track,
+    person: int,
+    world: WorldFrame | None,
+    spread: np.ndarray | None,
+    angles: "JointAngles | None",
+    names: Sequence[str],
 ) -> Content:
     """One person from their first to their last frame."""
     base = style.person_colour(track.track_id)
@@ -101,8 +117,9 @@ def _person(
         },
         "start": track.start,
         "state": _pack_states(track.state),
+        "contact": None if track.contact is None else _pack_states(_touching(track.contact)),
         "xy": pack(track.xy, PIXEL),
-        "xyz": None if track.xyz is None else pack(track.xyz, METRE),
+        "xyz": None if track.xyz is None or world is None else pack(_to_page(track.xyz, world), METRE),
         "spread": None if spread is None else pack(spread[track.frames, person], PIXEL),
         "deviation": None if deviation is None else pack(deviation, METRE),
         "angles": None if angles is None else _angles(angles, person, track.frames),
@@ -139,12 +156,25 @@ def _panels(angles: "JointAngles") -> list[Content]:
     return [{"title": title, "curves": curves} for title, curves in panels.items()]
 
 
-def _floor(poses: Poses) -> Content | None:
-    """The floor in the camera frame: its height is p . normal - offset, m. None in 2D and without people."""
-    if poses.xyz is None or not np.isfinite(poses.xyz).any():
+def _to_page(xyz: Float[np.ndarray, "*any 3"], world: WorldFrame) -> Float[np.ndarray, "*any 3"]:
+    """Places on the page: x right, y up, z towards the camera, the floor at y = 0, metres."""
+    axes, origin = y_up_axes(world)
+    return xyz @ axes.T + origin
+
+
+def _touching(contact: Float32[np.ndarray, "time point"]) -> UInt8[np.ndarray, "time sole"]:
+    """Contacts of `SOLES` as states: visible or absent."""
+    of_soles = contact[:, [BEARING.index(sole) for sole in SOLES]]
+    return np.where(of_soles >= TOUCHING, VISIBLE, ABSENT).astype(np.uint8)
+
+
+def _camera(poses: Poses, world: WorldFrame | None) -> Content | None:
+    """The intrinsics of the camera, its place and its axes (right, down, forward), in those of the page."""
+    if poses.camera is None or world is None:
         return None
-    plane = fit_ground(poses.xyz, poses.skeleton)
-    return {"normal": plane.normal.tolist(), "offset": float(plane.offset)}
+    axes, place = y_up_axes(world)
+    intrinsics = {name: float(getattr(poses.camera, name)) for name in ("fx", "fy", "cx", "cy")}
+    return intrinsics | {"place": place.tolist(), "axes": axes.T.tolist()}
 
 
 def _hexadecimal(colour: style.Colour) -> str:

@@ -15,6 +15,7 @@ class Person {
     this.start = content.start;
     this.joints = joints;
     this.state = unpack(content.state);
+    this.contact = unpack(content.contact);
     this.xy = unpack(content.xy);
     this.xyz = unpack(content.xyz);
     this.spread = unpack(content.spread);
@@ -50,9 +51,10 @@ export class Poses {
     this.height = content.height;
     this.joints = content.joints;
     this.limbs = content.limbs;
+    this.bands = content.bands; // joints of the record; feet, hands and face of the fitted skeletons follow
+    this.soles = content.soles; // heels and big toes, of which contacts are told
     this.radii = content.radii;
     this.panels = content.panels;
-    this.floor = content.floor;
     this.camera = content.camera;
     this.video = content.video;
     this.time = unpack(content.time);

@@ -34,7 +34,8 @@ export class Picture {
   }
 
   drawPerson(context, scale, person, offset) {
-    const { joints, limbs } = this.poses;
+    const joints = this.poses.joints.slice(0, this.poses.bands);
+    const limbs = this.poses.limbs.filter((limb) => Math.max(...limb) < joints.length);
     const state = (joint) => person.state[offset + joint];
     const x = (joint) => scale * (person.xy[2 * (offset + joint)] + 0.5);
     const y = (joint) => scale * (person.xy[2 * (offset + joint) + 1] + 0.5);

@@ -1,4 +1,4 @@
-/** The people in 3D, in metres, with y up; turned by mouse or finger. */
+/** The people in 3D, in metres: x right, y up, z towards the real camera, the floor at 0. Turned by mouse or finger. */
 
 import {
   BufferGeometry,
@@ -6,7 +6,6 @@ import {
   CylinderGeometry,
   DirectionalLight,
   Float32BufferAttribute,
-  Group,
   HemisphereLight,
   InstancedMesh,
   LineBasicMaterial,
@@ -24,29 +23,33 @@ import {
 import { ABSENT, VISIBLE } from "occlupose/people";
 
 const UP = new Vector3(0, 1, 0);
+const NO_TURN = new Quaternion();
 const FIELD_OF_VIEW = 38; // degrees
 const FILLED = 0.9; // of the first view by the people
 const MARGIN = 0.15; // around every joint, metres
 const RAISED = 0.22; // of the first view above the horizon, radians
 const GRID = { colour: 0x4a505c, margin: 1.5, most: 40 }; // metres
 const FRUSTUM = 0.35; // drawn length of the real camera, metres
+const SOLE = 0.025; // from a heel or big toe down to the skin, metres
+const DOT = new Vector3(0.045, 0.004, 0.045); // below what touches something, metres
 
 /** Many copies of one shape, each with a place and a colour. */
 class Copies {
-  constructor(world, shape, count, look) {
+  constructor(scene, shape, count, look) {
     this.mesh = new InstancedMesh(shape, new MeshLambertMaterial(look), count);
     this.mesh.frustumCulled = false;
     this.mesh.renderOrder = look.transparent ? 1 : 0;
     this.mesh.setColorAt(0, new Color());
-    world.add(this.mesh);
+    scene.add(this.mesh);
   }
 
   clear() {
     this.mesh.count = 0;
   }
 
-  add(matrix, colour) {
-    this.mesh.setMatrixAt(this.mesh.count, matrix);
+  /** Adds one; `size` stretches it along its axes before the turn. */
+  add(place, size, colour, turn = NO_TURN) {
+    this.mesh.setMatrixAt(this.mesh.count, new Matrix4().compose(place, turn, size));
     this.mesh.setColorAt(this.mesh.count, colour);
     this.mesh.count += 1;
   }
@@ -78,8 +81,6 @@ export class Space {
     const lamp = new DirectionalLight(0xffffff, 1.6);
     lamp.position.set(-2, 4, 3);
     this.scene.add(lamp);
-    this.world = new Group();
-    this.scene.add(this.world);
     this.addFloor();
     this.addCamera();
     this.addBodies();
@@ -93,18 +94,13 @@ export class Space {
     this.reset();
   }
 
-  /** A joint's place with y up: x right, y up, z towards the real camera. */
-  place(person, at, target) {
-    return target.set(person.xyz[3 * at], -person.xyz[3 * at + 1], -person.xyz[3 * at + 2]);
-  }
-
   /** Places of the roots, or else of any known joints, of everybody in some hundred frames. */
   *places() {
     const every = Math.max(1, Math.floor(this.poses.time.length / 100));
     for (const person of this.poses.people.filter((each) => each.xyz)) {
       for (let own = 0; own < person.length; own += every) {
         for (let joint = 0; joint < person.joints; joint += 1) {
-          const place = this.place(person, own * person.joints + joint, new Vector3());
+          const place = placeOf(person, own * person.joints + joint);
           if (Number.isFinite(place.x + place.y + place.z)) {
             yield place;
           }
@@ -113,18 +109,11 @@ export class Space {
     }
   }
 
-  /** The floor, level at height 0, with lines a metre apart; without one everything stays as the camera sees it. */
+  /** The floor, with lines a metre apart. */
   addFloor() {
-    const { floor } = this.poses;
-    if (floor === null) {
-      return;
-    }
-    const up = new Vector3(floor.normal[0], -floor.normal[1], -floor.normal[2]).normalize();
-    this.world.quaternion.setFromUnitVectors(up, UP);
-    this.world.position.y = -floor.offset;
-    const level = [...this.places()].map((place) => place.applyQuaternion(this.world.quaternion));
+    const places = [...this.places()];
     const range = (along) => {
-      const [least, most] = bounds(level.map((place) => place[along]));
+      const [least, most] = bounds(places.map((place) => place[along]));
       const low = Math.floor(least - GRID.margin);
       return [low, Math.min(Math.ceil(most + GRID.margin), low + GRID.most)];
     };
@@ -146,14 +135,15 @@ export class Space {
     if (camera === null) {
       return;
     }
-    const corner = (x, y) => [
-      (FRUSTUM * (x - camera.cx)) / camera.fx,
-      (-FRUSTUM * (y - camera.cy)) / camera.fy,
-      -FRUSTUM,
-    ];
+    const [right, down, forward] = camera.axes;
+    const corner = (x, y) =>
+      camera.place.map((place, along) => {
+        const across = (right[along] * (x - camera.cx)) / camera.fx + (down[along] * (y - camera.cy)) / camera.fy;
+        return place + FRUSTUM * (across + forward[along]);
+      });
     const corners = [corner(0, 0), corner(width, 0), corner(width, height), corner(0, height)];
-    const ends = corners.flatMap((each, number) => [0, 0, 0, ...each, ...each, ...corners[(number + 1) % 4]]);
-    this.world.add(lines(ends, 0xc8ced6));
+    const ends = corners.flatMap((each, at) => [...camera.place, ...each, ...each, ...corners[(at + 1) % 4]]);
+    this.scene.add(lines(ends, 0xc8ced6));
   }
 
   addBodies() {
@@ -165,10 +155,11 @@ export class Space {
     const faint = { transparent: true, opacity: 0.16, depthWrite: false };
     const joints = count * Math.max(1, this.poses.joints.length);
     const limbs = count * Math.max(1, this.poses.limbs.length);
-    this.joints = [null, new Copies(this.world, ball, joints, pale), new Copies(this.world, ball, joints, solid)];
-    this.limbs = [null, new Copies(this.world, stick, limbs, pale), new Copies(this.world, stick, limbs, solid)];
-    this.clouds = new Copies(this.world, ball, joints, faint);
-    this.copies = [this.joints[1], this.joints[2], this.limbs[1], this.limbs[2], this.clouds];
+    this.joints = [null, new Copies(this.scene, ball, joints, pale), new Copies(this.scene, ball, joints, solid)];
+    this.limbs = [null, new Copies(this.scene, stick, limbs, pale), new Copies(this.scene, stick, limbs, solid)];
+    this.clouds = new Copies(this.scene, ball, joints, faint);
+    this.touches = new Copies(this.scene, ball, count * this.poses.soles.length, solid);
+    this.copies = [...this.joints.slice(1), ...this.limbs.slice(1), this.clouds, this.touches];
   }
 
   colour(text) {
@@ -190,11 +181,17 @@ export class Space {
   }
 
   drawPerson(person, offset) {
-    const { joints, limbs, radii } = this.poses;
-    const places = joints.map((_, joint) => this.place(person, offset + joint, new Vector3()));
-    const known = (joint) => (Number.isFinite(places[joint].x) ? person.state[offset + joint] : ABSENT);
-    const none = new Quaternion();
-    const matrix = new Matrix4();
+    const places = this.poses.joints.map((_, joint) => placeOf(person, offset + joint));
+    const known = (joint) => (Number.isFinite(places[joint]?.x) ? person.state[offset + joint] : ABSENT);
+    this.drawJoints(person, offset, places, known);
+    this.drawLimbs(person, places, known);
+    if (person.contact) {
+      this.drawContacts(person, offset, places, known);
+    }
+  }
+
+  drawJoints(person, offset, places, known) {
+    const { joints, radii } = this.poses;
     const sized = (radius) => new Vector3(radius, radius, radius);
     joints.forEach((name, joint) => {
       const state = known(joint);
@@ -202,12 +199,16 @@ export class Space {
         return;
       }
       const colour = this.colour(person.colour(name));
-      this.joints[state].add(matrix.compose(places[joint], none, sized(radii[joint])), colour);
+      this.joints[state].add(places[joint], sized(radii[joint]), colour);
       const deviation = person.deviation ? person.deviation[offset + joint] : 0;
       if (this.uncertainty && deviation > 0) {
-        this.clouds.add(matrix.compose(places[joint], none, sized(2 * deviation)), colour);
+        this.clouds.add(places[joint], sized(2 * deviation), colour);
       }
     });
+  }
+
+  drawLimbs(person, places, known) {
+    const { joints, limbs, radii } = this.poses;
     for (const [first, second] of limbs) {
       const state = Math.min(known(first), known(second));
       const along = new Vector3().subVectors(places[second], places[first]);
@@ -217,22 +218,34 @@ export class Space {
         const turn = new Quaternion().setFromUnitVectors(UP, along.divideScalar(length));
         const middle = new Vector3().addVectors(places[first], places[second]).multiplyScalar(0.5);
         const colour = this.colour(person.colour(joints[first], joints[second]));
-        this.limbs[state].add(matrix.compose(middle, turn, new Vector3(radius, length, radius)), colour);
+        this.limbs[state].add(middle, new Vector3(radius, length, radius), colour, turn);
       }
+    }
+  }
+
+  /** Dots below heels and toes that touch something, at the height of the lower one of the foot. */
+  drawContacts(person, offset, places, known) {
+    const { joints, soles } = this.poses;
+    const first = (offset / joints.length) * soles.length;
+    const touching = soles.filter((_, sole) => person.contact[first + sole] === VISIBLE);
+    for (const name of touching.filter((each) => known(joints.indexOf(each)))) {
+      const colour = person.colour(name);
+      const foot = soles.filter((each) => person.colour(each) === colour).map((each) => places[joints.indexOf(each)]);
+      const { x, z } = places[joints.indexOf(name)];
+      const lowest = Math.min(...foot.map(({ y }) => y));
+      this.touches.add(new Vector3(x, lowest - SOLE, z), DOT, this.colour(colour));
     }
   }
 
   /** The first view: from the real camera's side, a little raised, so that everybody fits in. */
   reset() {
-    this.world.updateMatrixWorld();
-    const all = [...this.places()].map((place) => place.applyMatrix4(this.world.matrixWorld));
+    const all = [...this.places()];
     const centre = new Vector3();
     for (const along of ["x", "y", "z"]) {
       const [low, high] = bounds(all.map((place) => place[along]));
       centre[along] = (low + high) / 2;
     }
-    const eye = new Vector3().setFromMatrixPosition(this.world.matrixWorld).sub(centre);
-    const towards = Math.hypot(eye.x, eye.z) > 0.01 ? Math.atan2(eye.x, eye.z) : 0;
+    const towards = Math.hypot(centre.x, centre.z) > 0.01 ? Math.atan2(-centre.x, -centre.z) : 0;
     const back = new Vector3(
       Math.sin(towards) * Math.cos(RAISED),
       Math.sin(RAISED),
@@ -276,6 +289,11 @@ export class Space {
       this.renderer.render(this.scene, this.camera);
     }
   }
+}
+
+/** The place of a joint, by where its values begin. */
+function placeOf(person, at) {
+  return new Vector3(...person.xyz.subarray(3 * at, 3 * at + 3));
 }
 
 /** The lowest and the highest of nearly all values; 0 without values. */

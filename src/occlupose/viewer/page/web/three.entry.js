@@ -5,7 +5,6 @@ export {
   CylinderGeometry,
   DirectionalLight,
   Float32BufferAttribute,
-  Group,
   HemisphereLight,
   InstancedMesh,
   LineBasicMaterial,

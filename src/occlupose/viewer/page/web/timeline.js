@@ -1,4 +1,7 @@
-/** The state of each joint of one person over time, as bands: solid is visible, hatched occluded, empty absent. */
+/**
+ * The state of each joint of one person over time, as bands: solid is visible, hatched occluded, empty absent. Below
+ * them the contacts of heels and toes, solid.
+ */
 
 import { prepare, roundStep } from "occlupose/canvas";
 import { ABSENT, VISIBLE } from "occlupose/people";
@@ -19,7 +22,8 @@ export class Timeline {
     this.canvas = canvas;
     this.cursor = cursor;
     this.person = poses.people[0] ?? null;
-    canvas.style.height = `${AXIS + ROW * poses.joints.length + 4}px`;
+    this.rows = rowsOf(poses);
+    canvas.style.height = `${AXIS + ROW * this.rows.length + 4}px`;
     followPointer(canvas, (x) => seek(this.timeAt(x)));
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
@@ -56,7 +60,7 @@ export class Timeline {
       return;
     }
     this.drawAxis(context);
-    this.poses.joints.forEach((name, joint) => this.drawJoint(context, name, joint));
+    this.rows.forEach((row, number) => this.drawRow(context, row, AXIS + ROW * number));
   }
 
   drawAxis(context) {
@@ -73,31 +77,32 @@ export class Timeline {
     }
   }
 
-  drawJoint(context, name, joint) {
-    const top = AXIS + ROW * joint;
+  drawRow(context, row, top) {
     context.textAlign = "right";
     context.fillStyle = "#c3c9d4";
-    context.fillText(name.replaceAll("_", " "), this.left - 8, top + ROW / 2, this.left - 10);
+    context.fillText(row.label, this.left - 8, top + ROW / 2, this.left - 10);
     context.fillStyle = "#262a32";
     context.fillRect(this.left, top + 2, this.canvas.clientWidth - this.left - END, ROW - 4);
     if (this.person === null) {
       return;
     }
-    for (const [state, from, to] of this.runs(joint)) {
+    const colour = this.person.colour(row.name);
+    for (const [state, from, to] of this.runs(row)) {
       const x = this.xAt(this.poses.time[from]);
       const width = Math.max(1, this.xAt(this.poses.time[to] + 1 / this.poses.fps) - x);
-      context.fillStyle = state === VISIBLE ? this.person.colour(name) : this.hatch(context, this.person.colour(name));
+      context.fillStyle = state === VISIBLE ? colour : this.hatch(context, colour);
       context.fillRect(x, top + 2, width, ROW - 4);
     }
   }
 
-  /** State, first and last frame of each stretch of time in which a joint is visible or occluded. */
-  *runs(joint) {
+  /** State, first and last frame of each stretch of time in which a row is not empty. */
+  *runs({ field, count, column }) {
     const { person } = this;
+    const states = person[field];
     let from = 0;
     for (let own = 1; own <= person.length; own += 1) {
-      const state = person.state[from * person.joints + joint];
-      if (own === person.length || person.state[own * person.joints + joint] !== state) {
+      const state = states[from * count + column];
+      if (own === person.length || states[own * count + column] !== state) {
         if (state !== ABSENT) {
           yield [state, person.start + from, person.start + own - 1];
         }
@@ -121,6 +126,15 @@ export class Timeline {
     pen.stroke();
     return context.createPattern(tile, "repeat");
   }
+}
+
+/** A row for each joint, and for the contacts of heels and toes where they are known: where its states are. */
+function rowsOf(poses) {
+  const rows = (names, field, count, what) =>
+    names.map((name, column) => ({ name, field, count, column, label: `${name.replaceAll("_", " ")}${what}` }));
+  const joints = rows(poses.joints.slice(0, poses.bands), "state", poses.joints.length, "");
+  const known = poses.people.some((person) => person.contact);
+  return known ? [...joints, ...rows(poses.soles, "contact", poses.soles.length, " contact")] : joints;
 }
 
 /** Calls back with the place along an element that somebody presses or drags to, px. */
