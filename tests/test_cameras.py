@@ -119,6 +119,26 @@ def test_loading(tmp_path, content):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [{"fx": 500, "fy": 510, "cx": 320, "cy": 240}, {"K": [[500, 0, 320], [0, 510, 240], [0, 0, 1]]}],
+    ids=["numbers", "matrix"],
+)
+def test_loading_up(tmp_path, content):
+    path = tmp_path / "camera.json"
+    path.write_text(json.dumps({"width": 640, "height": 480, "up": [0, -2, 0.5]} | content))
+    assert Camera.load(path) == Camera(640, 480, 500, 510, 320, 240, up=(0, -2, 0.5))
+    assert Camera.load(path) != Camera(640, 480, 500, 510, 320, 240)
+
+
+@pytest.mark.parametrize("up", [(0, 0, 0), (0, math.nan, 1), (math.inf, 0, 0)])
+def test_up_without_a_direction(up):
+    with pytest.raises(
+        OccluposeError, match=r"^camera: up \(.*\); it has no direction; \(0, -1, 0\) is that of a level"
+    ):
+        Camera(640, 480, 500, 500, 320, 240, up=up)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("fx: 500", "not JSON; give width, height and either"),
@@ -133,6 +153,16 @@ def test_loading(tmp_path, content):
         ),
         ('{"width": 640, "height": 480, "fx": -5, "fy": 500, "cx": 1, "cy": 1}', "camera: focal lengths -5"),
         ('{"width": 640, "height": 480, "K": [[1, 2], [3]]}', "K: Field required|K.0.2: Field required"),
+        (
+            '{"width": 640, "height": 480, "fx": 500, "fy": 500, "cx": 1, "cy": 1, "up": [0, 0, 0]}',
+            r"camera: up \(0\.0, 0\.0, 0\.0\); it has no direction; \(0, -1, 0\)",
+        ),
+        (
+            '{"width": 640, "height": 480, "K": [[1, 0, 9], [0, 1, 9], [0, 0, 1]], "up": [0, 0, 0]}',
+            r"camera: up \(0\.0, 0\.0, 0\.0\); it has no direction",
+        ),
+        ('{"width": 640, "height": 480, "fx": 5, "fy": 5, "cx": 1, "cy": 1, "up": [0, 1]}', r"up\.2: Field required"),
+        ('{"width": 640, "height": 480, "fx": 5, "fy": 5, "cx": 1, "cy": 1, "up": "y"}', "up: Input should be"),
     ],
 )
 def test_camera_files_that_are_refused(tmp_path, text, message):

@@ -29,6 +29,13 @@ def call(monkeypatch, capsys):
         ("run walk.avi --fov abc", "--fov abc: not a number; give degrees"),
         ("run walk.avi --fov=abc", "--fov abc: not a number; give degrees"),
         ("run walk.avi --height tall", "--height tall: not a number; give metres"),
+        ("lift a.npz --up 1,2", "--up 1,2: not a direction; give x,y,z in the camera's axes, such as 0,-1,0"),
+        ("lift a.npz --up up", "--up up: not a direction; give x,y,z in the camera's axes, such as 0,-1,0"),
+        ("run walk.avi --up 0,1,2,3", "--up 0,1,2,3: not a direction; give x,y,z"),
+        ("run walk.avi --up 0,0,0", "--up 0,0,0: has no direction; 0,-1,0 is that of a level camera"),
+        ("run walk.avi --up 0,nan,1", "--up 0,nan,1: has no direction; "),
+        ("run walk.avi --up=-inf,0,1", "--up -inf,0,1: has no direction; "),
+        ("run walk.avi --up", "--up X,Y,Z: a value is missing; "),
         ("run walk.avi --every 1.5", "--every 1.5: not a whole number; give one, such as 2"),
         ("run walk.avi --max-people two", "--max-people two: not a whole number; give one, such as 2"),
         ("run walk.avi --max_people two", "--max-people two: not a whole number; give one, such as 2"),
@@ -78,6 +85,15 @@ def test_no_other_time_is_understood(text):
 def test_times_reach_the_command(monkeypatch):
     call = cli.parse_arguments(["run", "walk.avi", "--start", "1:30", "--end", "95.5"])
     assert (call.keywords["start"], call.keywords["end"], call.keywords["every"]) == (90.0, 95.5, 1)
+
+
+@pytest.mark.parametrize("words", [["--up", "-0.1,-2,.5"], ["--up=-0.1,-2,.5"]])
+def test_a_direction_reaches_the_command_also_if_it_begins_with_a_minus(words):
+    for command in ("run", "lift"):
+        call = cli.parse_arguments([command, "a.npz", *words, "--keep-lifted"])
+        assert call.keywords["calibration"].up == (-0.1, -2, 0.5) and call.keywords["keep_lifted"] is True
+        bare = cli.parse_arguments([command, "a.npz"])
+        assert bare.keywords["calibration"].up is None and bare.keywords["keep_lifted"] is False
 
 
 def test_the_options_of_a_command_are_known():

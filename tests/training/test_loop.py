@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from occlupose.errors import OccluposeError
-from occlupose.training.loop import Optimisation, fastest_precision, fingerprint, train
+from occlupose.training.loop import (
+    Optimisation,
+    all_parameters,
+    build_optimisers,
+    fastest_precision,
+    fingerprint,
+    train,
+)
 
 QUICK = Optimisation(
     steps=24, learning_rate=0.01, warm_up_steps=5, ema_decay=0.9, save_every=4, log_every=2, precision="32-true"
@@ -81,6 +88,67 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, step, precision):
     ends = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("straight", "resumed")]
     assert same(*(end["network"] for end in ends))
     assert torch.equal(*(end["generator"] for end in ends))
+
+
+def with_muon(net):
+    """The matrices by themselves, with half the learning rate."""
+    matrices = [parameter for parameter in net.parameters() if parameter.ndim == 2]
+    others = [parameter for parameter in net.parameters() if parameter.ndim != 2]
+    return [{"params": others}, {"params": matrices, "muon": True, "scale": 0.5}]
+
+
+@pytest.mark.parametrize("step", [1, 4, 13])
+def test_a_resumed_run_with_muon_ends_as_an_uninterrupted_one(tmp_path, step):
+    straight = run(tmp_path / "straight", parameter_groups=with_muon)
+    with pytest.raises(Killed):
+        run(tmp_path / "resumed", killed_at(step), parameter_groups=with_muon)
+    torch.manual_seed(99)
+    assert same(run(tmp_path / "resumed", parameter_groups=with_muon, resume=True), straight)
+    ends = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("straight", "resumed")]
+    assert same(*(end["network"] for end in ends))
+    assert len(ends[0]["optimisers"]) == 2
+    assert not same(straight, run(tmp_path / "other"))
+
+
+def test_a_run_with_muon_is_not_resumed_without(tmp_path):
+    run(tmp_path, parameter_groups=with_muon)
+    refused(tmp_path, "not a checkpoint of this run")
+
+
+def test_muon_updates_the_matrices_of_its_groups_and_adamw_the_rest():
+    net = network()
+    adamw, muon = build_optimisers(with_muon(net), QUICK)
+    assert isinstance(adamw, torch.optim.AdamW) and isinstance(muon, torch.optim.Muon)
+    assert [len(group["params"]) for group in (*adamw.param_groups, *muon.param_groups)] == [4, 2]
+    for optimiser in (adamw, muon):
+        (group,) = optimiser.param_groups
+        assert (group["lr"], group["weight_decay"]) == (QUICK.learning_rate, QUICK.weight_decay)
+    (alone,) = build_optimisers(all_parameters(net), QUICK)
+    assert isinstance(alone, torch.optim.AdamW) and len(alone.param_groups[0]["params"]) == 6
+
+
+def test_muons_steps_are_as_large_as_adamws_whatever_the_gradients_are():
+    """So that one learning rate fits both (Liu et al., 2025); a scale multiplies it."""
+    moved = []
+    for scale in (1.0, 100.0):
+        torch.manual_seed(0)
+        net = nn.Linear(64, 96, bias=False)
+        before = net.weight.detach().clone()
+        groups = [{"params": [nn.Parameter(torch.zeros(1))]}, {"params": [net.weight], "muon": True}]
+        _, muon = build_optimisers(groups, dataclasses.replace(QUICK, weight_decay=0.0))
+        net.weight.grad = scale * torch.randn(96, 64, generator=torch.Generator().manual_seed(1))
+        muon.step()
+        moved.append((net.weight.detach() - before).square().mean().sqrt().item() / QUICK.learning_rate)
+    assert moved[0] == pytest.approx(moved[1], rel=0.02)
+    assert 0.1 < moved[0] < 0.4  # a step of AdamW is up to 1, and around 0.2 as usual
+
+
+def test_rates_of_all_optimisers_follow_the_plan_and_their_scale(tmp_path):
+    plan = dataclasses.replace(QUICK, steps=7, warm_up_steps=3)
+    run(tmp_path, optimisation=plan, parameter_groups=with_muon)
+    ends = torch.load(tmp_path / "last.pt", weights_only=True)["optimisers"]
+    rates = [end["param_groups"][0]["lr"] for end in ends]
+    assert rates == pytest.approx([plan.learning_rate_at(6), 0.5 * plan.learning_rate_at(6)])
 
 
 @pytest.mark.parametrize("step", [7, 10, 11])

@@ -24,6 +24,7 @@ from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.estimator import fill_absent, track
+from occlupose.kinematics import SkeletonFit
 from occlupose.media import Source, open_media, read_image, write_image
 from occlupose.methods.hupor import predict
 from occlupose.methods.hupor.estimator import bone_ratios, standing_height
@@ -124,18 +125,41 @@ def test_run(tmp_path, fixed):
     counts = []
     detections = predictions_when(people, "xxxxxxxx", "xxxxxxxx", "xxxxxxxx")
     with open_media(video(tmp_path, 8)) as source:
-        poses = run(source, fixed(detections), camera=CAMERA, progress=lambda frame: counts.append(len(frame)))
+        progress = {"progress": lambda frame: counts.append(len(frame))}
+        poses = run(source, fixed(detections), camera=CAMERA, keep_lifted=True, **progress)
     assert counts == [3] * 8
     assert (poses.skeleton, poses.camera, poses.fps, poses.observed) == (MPI15, CAMERA, 10, None)
     assert poses.track_id.tolist() == [1, 2, 3]
     order = [int(np.nanmean(np.abs(people.xy[0] - poses.xy[0, person]), (1, 2)).argmin()) for person in range(3)]
     assert sorted(order) == [0, 1, 2]
-    for name in ("xy", "xyz", "score", "state"):
-        np.testing.assert_array_equal(getattr(poses, name), getattr(people, name)[:, order])
+    for name, given in (("xyz_lifted", "xyz"), ("score", "score"), ("state", "state")):
+        np.testing.assert_array_equal(getattr(poses, name), getattr(people, given)[:, order])
     assert {VISIBLE, OCCLUDED, ABSENT} == set(np.unique(poses.state).tolist())
+    seen = poses.state == VISIBLE
+    hidden = poses.state == OCCLUDED
+    np.testing.assert_array_equal(poses.xy[seen], people.xy[:, order][seen])
+    np.testing.assert_allclose(poses.xy[hidden], CAMERA.project(poses.xyz)[hidden], atol=1e-3)
+    np.testing.assert_array_equal(np.isfinite(poses.xyz), np.isfinite(people.xyz[:, order]))
 
 
-@pytest.mark.parametrize("count", [0, 1, 60])
+def test_people_become_rigid_skeletons_whatever_is_absent_of_them(tmp_path, fixed):
+    people = three_people(8)
+    hips = MPI15.index("pelvis", "left_hip", "right_hip")
+    gone = np.zeros(people.state.shape, bool)
+    gone[3:5, 0, hips] = True
+    for name, absent in (("xy", np.nan), ("xyz", np.nan), ("state", ABSENT), ("score", 0)):
+        getattr(people, name)[gone] = absent
+    poses = run(video(tmp_path, 8), fixed(predictions_when(people, "xxxxxxxx", "xxxxxxxx")), camera=CAMERA)
+    skeletons = SkeletonFit.of(poses)
+    assert skeletons.known.all()
+    known = poses.state != ABSENT
+    assert not known.all()
+    np.testing.assert_allclose(skeletons.joints(MPI15)[known], poses.xyz[known], atol=1e-4)
+    thigh = np.linalg.norm(np.diff(poses.xyz[:, :, MPI15.index("left_hip", "left_knee")], axis=2), axis=-1)[..., 0]
+    assert (np.nanmax(thigh, 0) - np.nanmin(thigh, 0)).max() < 1e-4
+
+
+@pytest.mark.parametrize("count", [0, 1, 12])
 def test_an_image(tmp_path, count, fixed):
     with open_media(write_frame(tmp_path)) as source:
         poses = run(source, fixed(FixedPredictions([people_in_rows(count)])), camera=CAMERA)
@@ -203,16 +227,19 @@ def test_people_have_the_given_height_and_keep_their_pixels(tmp_path, fixed):
     people = three_people(6)
     with open_media(video(tmp_path, 6)) as source:
         detections = predictions_when(people, "xxxxxx", "xxxxxx", "xxxxxx")
-        as_found = run(source, fixed(detections), camera=CAMERA, height=None)
-        poses = run(source, fixed(detections), camera=CAMERA, height=1.2)
-    np.testing.assert_array_equal(poses.xy, as_found.xy)
-    np.testing.assert_allclose(CAMERA.project(poses.xyz), CAMERA.project(as_found.xyz), atol=1e-3)
+        as_found = run(source, fixed(detections), camera=CAMERA, height=None, keep_lifted=True)
+        poses = run(source, fixed(detections), camera=CAMERA, height=1.2, keep_lifted=True)
+    seen = poses.state == VISIBLE
+    np.testing.assert_array_equal(poses.xy[seen], as_found.xy[seen])
+    found = as_found.xyz_lifted
+    np.testing.assert_allclose(CAMERA.project(poses.xyz_lifted), CAMERA.project(found), atol=1e-3)
     for person in range(3):
         # like the three people, the third without a leg
-        assert height_of(as_found.xyz[:, person]) == pytest.approx(1.7, abs=0.1)
-        assert height_of(poses.xyz[:, person]) == pytest.approx(1.2)
-        factor = poses.xyz[:, person] / as_found.xyz[:, person]
-        np.testing.assert_allclose(factor[np.isfinite(factor)], 1.2 / height_of(as_found.xyz[:, person]), rtol=1e-4)
+        assert height_of(found[:, person]) == pytest.approx(1.7, abs=0.1)
+        assert height_of(poses.xyz_lifted[:, person]) == pytest.approx(1.2)
+        assert height_of(poses.xyz[:, person]) == pytest.approx(1.2, abs=0.05)
+        factor = poses.xyz_lifted[:, person] / found[:, person]
+        np.testing.assert_allclose(factor[np.isfinite(factor)], 1.2 / height_of(found[:, person]), rtol=1e-4)
 
 
 def test_a_person_without_a_bone_has_no_height():
@@ -305,12 +332,17 @@ def test_live_poses_are_those_of_the_whole(tmp_path, fixed):
     people = three_people(10)
     detections = predictions_when(people, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
     clip = video(tmp_path, 10)
-    whole = run(clip, fixed(detections), camera=CAMERA)
-    live = list(stream(clip, fixed(detections), camera=CAMERA))
+    whole = run(clip, fixed(detections), camera=CAMERA, keep_lifted=True)
+    live = list(stream(clip, fixed(detections), camera=CAMERA, keep_lifted=True))
     assert [frame.track_id.tolist() for frame in live] == [[1]] * 3 + [[1, 2]] * 7
     for number, frame in enumerate(live):
         expected = whole.select(slice(number, number + 1), frame.track_id.tolist())
-        assert frame == expected
+        for name in ("time", "score", "state", "xyz_lifted"):
+            np.testing.assert_array_equal(getattr(frame, name), getattr(expected, name))
+        seen = frame.state == VISIBLE
+        np.testing.assert_array_equal(frame.xy[seen], expected.xy[seen])
+        np.testing.assert_array_equal(np.isfinite(frame.xyz), np.isfinite(expected.xyz))
+        assert np.isfinite(frame.rotation).all() and frame.covariance is not None
 
 
 def test_live_people_have_the_given_height(tmp_path, fixed):

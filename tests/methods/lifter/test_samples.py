@@ -286,7 +286,7 @@ def test_some_sequences_are_complete():
 
 @pytest.mark.parametrize("cause", ["self_occlusion_probability", "object_probability", "border_probability"])
 def test_joints_are_hidden_by_what_is_asked_for(monkeypatch, cause):
-    monkeypatch.setattr(samples, "MASKS", [(1.0, samples.gaps.no_mask)])
+    monkeypatch.setattr(samples, "mask_kinds", lambda longest: [(1.0, samples.gaps.no_mask)])
     xyz = people(60)
     keypoints, in_skeleton = see(xyz, CLEAR)
     assert (keypoints.seen == in_skeleton).all()
@@ -295,8 +295,20 @@ def test_joints_are_hidden_by_what_is_asked_for(monkeypatch, cause):
     assert 0.03 < hidden.float().mean() < 0.6
 
 
+def test_gaps_are_as_long_as_is_asked_for():
+    hidden = []
+    for longest in (1, 2, 8, 32, 48):
+        kinds = samples.mask_kinds(longest)
+        assert sum(probability for probability, _ in kinds) == pytest.approx(1)
+        missing = {getattr(kind, "func", kind): ~kind((400, 120, len(BODY22)), rng()) for _, kind in kinds}
+        away = missing[samples.gaps.person_gap].all(2).sum(1)
+        assert away.max() == max(1, longest * 3 // 4)
+        hidden.append(float(missing[samples.gaps.random_segments].float().mean()))
+    assert hidden == sorted(hidden) and hidden[-1] > 3 * hidden[2]
+
+
 def test_the_border_cuts_people_straight(monkeypatch):
-    monkeypatch.setattr(samples, "MASKS", [(1.0, samples.gaps.no_mask)])
+    monkeypatch.setattr(samples, "mask_kinds", lambda longest: [(1.0, samples.gaps.no_mask)])
     xyz = people(60)
     rays = xyz[..., :2] / xyz[..., 2:]
     inside = sampler(replace(CLEAR, border_probability=1.0), 60)._inside(rays, rng())

@@ -10,10 +10,11 @@ import torch
 from mocap_sequences import striding_joints
 from occlupose import __version__
 from occlupose.errors import OccluposeError
+from occlupose.methods.lifter.losses import LifterTraining
 from occlupose.methods.lifter.motions import LentMotion, _identify_source, _save, identify
-from occlupose.methods.lifter.network import load
+from occlupose.methods.lifter.network import LifterNetwork, load
 from occlupose.methods.lifter.samples import LifterSamples, SequenceSettings
-from occlupose.methods.lifter.train import RECIPES, LifterRecipe, LifterTask, train_lifter
+from occlupose.methods.lifter.train import RECIPES, LifterRecipe, LifterTask, parameter_groups, train_lifter
 from occlupose.training import recipe as recipe_files
 from occlupose.training.loop import Optimisation
 from occlupose.training.run import TrainingRun
@@ -97,8 +98,12 @@ def test_the_log_has_each_term_of_the_loss(whole):
     assert all(np.isfinite([float(value) for value in row]).all() for row in steps)
 
 
-@pytest.mark.parametrize("left", [3, 5])
-def test_a_run_that_was_stopped_is_resumed_to_the_same_end(data, tmp_path, monkeypatch, whole, left):
+@pytest.mark.parametrize(("left", "muon"), [(3, None), (5, None), (3, 3.0)])
+def test_a_run_that_was_stopped_is_resumed_to_the_same_end(data, tmp_path, monkeypatch, whole, left, muon):
+    recipe = plan(muon=muon)
+    if muon is not None:
+        whole = trained(data, tmp_path / "whole", recipe)
+
     class Stopped(Exception):
         pass
 
@@ -114,12 +119,12 @@ def test_a_run_that_was_stopped_is_resumed_to_the_same_end(data, tmp_path, monke
     with monkeypatch.context() as patched:
         patched.setattr(LifterSamples, "__call__", sample)
         with pytest.raises(Stopped):
-            trained(data, tmp_path, plan())
-    assert 0 < torch.load(tmp_path / "last.pt", weights_only=True)["step"] < STEPS
+            trained(data, tmp_path / "run", recipe)
+    assert 0 < torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] < STEPS
     torch.manual_seed(99)
-    path = trained(data, tmp_path, plan(), resume=True)
+    path = trained(data, tmp_path / "run", recipe, resume=True)
     assert path.read_bytes() == whole.read_bytes()
-    assert rows(tmp_path / "log.csv") == rows(whole.parent / "log.csv")
+    assert rows(path.parent / "log.csv") == rows(whole.parent / "log.csv")
 
 
 def test_a_run_is_not_overwritten_and_is_resumed_only_as_itself(data, tmp_path, whole):
@@ -135,8 +140,14 @@ def test_a_run_is_not_overwritten_and_is_resumed_only_as_itself(data, tmp_path, 
 
 @pytest.mark.parametrize(
     "change",
-    [{"samples": SequenceSettings(frames=4, aware=False)}, {"seed": 1}, {"sized_until": 2}],
-    ids=["unaware", "seed", "sized"],
+    [
+        {"samples": SequenceSettings(frames=4, aware=False)},
+        {"samples": SequenceSettings(frames=4, longest_gap=1)},
+        {"seed": 1},
+        {"sized_until": 2},
+        {"muon": 3.0},
+    ],
+    ids=["unaware", "gaps", "seed", "sized", "muon"],
 )
 def test_the_recipe_changes_the_result(data, tmp_path, whole, change):
     assert trained(data, tmp_path, plan(**change)).read_bytes() != whole.read_bytes()
@@ -179,5 +190,27 @@ def test_the_recipes(tmp_path):
     for recipe in RECIPES.values():
         recipe_files.write(recipe, tmp_path / "recipe.json")
         assert recipe_files.read(tmp_path / "recipe.json", RECIPES) == recipe
-    with pytest.raises(OccluposeError, match="depth"):
-        LifterRecipe(depth=0)
+    long = RECIPES["long"]
+    assert (long.width, long.depth, long.sized_until, long.muon) == (320, 3, 1, 3.0)
+    assert long.samples.frames == 72 and long.samples.longest_gap == 48 and long.samples.rate == (10.0, 60.0)
+    for name, value in {"depth": 0, "muon": -1.0}.items():
+        with pytest.raises(OccluposeError, match=name):
+            LifterRecipe(**{name: value})
+
+
+def test_with_muon_the_matrices_of_the_transformer_are_a_group_of_their_own():
+    training = LifterTraining(LifterNetwork(32, 2), 4)
+    (everything,) = parameter_groups(training, None)
+    assert len(everything["params"]) == len(list(training.parameters()))
+    others, matrices = parameter_groups(training, 3.0)
+    assert (matrices["muon"], matrices["scale"]) == (True, 3.0) and others.keys() == {"params"}
+    names = {id(parameter): name for name, parameter in training.named_parameters()}
+    grouped = [[names[id(parameter)] for parameter in group["params"]] for group in (others, matrices)]
+    assert sorted(grouped[0] + grouped[1]) == sorted(names.values())
+    assert all(parameter.ndim == 2 for parameter in matrices["params"])
+    parts = {name.split("transformer.")[1].split(".")[0] for name in grouped[1]}
+    assert parts == {"encoder", "decoder", "join"}
+    left = [parameter for parameter in others["params"] if parameter.ndim == 2]
+    assert left and not any(f"transformer.{part}." in names[id(one)] for one in left for part in parts)
+    count = [sum(parameter.numel() for parameter in group["params"]) for group in (others, matrices)]
+    assert count[1] > count[0]  # most of the network

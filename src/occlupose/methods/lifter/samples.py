@@ -48,10 +48,10 @@ def mask_kinds(longest: int) -> list[tuple[float, gaps.MaskGenerator]]:
         (0.20, gaps.no_mask),
         (0.18, gaps.random_joints),
         (0.04, gaps.random_frames),
-        (0.08, partial(gaps.person_gap, longest=longest * 3 // 4)),
+        (0.08, partial(gaps.person_gap, longest=max(1, longest * 3 // 4))),
         (0.04, gaps.whole_joints),
         (0.08, partial(gaps.limb_gaps, skeleton=BODY22)),
-        (0.34, partial(gaps.random_segments, skeleton=BODY22, shortest=4, longest=longest)),
+        (0.34, partial(gaps.random_segments, skeleton=BODY22, shortest=min(4, longest), longest=longest)),
         (0.04, gaps.every_nth_frame),
     ]
 

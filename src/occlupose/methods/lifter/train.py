@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from occlupose.bounds import Bounded, Count, Seed
+from occlupose.bounds import Bounded, Count, Positive, Seed
 from occlupose.datasets.formats import mocap_clips
 from occlupose.errors import OccluposeError
 from occlupose.methods.lifter.losses import LifterTraining
@@ -38,7 +38,7 @@ class LifterRecipe(Bounded):
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(steps=14_000, learning_rate=8e-4, weight_decay=0.01, warm_up_steps=500)
     )
-    muon: float | None = None
+    muon: Positive | None = None
     """Factor of the learning rate of the transformer's matrices, which are trained with Muon; None: with AdamW."""
     sized_until: Count = 9_000
     """Step from which errors are measured without that of the person's size."""
