@@ -681,6 +681,8 @@ def test_lift_says_what_may_not_be_meant(command, tmp_path):
     assert outcome.err.splitlines() == [
         f"occlupose: note: {path}: 1 joints are at exactly (0, 0) and are kept; give NaN if they are missing",
         f"occlupose: note: {path}: person 0: all joints are in one point in 1 frame; give NaN where joints are missing",
+        f"occlupose: note: {path}: up and the floor are unknown: nobody touches the floor; the poses are in the camera"
+        " frame only",
     ]
 
 
@@ -688,6 +690,32 @@ def test_lift_with_a_camera(command, tmp_path):
     file = json_file(tmp_path, {"width": 640, "height": 360, "fx": 500, "fy": 500, "cx": 319.5, "cy": 179.5})
     assert command("lift", in_2d(tmp_path), "-o", tmp_path / "out.npz", "--camera", file).err == ""
     assert Poses.load(tmp_path / "out.npz").camera == Camera(640, 360, 500, 500, 319.5, 179.5)
+
+
+def test_lift_with_up_and_the_joints_as_they_were_lifted(command, tmp_path):
+    camera = {"width": 640, "height": 360, "fx": 500, "fy": 500, "cx": 319.5, "cy": 179.5, "up": [0, -1, 0.5]}
+    file = json_file(tmp_path, camera)
+    flat = in_2d(tmp_path)
+    for name, options, up in (
+        ("of_camera", ["--camera", file], (0, -1, 0.5)),
+        ("given", ["--camera", file, "--up", "-0.5,-1,0", "--keep-lifted"], (-0.5, -1, 0)),
+    ):
+        outcome = command("lift", flat, "-o", tmp_path / f"{name}.npz", *options)
+        assert (outcome.code, outcome.err) == (0, "")
+        lifted = Poses.load(tmp_path / f"{name}.npz")
+        np.testing.assert_allclose(lifted.world.up, up / np.linalg.norm(up), atol=1e-6)
+        assert lifted.camera.up == (0, -1, 0.5)
+        assert (lifted.xyz_lifted is not None) == ("--keep-lifted" in options)
+        assert np.isfinite(lifted.rotation).all() and np.isfinite(lifted.shape).all()
+
+
+def test_lift_says_that_the_floor_is_unknown(command, tmp_path):
+    poses = make_poses(circle()[:8] + np.arange(8)[:, None, None] * np.array([0.4, 0, 0]))
+    Poses(**{**vars(poses), "xyz": None}).save(tmp_path / "flying.npz")
+    outcome = command("lift", tmp_path / "flying.npz", "-o", tmp_path / "out.npz")
+    said = f"{tmp_path / 'flying.npz'}: up and the floor are unknown: nobody touches the floor"
+    assert outcome.err == f"occlupose: note: {said}; the poses are in the camera frame only\n"
+    assert outcome.code == 0 and Poses.load(tmp_path / "out.npz").world is None
 
 
 def saved(folder: Path, **arrays: object) -> Path:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -588,8 +589,10 @@ def test_output_without_permission(command, tmp_path, weights, monkeypatch, what
         folder.chmod(0o755)
         folder = folder.parent
     monkeypatch.chdir(tmp_path)
+    recipe = shutil.copyfile(TINY[1], tmp_path / "recipe.json")  # others may not enter where the tests are
+    recipe.chmod(0o644)
     call = {
-        "train": ["train", "ljof", "--data", "data", "-o", "locked/run", *TINY],
+        "train": ["train", "ljof", "--data", "data", "-o", "locked/run", "--recipe", recipe],
         "eval": ["eval", "coco", "--data", "data", "--frontend", weights, "-o", "locked/scores.csv"],
     }[what]
     user = os.geteuid()

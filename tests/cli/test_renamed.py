@@ -109,3 +109,9 @@ def test_an_earlier_spelling_is_refused(call, given):
 def test_an_earlier_name_of_a_command_is_refused(call, earlier, new, given):
     outcome = call(*earlier.split(), *given)
     assert_refused(outcome, f"{earlier}: an earlier name; give ", *new)
+
+
+@pytest.mark.parametrize("file", ["recipe.json", "recipe.long.json", "recipe_of_mine.json"])
+def test_a_recipe_in_a_file_of_that_name_is_no_earlier_spelling(file):
+    assert renamed(["train", "ljof"], file.replace("_", "-")) is None
+    assert renamed(["train", "lifter"], "--recipe.hidden") is not None

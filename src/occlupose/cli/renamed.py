@@ -183,7 +183,7 @@ def renamed(command: list[str], option: str) -> str | None:
         if old in OPTIONS_IN_RECIPES:
             return _in_recipe(OPTIONS_IN_RECIPES[old])
     prefix, dot, path = option.lstrip("-").partition(".")
-    if command[:1] != ["train"] or prefix != "recipe" or not dot:
+    if command[:1] != ["train"] or prefix != "recipe" or not dot or f".{path}".endswith(".json"):  # a file
         return None
     names = RENAMED_FIELDS[""] | RENAMED_FIELDS.get(command[-1], {})
     parts = (re.sub("^no-(?!depth-)", "", part) for part in path.partition(":")[0].split("."))
