@@ -315,6 +315,19 @@ def test_at_most_as_many_people_as_asked_for(command, tmp_path, count):
     assert len(assert_valid(Path("out/photo"), 1).track_id) == count
 
 
+def test_up_and_the_joints_as_they_were_lifted(command, tmp_path):
+    write_image(tmp_path / "photo.png", pasted_people.crowd(200, 1, 1, 640, 300)[0])
+    start = ("run", tmp_path / "photo.png", "--fov", "60", "-o")
+    assert command(*start, tmp_path / "plain").code == 0
+    assert command(*start, tmp_path / "more", "--up", "-0.2,-1,0", "--keep-lifted").code == 0
+    plain = assert_valid(tmp_path / "plain", 1)
+    more = assert_valid(tmp_path / "more", 1)
+    np.testing.assert_allclose(more.world.up, np.array([-0.2, -1, 0]) / np.hypot(0.2, 1), atol=1e-6)
+    assert abs(plain.world.up[0]) < 0.15 and plain.xyz_lifted is None
+    assert np.isfinite(more.xyz_lifted).all() and np.abs(more.xyz_lifted - more.xyz).max() > 1e-3
+    assert np.isfinite(more.rotation).all() and np.isfinite(more.shape).all()
+
+
 @pytest.mark.assets
 def test_what_works_with_people_in_it(command, tmp_path):
     outcome = command(

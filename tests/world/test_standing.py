@@ -358,6 +358,14 @@ def test_who_is_out_of_sight_for_a_second_is_the_same_person_elsewhere():
     assert all(one.world is not None for one in results[22:]), "the floor is where it was"
 
 
+def test_a_camera_of_which_frames_are_dropped_loses_nobody():
+    """It may deliver a quarter of the frames that it promises; then no motion begins anew with each of them."""
+    poses = people(cross(20), noise=0.02)
+    promised = [one.xyz for one in live(replace(poses, fps=4 * FPS))]
+    late = replace(poses, fps=4 * FPS, time=poses.time * 4)
+    np.testing.assert_array_equal([one.xyz for one in live(late)], promised)
+
+
 @pytest.mark.parametrize(("gone", "forgotten"), [(15, False), (25, True)])
 def test_who_leaves_is_forgotten(gone, forgotten):
     """Somebody who is half as large when they come back, which only a new person can be."""

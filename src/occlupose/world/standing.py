@@ -141,7 +141,9 @@ TOUCHED = 0.5
 """Seconds from which live contacts are found."""
 
 LOST = 0.15
-"""Seconds out of sight after which a person's motion begins anew: how they moved meanwhile is a guess. Ours."""
+"""Seconds after which the motion of a person who was out of sight begins anew, since how they moved meanwhile is a
+guess. Ours.
+"""
 
 
 class LiveStanding:
@@ -210,7 +212,7 @@ class LiveStanding:
             options: dict[str, Any] = {"camera": camera, "lasting": LASTING, "up": self._up or CAMERA_UP}
             self._people[track] = _Person(LiveSkeleton(body_tree().skeleton, self._fps, **options), time)
         person = self._people[track]
-        if time - person.seen > max(LOST, 1.5 / self._fps):
+        if time - person.seen > LOST and track not in self._frames[-1][1]:
             person.skeleton.lose()
         return person
 
