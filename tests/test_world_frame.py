@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from occlupose.errors import OccluposeError
 from occlupose.world import WorldFrame
+from occlupose.world_frame import y_up_axes
 
 LEVEL = WorldFrame.from_floor(np.array([0.0, -1, 0]), -1.6)
 COVARIANCE = np.diag([0.03, 0.02, 0.05]) ** 2
@@ -73,6 +74,19 @@ def test_rotations_are_turned_as_points_are():
     world = Rotation.from_quat(turned[0], scalar_first=True).apply(vector)
     np.testing.assert_allclose(world, LEVEL.rotation @ own.apply(vector), atol=1e-12)
     assert np.isnan(turned[1]).all()
+
+
+def test_axes_with_y_up_are_those_of_the_world_or_else_of_the_image():
+    axes, origin = y_up_axes(None)
+    np.testing.assert_array_equal(axes @ (1, 2, 3) + origin, (1, -2, -3))
+    world = WorldFrame.from_floor(np.array([0.1, -1, -0.3]), -1.6)
+    axes, origin = y_up_axes(world)
+    points = np.random.default_rng(0).standard_normal((5, 3))
+    placed = points @ axes.T + origin
+    expected = world.to_world(points)
+    np.testing.assert_allclose(placed, expected[:, [0, 2, 1]] * (1, 1, -1), atol=1e-12)
+    assert np.linalg.det(axes) == pytest.approx(1)
+    assert (axes @ (0, 0, 1))[2] < 0, "z is towards the camera"
 
 
 def test_a_turn_changes_heights_as_its_equations_say():

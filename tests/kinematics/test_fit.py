@@ -275,17 +275,17 @@ def test_keypoints_count_where_they_were_seen():
     np.testing.assert_allclose(apart, 0, atol=1e-6)
 
 
-def test_joints_without_covariances_are_estimates_whose_errors_last():
+def test_errors_last_of_joints_that_state_covariances_only():
     poses = moving_poses(np.random.default_rng(0), 12, people=1, skeleton=H36M17)
     bare = replace(poses, camera=None)
     points = np.full((12, 1, len(TREE.points), 3), np.nan)
     points[:, :, TREE.skeleton.index(*H36M17.joints)] = poses.xyz
-    known = {"covariance": covariance_of(points, fit.UNKNOWN_SIGMA), "lasting": fit.LASTING}
-    expected = fit_skeleton(points, TREE.skeleton, poses.fps, **known)
-    np.testing.assert_allclose(fit_poses(bare).xyz, expected.xyz, atol=1e-5)
-    np.testing.assert_allclose(fit_poses(bare).covariance, expected.covariance, rtol=1e-3, atol=1e-8)
-    surer = fit_poses(replace(bare, covariance=covariance_of(poses.xyz, 0.01)))
-    assert (surer.covariance[..., :3].sum() < 0.5 * expected.covariance[..., :3].sum()).all()
+    for given, sigma, lasting in ((bare, fit.SIGMA, 0.0), (None, 0.02, fit.LASTING)):
+        given = given or replace(bare, covariance=covariance_of(poses.xyz, sigma))
+        known = {"covariance": covariance_of(points, sigma), "lasting": lasting}
+        expected = fit_skeleton(points, TREE.skeleton, poses.fps, **known)
+        np.testing.assert_allclose(fit_poses(given).xyz, expected.xyz, atol=1e-5)
+        np.testing.assert_allclose(fit_poses(given).covariance, expected.covariance, rtol=1e-3, atol=1e-8)
 
 
 def test_feet_and_face_are_where_only_the_detections_have_them():
@@ -300,6 +300,7 @@ def test_feet_and_face_are_where_only_the_detections_have_them():
 def test_keypoints_are_those_that_were_seen_by_the_detector():
     points = moving_points(np.random.default_rng(0), 4)
     poses = poses_of(points, H36M17)
+    poses = replace(poses, covariance=covariance_of(poses.xyz, 0.05))
     observed = poses_of(points, COCO21).to_2d()
     toes = COCO21.index("left_big_toe", "right_big_toe")
     state = observed.state.copy()

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from moving_skeletons import TREE, moving_points, moving_rotation, own_bones
@@ -9,7 +10,7 @@ from occlupose.skeletons import H36M17, convert
 UNIT = np.array([1.0, 1, 1, 0, 0, 0])
 
 
-def measured(noise, frames=300, skeleton=H36M17, hidden=(), stated=None, lasting=1.0, shrunk=1.0):
+def measured(noise, frames=300, skeleton=H36M17, hidden=(), stated=None, lasting=0.0, shrunk=1.0):
     """Lengths as measured and as they are.
 
     Arguments:
@@ -42,9 +43,10 @@ def test_noise_does_not_make_them_longer():
 LIMBS = [TREE.points.index(f"{side}_{end}") - 1 for side in ("left", "right") for end in ("elbow", "knee", "wrist")]
 
 
-def test_estimates_that_are_shrunken_are_not_made_shorter_still_for_their_errors():
-    """An estimate with lasting errors is as likely too short as too long, unlike a measurement with noise."""
-    lasting, true = measured(0.0, stated=0.03, lasting=12.0, shrunk=0.95)
+@pytest.mark.parametrize("frames", [0.2, 1.0, 12.0])
+def test_estimates_that_are_shrunken_are_not_made_shorter_still_for_their_errors(frames):
+    """An estimate is as likely too short as too long, unlike a measurement with noise; also at few frames a second."""
+    lasting, true = measured(0.0, stated=0.03, lasting=frames, shrunk=0.95)
     np.testing.assert_allclose(lasting[LIMBS], 0.95 * true[LIMBS], rtol=0.005)
     independent, _ = measured(0.0, stated=0.03, shrunk=0.95)
     assert (independent[LIMBS] < 0.985 * lasting[LIMBS]).all()

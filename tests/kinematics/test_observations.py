@@ -138,7 +138,9 @@ def test_errors_in_3d_that_last_for_several_frames_tell_as_much_as_one():
     torch.testing.assert_close(6 * lasting.precision, once.precision)
     torch.testing.assert_close(6 * lasting.root_precision, once.root_precision)
     assert torch.equal(lasting.xy_precision, once.xy_precision)
-    assert lasting.lasting == lasting.select(slice(0, 1)).lasting == 6 and once.lasting == 1
+    assert lasting.lasting == lasting.select(slice(0, 1)).lasting == 6 and once.lasting == 0
+    rare = observe(TREE, xyz, H36M17, **known, lasting=0.2)  # shorter than a frame
+    torch.testing.assert_close(rare.precision, once.precision)
 
 
 def test_keypoints_without_a_spread_are_as_exact_as_people_who_look_at_the_person():

@@ -14,6 +14,23 @@ from occlupose.kinematics.result import BY_FRAME, blank, join_people, keep_signs
 from occlupose.poses import ABSENT, Poses
 from occlupose.skeletons import COCO17, COCO21, H36M17
 from occlupose.world.standing import to_record
+from occlupose.world_frame import WorldFrame
+
+
+@cache
+def recorded():
+    """Skeletons and the record that has them; the second person is absent in the first and the last frame."""
+    poses = moving_poses(np.random.default_rng(0), 8, 2, H36M17)
+    gone = np.zeros(poses.state.shape, bool)
+    gone[[0, -1], 1:] = True
+    poses = replace(
+        poses,
+        xy=np.where(gone[..., None], np.nan, poses.xy),
+        xyz=np.where(gone[..., None], np.nan, poses.xyz),
+        state=np.where(gone, ABSENT, poses.state),
+    )
+    fit = fit_poses(poses)
+    return fit, to_record(poses, fit, None, None)
 
 
 def test_quaternions_of_a_whole_turn_do_not_jump():
@@ -51,6 +68,22 @@ def test_turned_axes_place_the_same_people():
     np.testing.assert_allclose(np.abs((again.rotation * fit.rotation).sum(-1)), 1, atol=1e-6)
 
 
+def test_in_the_axes_of_the_world_the_same_people_stand_on_the_floor():
+    _, poses = recorded()
+    fit = SkeletonFit.of(poses)
+    world = WorldFrame.from_floor(np.array([0.1, -1, -0.3]), -1.6)
+    turned = fit.turn_y_up(world)
+    places = world.to_world(fit.xyz.astype(float))
+    np.testing.assert_allclose(turned.xyz, places[..., [0, 2, 1]] * (1, 1, -1), atol=1e-5)
+    for person in range(2):
+        orientation = torch.from_numpy(turned.orientation()[:, person])
+        own = TREE.place(orientation, torch.from_numpy(turned.bone_offsets[person]).double()).numpy()
+        np.testing.assert_allclose(own + turned.root[:, person, None], turned.xyz[:, person], atol=1e-4)
+    covariance = world.rotate_covariance(fit.root_covariance.astype(float))
+    np.testing.assert_allclose(turned.root_covariance[..., :3], covariance[..., [0, 2, 1]], rtol=1e-3, atol=1e-9)
+    np.testing.assert_array_equal(turned.angle_sigma, fit.angle_sigma)
+
+
 def test_some_people_are_selected():
     one = known_fit([{}])
     twice = {name: np.repeat(values, 2, 1) for name, values in vars(one).items() if name in BY_FRAME}
@@ -58,22 +91,6 @@ def test_some_people_are_selected():
     chosen = both.select([1])
     assert chosen.rotation.shape == one.rotation.shape and chosen.covariance.shape == one.covariance.shape
     np.testing.assert_array_equal(chosen.bone_lengths, 2 * one.bone_lengths)
-
-
-@cache
-def recorded():
-    """Skeletons and the record that has them; the second person is absent in the first and the last frame."""
-    poses = moving_poses(np.random.default_rng(0), 8, 2, H36M17)
-    gone = np.zeros(poses.state.shape, bool)
-    gone[[0, -1], 1:] = True
-    poses = replace(
-        poses,
-        xy=np.where(gone[..., None], np.nan, poses.xy),
-        xyz=np.where(gone[..., None], np.nan, poses.xyz),
-        state=np.where(gone, ABSENT, poses.state),
-    )
-    fit = fit_poses(poses)
-    return fit, to_record(poses, fit, None, None)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".json"])

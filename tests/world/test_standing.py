@@ -285,6 +285,19 @@ def test_the_frame_rate_does_not_matter():
     assert worlds[0].translation[2] == pytest.approx(worlds[1].translation[2], abs=0.05)
 
 
+@pytest.mark.parametrize("fps", [0.5, 5.0, 30.0])
+def test_people_do_not_shrink_where_frames_are_rare(fps):
+    """The errors of lifted joints are no noise, which would make bones longer, however few frames there are."""
+    poses = people(still(0, 4, 2))
+    rare = replace(poses, fps=fps, time=np.arange(2) / fps)
+    standing, _ = stand(rare)
+    shin = H36M17.index("left_knee", "left_ankle")
+    lengths = [np.linalg.norm(np.diff(one[:, :, shin], axis=2), axis=-1).mean() for one in (standing.xyz, poses.xyz)]
+    assert lengths[0] == pytest.approx(lengths[1], rel=0.04)
+    size = np.ptp(standing.xyz_world[..., 2])
+    assert size == pytest.approx(np.ptp(standing.world.to_world(poses.xyz.astype(float))[..., 2]), rel=0.03)
+
+
 # -------------------------------------------------------------------------------------- frame by frame
 
 

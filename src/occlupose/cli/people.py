@@ -304,7 +304,6 @@ def _run(
     folder.check()
     from occlupose.estimator import check_people, resolve_camera, track
     from occlupose.poses_builder import PosesBuilder
-    from occlupose.world import stand
 
     start = monotonic()
     console = Console(stderr=True)
@@ -312,6 +311,7 @@ def _run(
     camera = resolve_camera(source, calibration.load(), calibration.fov)
     estimator = options.build(source, console)
     from occlupose import formats, viewer
+    from occlupose.world import stand
 
     builder = PosesBuilder(estimator.skeleton, source.fps, camera, estimator.in_3d)
     status = StatusLines(console)

@@ -24,9 +24,6 @@ ITERATIONS = 3
 LASTING = 0.2
 """Seconds over which the errors of lifted joints are the same. Ours, chosen on motion capture that is for training."""
 
-UNKNOWN_SIGMA = 0.05
-"""Standard deviation of joints of poses without covariances, metres. Ours."""
-
 WINDOW = 512
 MARGIN = 32
 """Frames that are solved together, and how many of them on either side overlap with others."""
@@ -71,11 +68,10 @@ def fit_skeleton(
     check_view(fps, up)
     arrays = {"covariance": covariance, "root_covariance": root_covariance, "xy": xy, "spread": spread}
     given = check_shapes(("time", "person"), xyz, skeleton, arrays)
-    frames_lasting = max(1.0, lasting * fps)
     fit = blank(body_tree(), *xyz.shape[:2])
     for person in range(xyz.shape[1]):
         own = {name: values[:, person] for name, values in given.items()}
-        observations = observe(body_tree(), xyz[:, person], skeleton, **own, camera=camera, lasting=frames_lasting)
+        observations = observe(body_tree(), xyz[:, person], skeleton, **own, camera=camera, lasting=lasting * fps)
         there = observations.known.any(1).nonzero().flatten()
         if len(there):
             frames = slice(int(there[0]), int(there[-1]) + 1)
@@ -87,7 +83,7 @@ def fit_poses(poses: Poses, up: tuple[float, float, float] = CAMERA_UP) -> Skele
     """`fit_skeleton` with all that is in the poses: places, their covariances, and the keypoints that were seen, those
     of `observed` if it is there, also of feet and face.
 
-    Where covariances are NaN they are 1 cm; poses without any have 5 cm, and errors that last for `LASTING` seconds.
+    Where covariances are unknown they are 1 cm.
 
     Raises:
         OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant.
@@ -99,7 +95,7 @@ def fit_poses(poses: Poses, up: tuple[float, float, float] = CAMERA_UP) -> Skele
         poses.fps,
         **given,
         camera=poses.camera,
-        lasting=LASTING,
+        lasting=lasting_of(poses),
         up=up,
     )
 
@@ -109,6 +105,13 @@ def skeletons_of(poses: Poses) -> SkeletonFit:
     if poses.rotation is None or poses.bone_offsets is None:
         return fit_poses(poses)
     return SkeletonFit.of(poses)
+
+
+def lasting_of(poses: Poses) -> float:
+    """Seconds over which the errors of poses are the same: `LASTING` of those that state covariances, as a lifter does,
+    else 0.
+    """
+    return 0.0 if poses.covariance is None else LASTING
 
 
 def known_of(poses: Poses) -> dict[str, Float[np.ndarray, "time person *any"]]:
@@ -122,7 +125,7 @@ def known_of(poses: Poses) -> dict[str, Float[np.ndarray, "time person *any"]]:
     if poses.xyz is None:
         raise OccluposeError("the poses are in 2D, a skeleton is fitted in 3D; lift them with occlupose lift")
     known = np.isfinite(poses.xyz).all(-1)
-    covariance = np.broadcast_to(UNKNOWN_SIGMA**2 * UNIT, (*known.shape, 6))
+    covariance = np.broadcast_to(SIGMA**2 * UNIT, (*known.shape, 6))
     if poses.covariance is not None:
         covariance = _fill(poses.covariance, known)
     given = {"xyz": _to_points(poses.xyz, poses.skeleton)}

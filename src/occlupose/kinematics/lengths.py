@@ -70,10 +70,10 @@ def _mean_length(observations: Observations, start: int, end: int, fps: float) -
     distance = (observations.xyz[both, end] - observations.xyz[both, start]).norm(dim=-1)
     added = _trace(observations.precision[both, start]) + _trace(observations.precision[both, end])
     count = max(1.0, INDEPENDENT * len(distance) / fps)
-    if observations.lasting > 1:
+    if observations.lasting:
         length = float((distance / added).sum() / (1 / added).sum())
         spread = 1.48 * float((distance - distance.median()).abs().median())
-        return length, max(spread**2, float(added.median()) / 3 / observations.lasting) / count
+        return length, max(spread**2, float(added.median()) / 3 / max(1.0, observations.lasting)) / count
     length, spread = _without_noise(distance.square() - added)
     return length, max(spread**2, float(added.median()) / 3) / count
 

@@ -70,7 +70,7 @@ class LiveSkeleton:
         self._skeleton = skeleton
         self._fps = fps
         self._camera = camera
-        self._lasting = max(1.0, lasting * fps)
+        self._lasting = lasting * fps
         self._up = up
         self._body = RigidBody(body_tree(), captured_prior(), body_tree().rest)
         self._measured = self._body.offsets

@@ -76,7 +76,8 @@ class Observations:
         camera: of the keypoints.
         anchor: where points are held, metres, in the axes of xyz; None if nowhere.
         anchor_precision: inverse covariances of that; 0 where a point is free.
-        lasting: number of frames over which errors of joints in 3D are the same.
+        lasting: number of frames over which errors of joints in 3D are the same, as those of estimates; 0: they are
+            independent, as noise is.
     """
 
     points: Int[Tensor, "point"]
@@ -89,7 +90,7 @@ class Observations:
     camera: Camera | None
     anchor: Float[Tensor, "time point 3"] | None = None
     anchor_precision: Float[Tensor, "time point 3 3"] | None = None
-    lasting: float = 1.0
+    lasting: float = 0.0
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -178,14 +179,15 @@ def observe(
     xy: Float[np.ndarray, "time joint 2"] | None = None,
     spread: Float[np.ndarray, "time joint"] | None = None,
     camera: Camera | None = None,
-    lasting: float = 1.0,
+    lasting: float = 0.0,
 ) -> Observations:
     """What is known of one person. Joints that the tree does not have are left out; arguments as of `fit_skeleton`.
 
     Where no joint is the root, that of the root is added to the covariance of every joint.
 
     Arguments:
-        lasting: number of frames over which errors in 3D are the same; together they tell as much as one.
+        lasting: number of frames over which errors in 3D are the same; together they tell as much as one. 0: errors are
+            independent.
 
     Raises:
         OccluposeError: no joint of the skeleton is one of the tree's; numbers that cannot be meant; keypoints without
@@ -218,9 +220,9 @@ def observe(
     return Observations(
         points=torch.tensor(list(points)),
         xyz=places.nan_to_num(0.0),
-        precision=precision / lasting,
+        precision=precision / max(1.0, lasting),
         root=root.nan_to_num(0.0),
-        root_precision=None if root_precision is None else root_precision / lasting,
+        root_precision=None if root_precision is None else root_precision / max(1.0, lasting),
         xy=keypoints.nan_to_num(0.0),
         xy_precision=torch.where(keypoints.isfinite().all(-1), deviation**-2, 0.0),
         camera=None if xy is None else camera,

@@ -12,9 +12,8 @@ from jaxtyping import Bool, Float
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import BodyModel
 from occlupose.body_parts import SHAPE
-from occlupose.cameras import Camera
 from occlupose.kinematics import LiveSkeleton, SkeletonFit, body_tree, fit_poses
-from occlupose.kinematics.fit import LASTING, known_of
+from occlupose.kinematics.fit import known_of, lasting_of
 from occlupose.kinematics.result import BY_FRAME, blank, join_people
 from occlupose.kinematics.start import CAMERA_UP, check_view
 from occlupose.kinematics.surface import measure_shape
@@ -183,7 +182,7 @@ class LiveStanding:
         known = known_of(poses)
         fits = {}
         for row in np.flatnonzero(present).tolist():
-            person = self._follow(people[row], time, poses.camera)
+            person = self._follow(people[row], time, poses)
             fits[people[row]] = person.update({name: values[0, row] for name, values in known.items()}, time)
         self._people = {track: one for track, one in self._people.items() if time - one.seen <= MAX_GAP}
         if not self._frames:
@@ -206,10 +205,14 @@ class LiveStanding:
         shape = shape.reshape(len(people), len(SHAPE))
         return to_record(poses, fit, self._world, contacts, shape=shape, keep_lifted=self._keep_lifted)
 
-    def _follow(self, track: int, time: float, camera: Camera | None) -> "_Person":
+    def _follow(self, track: int, time: float, poses: Poses) -> "_Person":
         """A person who is seen now."""
         if track not in self._people:
-            options: dict[str, Any] = {"camera": camera, "lasting": LASTING, "up": self._up or CAMERA_UP}
+            options: dict[str, Any] = {
+                "camera": poses.camera,
+                "lasting": lasting_of(poses),
+                "up": self._up or CAMERA_UP,
+            }
             self._people[track] = _Person(LiveSkeleton(body_tree().skeleton, self._fps, **options), time)
         person = self._people[track]
         if time - person.seen > LOST and track not in self._frames[-1][1]:
