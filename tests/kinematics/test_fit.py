@@ -280,12 +280,12 @@ def test_errors_last_of_joints_that_state_covariances_only():
     bare = replace(poses, camera=None)
     points = np.full((12, 1, len(TREE.points), 3), np.nan)
     points[:, :, TREE.skeleton.index(*H36M17.joints)] = poses.xyz
-    for given, sigma, lasting in ((bare, fit.SIGMA, 0.0), (None, 0.02, fit.LASTING)):
-        given = given or replace(bare, covariance=covariance_of(poses.xyz, sigma))
+    stated = replace(bare, covariance=covariance_of(poses.xyz, 0.02))
+    for lifted, sigma, lasting in ((bare, fit.SIGMA, 0.0), (stated, 0.02, fit.LASTING)):
         known = {"covariance": covariance_of(points, sigma), "lasting": lasting}
         expected = fit_skeleton(points, TREE.skeleton, poses.fps, **known)
-        np.testing.assert_allclose(fit_poses(given).xyz, expected.xyz, atol=1e-5)
-        np.testing.assert_allclose(fit_poses(given).covariance, expected.covariance, rtol=1e-3, atol=1e-8)
+        np.testing.assert_allclose(fit_poses(lifted).xyz, expected.xyz, atol=1e-5)
+        np.testing.assert_allclose(fit_poses(lifted).covariance, expected.covariance, rtol=1e-3, atol=1e-8)
 
 
 def test_feet_and_face_are_where_only_the_detections_have_them():
