@@ -64,6 +64,7 @@ def walked():
     xy = poses.xy.copy()
     xy[state == OCCLUDED] = 3.0
     given = away(replace(poses, state=state, xy=xy), [0, 1, 38, 39], 1)
+    given = replace(given, covariance=np.where(np.isfinite(given.xyz[..., :1]), 0.05**2 * UNIT, np.nan))
     standing, why = stand(given, keep_lifted=True)
     assert why == ""
     return given, standing
