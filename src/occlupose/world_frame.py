@@ -9,6 +9,9 @@ from scipy.spatial.transform import Rotation
 from occlupose.covariances import to_matrix, to_six
 from occlupose.errors import OccluposeError
 
+CAMERA_UP = (0.0, -1.0, 0.0)
+"""Up in the camera's axes, for a level camera."""
+
 STEEP = 0.99
 """Cosine of the angle between the camera's axis and up from which on forward is the image's upward direction."""
 

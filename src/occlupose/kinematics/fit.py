@@ -14,9 +14,10 @@ from occlupose.kinematics.observations import SIGMA, Observations, check_shapes,
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, keep_signs, write
 from occlupose.kinematics.solver import RigidBody, approach, improve
-from occlupose.kinematics.start import CAMERA_UP, check_view, first_motion
+from occlupose.kinematics.start import check_view, first_motion
 from occlupose.poses import VISIBLE, Poses
 from occlupose.skeletons import Skeleton
+from occlupose.world_frame import CAMERA_UP
 
 ITERATIONS = 3
 """Gauss-Newton iterations of all frames together, after those of each frame alone."""

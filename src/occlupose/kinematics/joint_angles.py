@@ -18,11 +18,11 @@ from occlupose.files import atomic
 from occlupose.kinematics.fit import skeletons_of
 from occlupose.kinematics.isb import JOINTS, MIRROR, TurnOrder, isb_axes, joint_rotation, turns, wrap
 from occlupose.kinematics.result import SkeletonFit, reference
-from occlupose.kinematics.start import CAMERA_UP, check_view
+from occlupose.kinematics.start import check_view
 from occlupose.pose_files import shortest
 from occlupose.poses import ABSENT, STATE_NAMES, Poses
 from occlupose.skeletons import Skeleton, convert_weakest
-from occlupose.world_frame import Direction
+from occlupose.world_frame import CAMERA_UP, Direction
 
 COLUMNS = ("frame", "time_s", "person", "angle", "state", "value_deg", "sd_deg", "velocity_deg_s")
 

@@ -21,8 +21,9 @@ from occlupose.kinematics.observations import Observations, check_shapes, observ
 from occlupose.kinematics.prior import captured_prior
 from occlupose.kinematics.result import SkeletonFit, blank, keep_signs, write
 from occlupose.kinematics.solver import Motion, RigidBody, approach, equations, improve, smoothness
-from occlupose.kinematics.start import CAMERA_UP, check_view, first_motion
+from occlupose.kinematics.start import check_view, first_motion
 from occlupose.skeletons import Skeleton
+from occlupose.world_frame import CAMERA_UP
 
 ITERATIONS = 2
 """Of all frames together, where the motion begins anew; later there is one for each frame."""

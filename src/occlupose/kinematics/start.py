@@ -18,9 +18,6 @@ from occlupose.world_frame import Direction, level_axes
 MEDIAN = 5
 """Frames."""
 
-CAMERA_UP = (0.0, -1.0, 0.0)
-"""Up in the camera's axes, for a level camera."""
-
 
 def check_view(fps: float, up: Direction) -> None:
     """Refuses what is no frame rate or no direction.

@@ -4,10 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from occlupose.poses import Poses
-from occlupose.world_frame import WorldFrame
-
-LEVEL = (0.0, -1.0, 0.0)
-"""Up of a camera that is held level."""
+from occlupose.world_frame import CAMERA_UP, WorldFrame
 
 HEIGHT = 1.5
 """Of the camera above the floor where nobody is seen, metres."""
@@ -41,7 +38,7 @@ def _estimate(poses: Poses) -> WorldFrame | None:
 def _below(poses: Poses) -> WorldFrame:
     """The world whose floor is under the lowest joints."""
     assert poses.xyz is not None
-    level = WorldFrame.from_floor(np.array(_up(poses) or LEVEL), 0.0)
+    level = WorldFrame.from_floor(np.array(_up(poses) or CAMERA_UP), 0.0)
     lowest = _lowest(level.to_world(poses.xyz.astype(float))[..., 2])
     return WorldFrame.from_floor(level.up, float(np.quantile(lowest, LOW)) if len(lowest) else -HEIGHT)
 

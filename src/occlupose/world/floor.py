@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from occlupose.kinematics.observations import check_shapes
-from occlupose.kinematics.start import CAMERA_UP, check_rate
+from occlupose.kinematics.start import check_rate
 from occlupose.skeletons import Skeleton
 from occlupose.world.evidence import (
     PITCH,
@@ -22,7 +22,7 @@ from occlupose.world.evidence import (
     of_standing,
     of_touched_places,
 )
-from occlupose.world_frame import WorldFrame
+from occlupose.world_frame import CAMERA_UP, WorldFrame
 
 LOW = 0.2
 """Quantile of the heights of touched places at which the floor is assumed at first."""

@@ -15,7 +15,7 @@ from occlupose.body_parts import SHAPE
 from occlupose.kinematics import LiveSkeleton, SkeletonFit, body_tree, fit_poses
 from occlupose.kinematics.fit import known_of, lasting_of
 from occlupose.kinematics.result import BY_FRAME, blank, join_people
-from occlupose.kinematics.start import CAMERA_UP, check_view
+from occlupose.kinematics.start import check_view
 from occlupose.kinematics.surface import measure_shape
 from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import convert
@@ -23,7 +23,7 @@ from occlupose.tracking import MAX_GAP
 from occlupose.world.contact import Contacts, find_contacts
 from occlupose.world.floor import estimate_world
 from occlupose.world.footing import rest_on_contacts
-from occlupose.world_frame import WorldFrame
+from occlupose.world_frame import CAMERA_UP, WorldFrame
 
 Up = tuple[float, float, float]
 

@@ -63,8 +63,8 @@ RECIPES = {
     ),
     "unaware": LifterRecipe(name="lifter_unaware", samples=SequenceSettings(aware=False)),
 }
-"""The recipe of a training from the start, of two that continue it, as the shipped weights were, the second with longer
-sequences and gaps, and of a baseline that is trained without missing joints.
+"""Recipes of a training from the start, and of a second one that continues it, as the shipped weights were; of a third
+one with longer sequences and gaps, and of a baseline that is trained without missing joints.
 """
 
 
