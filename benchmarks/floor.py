@@ -255,18 +255,24 @@ def estimate_of(scene: Scene, seconds: float) -> WorldFrame | None:
     return world
 
 
-def measure_plane(scene: Scene, seconds: float) -> tuple[str, float, float, float, bool, bool]:
-    """Kind, seconds, error of up (degrees) and floor (cm), NaN if unknown, and whether the truth is inside 2 sigma."""
+def measure_plane(scene: Scene, seconds: float) -> tuple[str, float, float, float, float, float]:
+    """Kind, seconds, error of up (degrees) and floor (cm), and whether the truth is inside 2 sigma; NaN if unknown."""
     world = estimate_of(scene, seconds)
     if world is None:
-        return scene.kind, seconds, np.nan, np.nan, False, False
-    up = scene.rotation[:, 1]
+        return scene.kind, seconds, np.nan, np.nan, np.nan, np.nan
+    angle, up_inside = up_error(world, scene.rotation[:, 1])
+    floor = abs(floor_error(scene, world, round(seconds * FPS)))
+    floor_inside = np.nan if np.isnan(floor) else float(floor < 2 * world.floor_sigma)
+    return scene.kind, seconds, angle, 100 * floor, float(up_inside), floor_inside
+
+
+def up_error(world: WorldFrame, up: Float[np.ndarray, "3"]) -> tuple[float, bool]:
+    """Angle to the true up in the camera's axes, degrees, and whether that is inside 2 sigma."""
     true_up = world.rotation @ up
     turn = np.array([true_up[1], -true_up[0]])
     distance = np.sqrt(turn @ np.linalg.solve(world.covariance[:2, :2], turn))
     angle = np.degrees(np.arctan2(np.linalg.norm(true_up[:2]), true_up[2]))
-    floor = floor_error(scene, world, round(seconds * FPS))
-    return scene.kind, seconds, angle, 100 * abs(floor), distance < ELLIPSE, abs(floor) < 2 * world.floor_sigma
+    return float(angle), bool(distance < ELLIPSE)
 
 
 def floor_error(scene: Scene, world: WorldFrame, frames: int) -> float:
@@ -337,7 +343,7 @@ def sum_up_planes(planes: list[tuple], kind: str, seconds: float) -> tuple[objec
     known = np.array([row for row in chosen if np.isfinite(row[0])], float)
     if not len(known):
         return None
-    shares = [*np.nanmedian(known[:, :2], 0), *known[:, 2:].mean(0)]
+    shares = [*np.nanmedian(known[:, :2], 0), *np.nanmean(known[:, 2:], 0)]
     return kind, seconds, len(chosen), round(1 - len(known) / len(chosen), 2), *np.round(shares, 2).tolist()
 
 

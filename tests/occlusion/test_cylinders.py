@@ -13,6 +13,7 @@ from occlupose.occlusion.cylinders import (
     FAR_SIDE,
     OURS,
     PAPER,
+    occluded_by,
     place_cylinders,
     self_occluded,
     visibility,
@@ -140,6 +141,31 @@ def test_a_missing_joint_is_not_occluded_and_occludes_nothing():
 
 def test_coinciding_joints_occlude_nothing():
     assert hides(np.full((22, 3), 2.0)) == set()
+
+
+def test_who_is_in_front_hides_who_is_behind():
+    near = torch.from_numpy(standing())
+    far = near * 1.3  # the same silhouette
+    assert not occluded_by(near, far, BODY22).any()
+    hidden = set(np.array(BODY22.joints)[occluded_by(far, near, BODY22).numpy()])
+    assert {"pelvis", "spine", "left_wrist", "right_knee", "nose"} <= hidden
+    aside = near + torch.tensor([2.0, 0, 0])
+    assert not occluded_by(far, aside, BODY22).any()
+    assert not occluded_by(far, torch.full_like(near, torch.nan), BODY22).any()
+    assert not occluded_by(torch.full_like(near, torch.nan), near, BODY22).any()
+
+
+@pytest.mark.parametrize("batch", [(), (2, 3), (0,)])
+def test_somebody_else_alike_hides_what_the_body_hides_by_itself(batch):
+    shape = (*batch, 22, 3)
+    bodies = np.stack([random_body(seed) for seed in range(int(np.prod(batch)))]) if 0 not in batch else np.zeros(0)
+    joints = torch.from_numpy(bodies).view(shape)
+    hidden = occluded_by(joints, joints, BODY22)
+    assert hidden.shape == shape[:-1] and hidden.dtype == torch.bool
+    by_itself = self_occluded(joints, BODY22)
+    face = BODY22.index(*FACE)
+    by_itself[..., face] = False
+    assert (hidden | ~by_itself).all()
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 5), (0,), (2, 0, 3)])

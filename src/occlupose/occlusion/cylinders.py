@@ -122,6 +122,31 @@ def self_occluded(
     return result.view(joints.shape[:-1])
 
 
+def occluded_by(
+    joints: Float[Tensor, "*batch joint 3"], other: Float[Tensor, "*batch joint 3"], skeleton: Skeleton
+) -> Bool[Tensor, "*batch joint"]:
+    """Which joints the body of somebody else occludes from a perspective camera at the origin.
+
+    The parts of the other body occlude as those of `self_occluded` with OURS. Ours: the paper has one person.
+
+    Arguments:
+        joints, other: metres, camera frame (z forward).
+        skeleton: of both; as for `self_occluded`.
+
+    Returns:
+        True where occluded. NaN joints are never occluded and occlude nothing.
+
+    Raises:
+        OccluposeError: the skeleton lacks an end of a cylinder.
+    """
+    index = _index(skeleton)
+    bodies = joints.detach().reshape(prod(joints.shape[:-2]), len(skeleton), 3)
+    parts = _BodyParts(other.detach().reshape(bodies.shape), index)
+    parts.joint = bodies.permute(2, 1, 0).contiguous().unsqueeze(2)
+    all_parts = torch.ones(len(skeleton), len(CYLINDERS), len(bodies), dtype=torch.bool, device=joints.device)
+    return _hard_occlusion(parts, all_parts, [], True, OURS).T.reshape(joints.shape[:-1])
+
+
 def visibility(
     joints: Float[Tensor, "*batch joint 3"],
     skeleton: Skeleton,

@@ -106,7 +106,8 @@ def all_parameters(network: nn.Module) -> list[dict[str, Any]]:
 def build_optimisers(groups: list[dict[str, Any]], optimisation: Optimisation) -> list[Any]:
     """AdamW for most parameters, and Muon (Jordan et al., 2024) for those of groups with `muon`.
 
-    Muon's steps have the size of AdamW's (Liu et al., 2025), so that one learning rate fits both.
+    Muon's steps have the size of AdamW's (Liu et al., 2025), so that one learning rate fits both. They do not depend on
+    the size of the gradient: only the gradients of the first optimiser, AdamW, are clipped.
     """
     usual: dict[str, Any] = {"lr": optimisation.learning_rate, "weight_decay": optimisation.weight_decay}
     matrices = [group for group in groups if group.get("muon")]

@@ -21,6 +21,7 @@ from occlupose.methods.lifter.augmentation import (
     augment_bodies,
     bend_joints,
     exchange_arms,
+    mirror_people,
     to_random_camera,
     torso_axes,
 )
@@ -133,7 +134,7 @@ def test_without_augmentation_bodies_are_unchanged():
 
 def test_a_mirrored_body_has_left_and_right_exchanged():
     joints = people()
-    mirrored = augment_bodies(joints, replace(PLAIN, mirror_probability=1.0), rng())
+    mirrored = mirror_people(joints[:, None], 1.0, rng())[:, 0]
     for name in BODY22.joints:
         ours = mirrored[:, :, BODY22.joints.index(name)]
         theirs = joints[:, :, BODY22.joints.index(partner(name))]
@@ -142,10 +143,11 @@ def test_a_mirrored_body_has_left_and_right_exchanged():
     assert (side(mirrored) > 0).all()  # still a person with the heart on the left
 
 
-def test_the_mirror_probability():
-    joints = people(1).expand(400, -1, -1, -1)
-    mirrored = augment_bodies(joints, replace(PLAIN, mirror_probability=0.3), rng())
-    assert ((mirrored - joints).abs().amax((1, 2, 3)) > 1e-3).float().mean() == pytest.approx(0.3, abs=0.06)
+def test_people_are_mirrored_together():
+    joints = people(2).expand(400, 2, -1, -1, -1)
+    changed = (mirror_people(joints, 0.3, rng()) - joints).abs().amax((2, 3, 4)) > 1e-3
+    assert changed.float().mean() == pytest.approx(0.3, abs=0.06)
+    assert (changed[:, 0] == changed[:, 1]).all()
 
 
 @settings(max_examples=20)

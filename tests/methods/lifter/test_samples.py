@@ -39,6 +39,7 @@ CLEAR = SequenceSettings(
     complete_probability=0,
     self_occlusion_probability=0,
     object_probability=0,
+    other_probability=0,
     border_probability=0,
     noise_probability=0,
     sigma_probability=0,
@@ -212,7 +213,7 @@ def numbered(frames=30, clips=2):
 @given(st.integers(0, 2**32 - 1), st.floats(8, 60))
 def test_motions_are_played_at_the_rate_and_speed(seed, rate):
     plan = replace(CLEAR, frames=6, augmentation=replace(STILL, speed=(0.5, 1.2), still_probability=0.3))
-    drawn = sampler(plan, 12, numbered(60))._draw(rate, rng(seed))
+    drawn = sampler(plan, 12, numbered(60))._draw(rate, rng(seed))[0][:, 0]
     assert (drawn[..., 1] == drawn[:, :1, :1, 1]).all()  # one clip and body
     assert set(drawn[..., 1].flatten().tolist()) <= {0.0, 1.0, 100.0, 101.0}
     x = drawn[:, :, 0, 0]
@@ -226,7 +227,7 @@ def test_motions_are_played_at_the_rate_and_speed(seed, rate):
 
 def test_a_clip_that_is_too_short_ends_with_its_last_frame():
     plan = replace(CLEAR, frames=20)
-    x = sampler(plan, 4, numbered(5))._draw(15.0, rng())[:, :, 0, 0]
+    x = sampler(plan, 4, numbered(5))._draw(15.0, rng())[0][:, 0, :, 0, 0]
     torch.testing.assert_close(x[:, :3], torch.tensor([[0.0, 2.0, 4.0]]).expand(4, 3))
     assert (x[:, 3:] == 4).all()
 
@@ -246,15 +247,16 @@ def test_interpolation_goes_through_its_points_and_along_parabolas():
 # ------------------------------------------------------------------------------------------------------------ hiding
 
 
-def see(xyz, plan, seed=0):
-    return sampler(plan, len(xyz))._see(xyz, rng(seed))
+def see(xyz, plan, seed=0, others=None):
+    others = torch.full_like(xyz, torch.nan) if others is None else others
+    return sampler(plan, len(xyz))._see(xyz, others, rng(seed))
 
 
 def people(batch=40, frames=8, seed=0):
     """(batch, frames, 22, 3) before their cameras, m."""
     draw = sampler(replace(CLEAR, frames=frames), batch)
     generator = rng(seed)
-    return samples.to_random_camera(draw._draw(30.0, generator), STILL, generator)
+    return samples.to_random_camera(draw._draw(30.0, generator)[0][:, 0], STILL, generator)
 
 
 def test_where_a_hidden_joint_is_is_not_told():
@@ -293,6 +295,57 @@ def test_joints_are_hidden_by_what_is_asked_for(monkeypatch, cause):
     keypoints, in_skeleton = see(xyz, replace(CLEAR, **{cause: 1.0}))
     hidden = in_skeleton & ~keypoints.seen
     assert 0.03 < hidden.float().mean() < 0.6
+
+
+def test_somebody_else_hides_who_is_behind(monkeypatch):
+    monkeypatch.setattr(samples, "mask_kinds", lambda longest: [(1.0, samples.gaps.no_mask)])
+    xyz = people(60)
+    for factor, share in ((0.7, 0.7), (1.4, 0.0)):  # the same silhouette, before and behind
+        keypoints, in_skeleton = see(xyz, CLEAR, others=factor * xyz)
+        hidden = in_skeleton & ~keypoints.seen
+        assert (hidden.float().mean() / in_skeleton.float().mean() >= share) if share else not hidden.any()
+
+
+def dancers():
+    """60 and 61, half a metre apart, and somebody alone."""
+    together = [replace(motion("dance", name=f"{who}_01", bodies=2), subject=who) for who in ("60", "61")]
+    together[1] = replace(together[1], joints=together[1].joints + np.float32([0.5, 0, 0]))
+    return [*together, motion(name="60_01")]
+
+
+def test_who_dances_together_is_together_in_one_world():
+    motions = dancers()
+    assert samples.find_partners(motions) == [1, 0, -1]
+    shorter = replace(motions[1], joints=motions[1].joints[:, :30])
+    assert samples.find_partners([motions[0], shorter]) == [-1, -1]
+    draw = sampler(replace(CLEAR, frames=3), 400, motions)
+    drawn, together = draw._draw(30.0, rng())
+    # two thirds of the samples are of dances, half of them on the captured body
+    weight = SHARES["dance"] / (SHARES["dance"] + SHARES["walking"])
+    assert together.float().mean() == pytest.approx(weight / 2, abs=0.07)
+    apart = (drawn[together, 1] - drawn[together, 0])[:, 0].mean(1)
+    torch.testing.assert_close(apart.abs(), torch.tensor([0.5, 0.0, 0.0]).expand_as(apart), atol=1e-4, rtol=0)
+
+
+def test_somebody_else_stands_beside_on_the_same_floor():
+    bodies = sampler(replace(CLEAR, frames=6), 50)._draw(30.0, rng())[0][:, 0]
+    others = samples.put_beside(bodies.roll(1, 0) + 3.0, bodies, rng(1))
+    torch.testing.assert_close(others[..., 1].amin((1, 2)), bodies[..., 1].amin((1, 2)))
+    away = (others - bodies).mean((1, 2))[:, [0, 2]].norm(dim=-1)
+    low, high = samples.APART
+    assert (away >= low - 1e-4).all() and (away <= high + 1e-4).all() and away.std() > 0.2
+    moved = others.diff(dim=1) - bodies.roll(1, 0).diff(dim=1)
+    assert moved.abs().max() < 1e-4
+
+
+def test_in_batches_people_hide_each_other():
+    plan = replace(CLEAR, frames=6, delays=(0, 0))
+    alone = sampler(plan, 200)(rng())
+    beside = sampler(replace(plan, other_probability=1.0), 200)(rng())
+    assert beside.missing.float().mean() > alone.missing.float().mean() + 0.01
+    assert all(value.isfinite().all() for value in tensors(beside).values())
+    dance = sampler(plan, 200, dancers()[:2])(rng())
+    assert all(value.isfinite().all() for value in tensors(dance).values())
 
 
 def test_gaps_are_as_long_as_is_asked_for():

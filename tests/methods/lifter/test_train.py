@@ -2,6 +2,7 @@ import csv
 import hashlib
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,6 +194,7 @@ def test_the_recipes(tmp_path):
     long = RECIPES["long"]
     assert (long.width, long.depth, long.sized_until, long.muon) == (320, 3, 1, 3.0)
     assert long.samples.frames == 72 and long.samples.longest_gap == 48 and long.samples.rate == (10.0, 60.0)
+    assert replace(unaware, name="lifter", samples=replace(unaware.samples, aware=True)) == long
     for name, value in {"depth": 0, "muon": -1.0}.items():
         with pytest.raises(OccluposeError, match=name):
             LifterRecipe(**{name: value})

@@ -124,13 +124,19 @@ class BodyAugmentation(Bounded):
     """Probability of a focal length that is known only to within 27 %."""
 
 
+def mirror_people(
+    joints: Float[Tensor, "batch person time 22 3"], probability: float, generator: Generator
+) -> Float[Tensor, "batch person time 22 3"]:
+    """Some sequences as in a mirror, all people of a sequence together."""
+    mirrored = joints[..., list(BODY22.mirror), :] * joints.new_tensor([-1.0, 1.0, 1.0])
+    return torch.where(_choose(len(joints), probability, generator).unsqueeze(1), mirrored, joints)
+
+
 def augment_bodies(
     joints: Float[Tensor, "batch time 22 3"], augmentation: BodyAugmentation, generator: Generator
 ) -> Float[Tensor, "batch time 22 3"]:
-    """Other bodies: mirrored, with other bone lengths, with the arms of another sequence, with bent joints."""
+    """Other bodies: with other bone lengths, with the arms of another sequence, with bent joints."""
     batch = joints.shape[0]
-    mirrored = joints[:, :, list(BODY22.mirror)] * joints.new_tensor([-1.0, 1.0, 1.0])
-    joints = torch.where(_choose(batch, augmentation.mirror_probability, generator), mirrored, joints)
     with_other_arms = _choose(batch, augmentation.arm_exchange_probability, generator)
     other_arms = exchange_arms(joints, torch.randperm(batch, generator=generator))
     joints = torch.where(with_other_arms, other_arms, joints)
@@ -183,9 +189,13 @@ def torso_axes(joints: Float[Tensor, "batch time 22 3"]) -> Float[Tensor, "batch
 
 
 def to_random_camera(
-    joints: Float[Tensor, "batch time 22 3"], augmentation: BodyAugmentation, generator: Generator
-) -> Float[Tensor, "batch time 22 3"]:
-    """The bodies in the frame of a random fixed camera each (metres), from a world with y up."""
+    joints: Float[Tensor, "batch time joint 3"], augmentation: BodyAugmentation, generator: Generator
+) -> Float[Tensor, "batch time joint 3"]:
+    """The bodies in the frame of a random fixed camera each (metres), from a world with y up.
+
+    Arguments:
+        joints: BODY22 of whom the camera is directed at, and joints of others.
+    """
     batch = joints.shape[0]
 
     def draw(low: float, high: float) -> Tensor:

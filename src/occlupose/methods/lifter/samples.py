@@ -16,7 +16,12 @@ from torch import Generator, Tensor
 from occlupose.body_height import measure_height
 from occlupose.bounds import Bounded, Count, Fraction, Positive
 from occlupose.errors import OccluposeError
-from occlupose.methods.lifter.augmentation import BodyAugmentation, augment_bodies, to_random_camera
+from occlupose.methods.lifter.augmentation import (
+    BodyAugmentation,
+    augment_bodies,
+    mirror_people,
+    to_random_camera,
+)
 from occlupose.methods.lifter.features import Frames, SeenKeypoints, encode, find_horizon, look_ahead
 from occlupose.methods.lifter.motions import FPS, LentMotion
 from occlupose.networks.temporal_transformer import FUTURE
@@ -25,14 +30,20 @@ from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
 from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel, box_side
 
 SHARES = {
-    "walking": 0.14,
-    "sitting and lying": 0.22,
-    "sports": 0.18,
-    "dance": 0.18,
-    "exercise": 0.14,
-    "everyday": 0.14,
+    "walking": 0.18,
+    "sitting and lying": 0.18,
+    "sports": 0.20,
+    "dance": 0.16,
+    "exercise": 0.12,
+    "everyday": 0.16,
 }
 """Shares of the kinds of motion."""
+
+DANCERS = {"60": "61", "61": "60"}
+"""Subjects who were captured together."""
+
+APART = (0.3, 1.5)
+"""Horizontal distance of somebody else, m."""
 
 BODY_SHARE = 0.5
 """Share of the captured body among the bodies of a motion."""
@@ -71,7 +82,9 @@ class SequenceSettings(Bounded):
     complete_probability: Fraction = 0.25
     self_occlusion_probability: Fraction = 0.4
     object_probability: Fraction = 0.3
-    """Probability of a thing or a person in front."""
+    """Probability of a thing in front."""
+    other_probability: Fraction = 0.2
+    """Probability of somebody else nearby, beside those who dance together."""
     border_probability: Fraction = 0.15
     """Probability of a picture that ends within the person."""
     noise_probability: Fraction = 0.6
@@ -138,6 +151,7 @@ class LifterSamples:
         self._joints = torch.from_numpy(
             np.concatenate([motion.joints.reshape(-1, len(BODY22), 3) for motion in motions])
         )
+        self._partner = torch.tensor(find_partners(motions))
         self._weight = torch.zeros(len(motions), dtype=torch.float64)
         for kind, share in SHARES.items():
             own = torch.tensor([motion.kind == kind for motion in motions])
@@ -148,10 +162,18 @@ class LifterSamples:
         settings = self.settings
         low, high = torch.tensor(settings.rate).log()
         rate = float((low + (high - low) * torch.rand((), generator=generator)).exp())
-        bodies = augment_bodies(self._draw(rate, generator), settings.augmentation, generator)
-        xyz = to_random_camera(bodies, settings.augmentation, generator)
+        people, together = self._draw(rate, generator)
+        people = mirror_people(people, settings.augmentation.mirror_probability, generator)
+        bodies = augment_bodies(people[:, 0], settings.augmentation, generator)
+        nearby = put_beside(bodies.roll(1, 0), bodies, generator)
+        others = torch.where(together[:, None, None, None], people[:, 1], nearby)
+        there = together | _choose(self.batch, settings.other_probability, generator)
+        others = torch.where(there[:, None, None, None], others, bodies)
+        scene = to_random_camera(torch.cat([bodies, others], 2), settings.augmentation, generator)
+        xyz, others = scene.split(len(BODY22), 2)
+        others = torch.where(there[:, None, None, None], others, torch.nan)
         time = (torch.arange(settings.frames, dtype=torch.float64) / rate).expand(self.batch, -1)
-        keypoints, in_skeleton = self._see(xyz, generator)
+        keypoints, in_skeleton = self._see(xyz, others, generator)
         body = xyz[:, :, BODY22_TO_H36M17]
         height = torch.from_numpy(measure_height(body[:, :1].numpy()))
         height = torch.where(_choose(self.batch, settings.height_probability, generator), height, torch.nan)
@@ -167,8 +189,12 @@ class LifterSamples:
         root = body[:, :, 0]
         return LifterBatch(frames, ahead, joints, time, horizon, missing, known, body - root[:, :, None], root)
 
-    def _draw(self, rate: float, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
-        """Motions on one of their bodies, at a random speed, by cubic interpolation."""
+    def _draw(
+        self, rate: float, generator: Generator
+    ) -> tuple[Float[Tensor, "batch 2 time 22 3"], Bool[Tensor, "batch"]]:
+        """Motions on one of their bodies, at a random speed, by cubic interpolation; then those of their partners, and
+        whether there is one.
+        """
         settings = self.settings
         augmentation = settings.augmentation
         clip = torch.multinomial(self._weight, self.batch, replacement=True, generator=generator)
@@ -181,23 +207,28 @@ class LifterSamples:
         slack = (self._length[clip] - 1 - stride * (settings.frames - 1)).clamp_min(0)
         start = torch.rand(self.batch, generator=generator) * slack
         place = start[:, None] + stride[:, None] * torch.arange(settings.frames)
-        last = (self._length[clip] - 1)[:, None]
-        place = place.minimum(last.float())
-        first = self._first[clip][:, None] + (body * self._length[clip])[:, None]
+        together = captured & (self._partner[clip] >= 0)
+        partner = torch.where(together, self._partner[clip], clip)
+        last = (self._length[clip] - 1)[:, None, None]
+        place = place[:, None].minimum(last.float())
+        first = torch.stack([self._first[clip] + body * self._length[clip], self._first[partner]], 1)[..., None]
         below = place.long()
         points = [self._joints[first + (below + offset).clamp_min(0).minimum(last)] for offset in (-1, 0, 1, 2)]
-        return interpolate_cubic(points, (place - below)[..., None, None])
+        return interpolate_cubic(points, (place - below)[..., None, None]), together
 
     def _see(
-        self, xyz: Float[Tensor, "batch time 22 3"], generator: Generator
+        self,
+        xyz: Float[Tensor, "batch time 22 3"],
+        others: Float[Tensor, "batch time 22 3"],
+        generator: Generator,
     ) -> tuple[SeenKeypoints, Bool[Tensor, "batch 1 22"]]:
-        """What a front end tells of these people, and which joints it knows."""
+        """What a front end tells of these people, each with somebody else or NaN, and which joints it knows."""
         settings = self.settings
         batch = len(xyz)
         rays = xyz[..., :2] / xyz[..., 2:]
         in_skeleton = self._skeletons(generator)
         inside = self._inside(rays, generator)
-        visible = self._visible(xyz, rays, generator) & inside if settings.aware else torch.ones_like(inside)
+        visible = self._visible(xyz, others, rays, generator) & inside if settings.aware else torch.ones_like(inside)
         noise = self.noises[int(torch.randint(len(self.noises), (), generator=generator))]
         noisy, score = noise.sample(rays, generator)
         with_noise = _choose(batch, settings.noise_probability, generator)[:, None, None]
@@ -242,7 +273,11 @@ class LifterSamples:
         return ((rays >= first) & (rays <= last)).all(-1)
 
     def _visible(
-        self, xyz: Float[Tensor, "batch time 22 3"], rays: Float[Tensor, "batch time 22 2"], generator: Generator
+        self,
+        xyz: Float[Tensor, "batch time 22 3"],
+        others: Float[Tensor, "batch time 22 3"],
+        rays: Float[Tensor, "batch time 22 2"],
+        generator: Generator,
     ) -> Bool[Tensor, "batch time 22"]:
         """Which joints nothing hides."""
         settings = self.settings
@@ -250,15 +285,43 @@ class LifterSamples:
         hidden = torch.zeros(batch, time, joints, dtype=torch.bool)
         itself = _choose(batch, settings.self_occlusion_probability, generator)
         hidden[itself] = cylinders.self_occluded(xyz[itself], BODY22)
+        there = ~others.isnan().flatten(1).any(1)
+        hidden[there] |= cylinders.occluded_by(xyz[there], others[there], BODY22)
         hidden |= ~gaps.choose_mask((batch, time, joints), generator, mask_kinds(settings.longest_gap))
         hidden |= _behind_things(rays, _choose(batch, settings.object_probability, generator), generator)
         return ~hidden | _choose(batch, settings.complete_probability, generator)[:, None, None]
 
 
+def find_partners(motions: Sequence[LentMotion]) -> list[int]:
+    """Who dances with whom, by number, or -1: CMU's 60 and 61 share one world frame in trials of the same number."""
+    numbers = {(motion.subject, motion.name): number for number, motion in enumerate(motions)}
+    partners = []
+    for motion in motions:
+        other = DANCERS.get(motion.subject, "")
+        partner = numbers.get((other, motion.name.replace(f"{motion.subject}_", f"{other}_", 1)), -1)
+        is_whole = partner >= 0 and motions[partner].joints.shape[1] == motion.joints.shape[1]
+        partners.append(partner if is_whole else -1)
+    return partners
+
+
+def put_beside(
+    others: Float[Tensor, "batch time 22 3"], bodies: Float[Tensor, "batch time 22 3"], generator: Generator
+) -> Float[Tensor, "batch time 22 3"]:
+    """Others on the floor of each body (y up), somewhere near it."""
+    batch = len(bodies)
+    angle = torch.empty(batch, 1, 1).uniform_(-torch.pi, torch.pi, generator=generator)
+    apart = torch.empty(batch, 1, 1).uniform_(*APART, generator=generator)
+    away = torch.cat([apart * angle.cos(), torch.zeros_like(angle), apart * angle.sin()], -1)
+    feet = [joints.mean((1, 2)) for joints in (bodies, others)]
+    for place, joints in zip(feet, (bodies, others), strict=True):
+        place[:, 1] = joints[..., 1].amin((1, 2))
+    return others + (feet[0] - feet[1])[:, None, None] + away[:, None]
+
+
 def _behind_things(
     rays: Float[Tensor, "batch time 22 2"], there: Bool[Tensor, "batch"], generator: Generator
 ) -> Bool[Tensor, "batch time 22"]:
-    """Which joints are behind a rectangle that stands or passes: a table, a post, somebody else."""
+    """Which joints are behind a rectangle that stands or passes, as a table or a post."""
     batch, time = rays.shape[:2]
     low = rays.amin((1, 2))
     size = rays.amax((1, 2)) - low

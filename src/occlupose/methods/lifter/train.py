@@ -1,7 +1,7 @@
 """Training of the lifter, from motion capture to a weights file with its card."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,15 @@ class LifterRecipe(Bounded):
     seed: Seed = 0
 
 
+LONG = LifterRecipe(
+    batch=18,
+    samples=SequenceSettings(frames=72, rate=(10.0, 60.0), longest_gap=48, self_occlusion_probability=0.5),
+    optimisation=Optimisation(steps=6_000, learning_rate=5e-4, weight_decay=0.01, warm_up_steps=200),
+    muon=3.0,
+    sized_until=1,
+    seed=2,
+)
+
 RECIPES = {
     "shipped": LifterRecipe(),
     "continued": LifterRecipe(
@@ -53,18 +62,11 @@ RECIPES = {
         sized_until=1,
         seed=1,
     ),
-    "long": LifterRecipe(
-        batch=18,
-        samples=SequenceSettings(frames=72, rate=(10.0, 60.0), longest_gap=48, self_occlusion_probability=0.5),
-        optimisation=Optimisation(steps=12_000, learning_rate=5e-4, weight_decay=0.01, warm_up_steps=200),
-        muon=3.0,
-        sized_until=1,
-        seed=2,
-    ),
-    "unaware": LifterRecipe(name="lifter_unaware", samples=SequenceSettings(aware=False)),
+    "long": LONG,
+    "unaware": replace(LONG, name="lifter_unaware", samples=replace(LONG.samples, aware=False)),
 }
-"""Recipes of a training from the start, and of a second one that continues it, as the shipped weights were; of a third
-one with longer sequences and gaps, and of a baseline that is trained without missing joints.
+"""Recipes of a training from the start, of a second one that continues it, and of a third one with longer sequences
+and gaps, as the shipped weights were trained; and of a baseline of the third one, without missing joints.
 """
 
 
