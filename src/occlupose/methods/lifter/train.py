@@ -48,7 +48,7 @@ class LifterRecipe(Bounded):
 LONG = LifterRecipe(
     batch=18,
     samples=SequenceSettings(frames=72, rate=(10.0, 60.0), longest_gap=48, self_occlusion_probability=0.5),
-    optimisation=Optimisation(steps=6_000, learning_rate=5e-4, weight_decay=0.01, warm_up_steps=200),
+    optimisation=Optimisation(steps=5_000, learning_rate=5e-4, weight_decay=0.01, warm_up_steps=200),
     muon=3.0,
     sized_until=1,
     seed=2,
