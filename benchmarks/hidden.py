@@ -23,7 +23,7 @@ from tyro.conf import Positional
 
 from occlupose.cameras import camera_from_fov
 from occlupose.estimator import track
-from occlupose.frontends import DEFAULT, build_frontend
+from occlupose.frontends import build_frontend
 from occlupose.media import Frame, open_media
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.poses import Poses
@@ -81,7 +81,7 @@ def add_board(clip: Clip, low: np.ndarray, high: np.ndarray, span: slice) -> Cli
 
 def main(
     videos: Positional[tuple[Path, ...]],
-    frontend: str = DEFAULT,
+    frontend: str = "movenet",
     output: Path = Path(__file__).parent / "results" / "hidden.csv",
 ) -> None:
     """Cover limbs and measure the keypoints.

@@ -5,8 +5,8 @@ held-out people, against its predecessor and against interpolation.
 
 Clips of held-out people (`mocap_clips`), evenly chosen from each kind, their first seconds at 30 frames/s, each from
 two random cameras that depend on its name. The 2D is in COCO-17 joints. It is exact, or, in conditions that begin with
-`detector noise`, has the measured errors of the default front end: its noise, and guesses for occluded joints, three of
-four with a confidence above the threshold. Joints below the threshold come as guesses with a standard deviation; the
+`detector noise`, has the measured errors of `movenet`: its noise, and guesses for occluded joints, three of four with a
+confidence above the threshold. Joints below the threshold come as guesses with a standard deviation; the
 predecessor and the baselines, which know no guesses, do without them.
 
 `ours` is the network with the full look-ahead. `before` is the lifter of another checkout (`earlier_lifter.py`). The

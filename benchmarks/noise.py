@@ -17,7 +17,6 @@ from tyro.conf import Positional
 from occlupose.assets import demo_clip
 from occlupose.cameras import camera_from_fov
 from occlupose.estimator import track
-from occlupose.frontends import DEFAULT
 from occlupose.media import open_media
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.poses_builder import PosesBuilder
@@ -25,7 +24,7 @@ from occlupose.skeletons import COCO17
 from occlupose.synth.noise import SHIPPED, fit_noise
 
 
-def main(videos: Positional[tuple[Path, ...]] = (), frontend: str = DEFAULT, output: Path = SHIPPED) -> None:
+def main(videos: Positional[tuple[Path, ...]] = (), frontend: str = "movenet", output: Path = SHIPPED) -> None:
     """Fits the noise model.
 
     Args:

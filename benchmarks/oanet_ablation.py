@@ -3,7 +3,7 @@
     python benchmarks/oanet_ablation.py --mocap FOLDER [--tables table2 tried table1 semi]
 
 Trains on CMU motion capture seen by four studio cameras, and scores whole subjects that are held out (02, 08, 32). The
-2D joints are simulated detections with the measured noise of the default front end; joints occluded by the body itself
+2D joints are simulated detections with the measured noise of `movenet`; joints occluded by the body itself
 (the Cylinder Man) or by an object are guessed, mostly with a low confidence. Half of the training clips keep their 3D,
 the others are 2D only, so that eq. 5 and 8 apply.
 

@@ -3,7 +3,7 @@
     python benchmarks/placement.py --mocap FOLDER
 
 Held-out clips, six of every kind, on the captured body and on three random ones, from two random cameras each, their
-first five seconds in COCO-17 joints: exact, or with the noise of the default front end, with and without the height of
+first five seconds in COCO-17 joints: exact, or with the noise of `movenet`, with and without the height of
 the body. Bodies below ADULT are children. `depth_share`: mean error of the depth, as a share of the true one; `bias`:
 its mean with its sign, negative where people are too near; `across_m`: mean error across the line of sight. Writes
 results/placement.csv.

@@ -226,7 +226,7 @@ def readme_lifting() -> str:
 
 
 README_SYSTEMS = {
-    "movenet": "occlupose",
+    "movenet-occlusion": "occlupose",
     "movenet-multipose": "occlupose, `movenet-multipose`",
     "mediapipe-heavy": "MediaPipe, heavy",
 }

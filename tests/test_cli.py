@@ -297,7 +297,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("frontend", ["movenet", "movenet-multipose"])
+@pytest.mark.parametrize("frontend", ["movenet-occlusion", "movenet", "movenet-multipose"])
 def test_a_person_in_an_image_of_any_kind(command, tmp_path, kind, frontend):
     KINDS[kind](tmp_path / "photo.png")
     outcome = command("run", tmp_path / "photo.png", "--frontend", frontend)

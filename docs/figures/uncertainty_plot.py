@@ -19,7 +19,7 @@ MIN_ERRORS = 1000
 
 
 def main() -> None:
-    """A panel for each state: the shares by kind of motion, offline, with the noise of the default front end."""
+    """A panel for each state: the shares by kind of motion, offline, with the noise of `movenet`."""
     with (ROOT / "benchmarks" / "results" / "lifting_uncertainty.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["delay_s"] == "offline" and row["input"] == "noisy"]
     states = list(dict.fromkeys(row["state"] for row in rows))

@@ -93,7 +93,7 @@ def test_nobody_is_refined_to_nobody():
 
 
 def test_unknown_name():
-    known = r"movenet, movenet-occlusion, movenet-multipose, blazepose, rtmpose:FILE\.onnx, "
+    known = r"movenet-occlusion, movenet, movenet-multipose, blazepose, rtmpose:FILE\.onnx, "
     with pytest.raises(
         OccluposeError, match=rf"^nosuch: no such front end; give {known}.*, a \.safetensors or an \.onnx"
     ):

@@ -27,7 +27,7 @@ class KeypointOptions:
 
     Attributes:
         data: Folder of the dataset as its authors distribute it; for eval coco also of occlupose synth.
-        frontend: movenet, movenet-occlusion, movenet-multipose, blazepose, or the .safetensors or .onnx file of a
+        frontend: movenet-occlusion, movenet, movenet-multipose, blazepose, or the .safetensors or .onnx file of a
             network (maybe with the word of a preset before it, as for run). Files of train dsed find people by
             themselves.
         detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx.
@@ -46,7 +46,7 @@ class KeypointOptions:
     """
 
     data: Annotated[Path, arg(metavar="FOLDER")]
-    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "movenet"
+    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "movenet-occlusion"
     detector: Detector = None
     boxes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: see --box-source)")] = None
     box_source: Annotated[

@@ -57,7 +57,7 @@ if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --h
     from occlupose.media import Source
     from occlupose.viewer import PanelPlace
 
-Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: movenet)")]
+Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: movenet-occlusion)")]
 Flow = Annotated[
     Literal["dis", "raft-small", "raft-large"] | None,
     arg(metavar="{dis,raft-small,raft-large}", help_behavior_hint="(default: dis)"),
@@ -69,13 +69,13 @@ class OANetOptions:
     """Options of --method oanet.
 
     Attributes:
-        frontend: Person detector and 2D keypoint network: movenet, movenet-occlusion (for hidden joints),
+        frontend: Person detector and 2D keypoint network: movenet-occlusion (knows hidden joints), movenet,
             movenet-multipose (faster: whole images in one pass), blazepose, blazepose:FILE.tflite (another landmark
             network of BlazePose), a .safetensors file (of train movenet, train ljof, train keypoints, train dsed or
             convert checkpoint), or an .onnx file, with the word for what it is before it: rtmpose:FILE.onnx,
             vitpose:FILE.onnx, rtmo:FILE.onnx.
         detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx. For networks that take
-            crops: movenet, movenet-occlusion, .safetensors and .onnx files.
+            crops: movenet-occlusion, movenet, .safetensors and .onnx files.
         boxes: JSON file with the bounding boxes of another person detector, in COCO's results format. image_id is the
             number of a frame, from 0, or the name of an image. For networks that take crops.
         flow: Optical flow that keypoints are checked against. RAFT needs torchvision; its weights are for research.

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Frontend", "build_detector", "build_frontend", "check_detector", "check_options", "load_crop_network"]
 
-DEFAULT = "movenet"
+DEFAULT = "movenet-occlusion"
 """Name of the default front end."""
 
-CROPS = (DEFAULT, "movenet-occlusion")
+CROPS = (DEFAULT, "movenet")
 """Front ends that are a network for crops of one person, with a detector."""
 
 NAMES = (*CROPS, "movenet-multipose", "blazepose")
@@ -69,8 +69,8 @@ def build_frontend(
     """A front end by name, or from a network in a file.
 
     Arguments:
-        name_or_file: "movenet" (NanoDet and MoveNet Thunder), "movenet-occlusion" (Thunder trained further for hidden
-            joints), "movenet-multipose" (faster: whole images in one pass), "blazepose",
+        name_or_file: "movenet-occlusion" (NanoDet, and MoveNet Thunder trained further for hidden joints), "movenet"
+            (Thunder as it is), "movenet-multipose" (faster: whole images in one pass), "blazepose",
             "blazepose:FILE.tflite" with another landmark network of BlazePose, a file as for `load_crop_network`, or
             the file of a network that finds people and their keypoints in whole images: .safetensors, as `occlupose
             train dsed` writes it, or .onnx, such as "rtmo:FILE.onnx".

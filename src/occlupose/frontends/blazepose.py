@@ -1,4 +1,4 @@
-"""BlazePose for every person in the image: the default front end.
+"""BlazePose for every person in the image.
 
 Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The paper follows one person; detecting
 several is ours.

@@ -22,7 +22,7 @@ from occlupose.files import atomic
 from occlupose.skeletons import BODY22, COCO17
 
 SHIPPED = Path(str(files("occlupose") / "weights" / "movenet_noise.json"))
-"""Noise of the default front end."""
+"""Noise of the front end `movenet`."""
 
 MIRROR = list(BODY22.mirror)
 WINDOW = 7
@@ -37,7 +37,7 @@ MIN_OUTLIER.
 """
 MIN_OUTLIER = 0.05
 MIN_CONFIDENCE = 0.2
-"""Confidence from which a joint of the model is used: that of a visible joint of the default front end."""
+"""Confidence from which a joint of the model is used: that of a visible joint of `movenet`."""
 OCCLUDED_CORRELATION = 0.8
 """Correlation over 1/30 s of the part of an occluded joint's error that is not constant. Ours."""
 OFFSET = 0.01
@@ -83,7 +83,7 @@ class NoiseModel:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "NoiseModel":
-        """Load a model; by default the one measured on the default front end.
+        """Load a model; by default the one measured on `movenet`.
 
         Raises:
             OccluposeError: no such file, or not one that `save` wrote.

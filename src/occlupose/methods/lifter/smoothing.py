@@ -2,7 +2,7 @@
 
 A parabola is fitted to the answers near in time (weighted least squares). Its slope and curvature have a cost, so that
 it is calm where no later frames are known: a symmetric window has no lag, the end of a record a small one. The widths
-and costs were chosen on held-out motion capture with the noise of the default front end.
+and costs were chosen on held-out motion capture with the noise of `movenet`.
 """
 
 import torch
