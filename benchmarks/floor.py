@@ -45,6 +45,7 @@ from occlupose.datasets.motion import MotionClip, cut_jumps
 from occlupose.formats import from_array
 from occlupose.kinematics import SkeletonFit, body_tree, fit_poses, fit_skeleton
 from occlupose.methods.oanet.lifting import lift_checked, load_lifter
+from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, BODY26, COCO17, convert
 from occlupose.synth.noise import NoiseModel
 from occlupose.world import Contacts, WorldFrame, estimate_world, find_contacts, rest_on_contacts
@@ -234,16 +235,27 @@ def estimate(
 ) -> SkeletonFit:
     """Skeletons fitted to lifted keypoints with noise."""
     joints = convert(seen, body_tree().skeleton, BODY22)
+    return fit_poses(lift_seen(joints, camera, FPS, noise, seed=int(random.integers(2**31))))
+
+
+def lift_seen(
+    joints: Float[np.ndarray, "time person 22 3"], camera: Camera, fps: float, noise: NoiseModel, seed: int
+) -> Poses:
+    """People as they are lifted from keypoints in COCO-17 with the noise of a front end.
+
+    Arguments:
+        joints: BODY22 in the camera's axes, m.
+    """
     xy = joints[..., :2] / joints[..., 2:] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
-    generator = torch.Generator().manual_seed(int(random.integers(2**31)))
+    generator = torch.Generator().manual_seed(seed)
     keypoints = np.full((*joints.shape[:2], len(COCO17), 3), np.nan)
-    for person in range(seen.shape[1]):
+    for person in range(joints.shape[1]):
         there = np.isfinite(xy[:, person]).all((1, 2))
         noisy, score = noise.sample(torch.from_numpy(xy[there, person]).float()[None], generator)
         with_score = np.concatenate([noisy[0].numpy(), score[0, :, :, None].numpy()], -1)
         keypoints[there, person] = convert(with_score, BODY22, COCO17)
-    poses = from_array(keypoints, skeleton=COCO17, fps=FPS, size=(camera.width, camera.height)).poses
-    return fit_poses(lift_checked(poses, camera, None, None, load_lifter()))
+    poses = from_array(keypoints, skeleton=COCO17, fps=fps, size=(camera.width, camera.height)).poses
+    return lift_checked(poses, camera, None, None, load_lifter())
 
 
 def estimate_of(scene: Scene, seconds: float) -> WorldFrame | None:

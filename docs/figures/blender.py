@@ -24,7 +24,6 @@ def main(
     /,
     *,
     frame: int = 24,
-    up: tuple[float, float, float] = (0.22, 0.9, 0.37),
     turn: float = -12.0,
     tilt: float = 20.0,
     width: int = 1280,
@@ -37,8 +36,6 @@ def main(
     Args:
         file: glTF file of `occlupose export`.
         frame: number of the frame that is shown.
-        up: what is up in the axes of the file, which are those of a camera that may be tilted; the default is what
-            `occlupose.world.estimate_world` says of the demonstration clip.
         turn: of the view about the vertical, from the camera of the video, degrees to the right.
         tilt: of the view, degrees downwards.
         width: of the picture, pixels.
@@ -51,29 +48,14 @@ def main(
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.import_scene.gltf(filepath=str(file.resolve()))
     bodies = [item for item in bpy.data.objects if item.name.endswith("body")]
-    stand_upright(up)
     paint(bodies)
     bpy.context.scene.frame_set(frame)
     points = corners(bodies)
     middle = [(min(values) + max(values)) / 2 for values in zip(*points, strict=True)]
-    build_floor(middle, min(point[2] for point in points))
+    build_floor(middle)
     light(middle)
     look(points, turn, tilt, width / height)
     render(width, height, samples, output)
-
-
-def stand_upright(up: tuple[float, float, float]) -> None:
-    """Turns all that was imported so that this direction points up. The importer made the file's y Blender's z."""
-    import bpy
-    from mathutils import Vector
-
-    tops = [item for item in bpy.data.objects if item.parent is None]
-    world = bpy.data.objects.new("world", None)
-    bpy.context.scene.collection.objects.link(world)
-    for item in tops:
-        item.parent = world
-    world.rotation_mode = "QUATERNION"
-    world.rotation_quaternion = Vector((up[0], -up[2], up[1])).rotation_difference(Vector((0, 0, 1)))
 
 
 def material(name: str, colour: tuple[float, float, float], roughness: float) -> Any:
@@ -107,17 +89,17 @@ def corners(bodies: list[Any]) -> list[Any]:
     return found
 
 
-def build_floor(middle: list[float], bottom: float) -> None:
-    """A floor at this height, with lines a metre apart."""
+def build_floor(middle: list[float]) -> None:
+    """The floor of the file, at height 0, with lines a metre apart."""
     import bpy
 
-    bpy.ops.mesh.primitive_plane_add(size=400, location=(middle[0], middle[1], bottom))
+    bpy.ops.mesh.primitive_plane_add(size=400, location=(middle[0], middle[1], 0))
     bpy.context.object.data.materials.append(material("floor", FLOOR, 0.9))
     lines = material("lines", LINES, 0.9)
     reach = 9
     for step in range(-reach, reach + 1):
         for along in (0, 1):
-            place = [round(middle[0]), round(middle[1]), bottom + 0.001 * (1 + along)]
+            place = [round(middle[0]), round(middle[1]), 0.001 * (1 + along)]
             place[along] += step
             bpy.ops.mesh.primitive_plane_add(size=1, location=place)
             bpy.context.object.scale = (0.018, 2 * reach, 1) if along == 0 else (2 * reach, 0.018, 1)
@@ -187,7 +169,6 @@ def arguments() -> dict[str, Any]:
     """Those of the command line."""
     parser = argparse.ArgumentParser(description=str(main.__doc__).splitlines()[0])
     parser.add_argument("file", type=Path)
-    parser.add_argument("--up", type=float, nargs=3)
     for name in ("frame", "width", "height", "samples"):
         parser.add_argument(f"--{name}", type=int)
     for name in ("turn", "tilt"):
