@@ -273,9 +273,9 @@ def measure_plane(scene: Scene, seconds: float) -> tuple[str, float, float, floa
     if world is None:
         return scene.kind, seconds, np.nan, np.nan, np.nan, np.nan
     angle, up_inside = up_error(world, scene.rotation[:, 1])
-    floor = abs(floor_error(scene, world, round(seconds * FPS)))
-    floor_inside = np.nan if np.isnan(floor) else float(floor < 2 * world.floor_sigma)
-    return scene.kind, seconds, angle, 100 * floor, float(up_inside), floor_inside
+    floor, sigma = floor_error(scene, world, round(seconds * FPS))
+    floor_inside = np.nan if np.isnan(floor) else float(abs(floor) < 2 * sigma)
+    return scene.kind, seconds, angle, 100 * abs(floor), float(up_inside), floor_inside
 
 
 def up_error(world: WorldFrame, up: Float[np.ndarray, "3"]) -> tuple[float, bool]:
@@ -287,19 +287,24 @@ def up_error(world: WorldFrame, up: Float[np.ndarray, "3"]) -> tuple[float, bool
     return float(angle), bool(distance < ELLIPSE)
 
 
-def floor_error(scene: Scene, world: WorldFrame, frames: int) -> float:
-    """Median height of the lowest true parts over the estimated floor, while they are on the true one, metres."""
+def floor_error(scene: Scene, world: WorldFrame, frames: int) -> tuple[float, float]:
+    """Median height of the lowest true parts over the estimated floor, while they are on the true one, and the stated
+    standard deviation of the floor in the middle of their places, metres; NaN if they never are.
+    """
     radii = bearing_joints(body_tree().skeleton)
     chosen = list(body_tree().skeleton.index(*radii))
     true = scene.truth[:frames]
     both = np.isfinite(true[:, :, 0]).all(-1) & np.isfinite(scene.fit.root[:frames]).all(-1)
-    moved = (true - true[:, :, :1]) @ scene.rotation.T + scene.fit.root[:frames, :, None]
+    moved = ((true - true[:, :, :1]) @ scene.rotation.T + scene.fit.root[:frames, :, None])[both][:, chosen]
     true_heights = true[both][:, chosen, 1] - list(radii.values())
-    heights = world.to_world(moved[both][:, chosen])[..., 2] - list(radii.values())
-    lowest = true_heights.argmin(-1)[:, None]
-    low = np.take_along_axis(true_heights, lowest, 1)
-    on_floor = low < ON_FLOOR
-    return float(np.median((np.take_along_axis(heights, lowest, 1) - low)[on_floor])) if on_floor.any() else np.nan
+    lowest = true_heights.argmin(-1)
+    rows = np.flatnonzero(true_heights.min(-1) < ON_FLOOR)
+    if not len(rows):
+        return np.nan, np.nan
+    places = moved[rows, lowest[rows]]
+    heights = world.to_world(places)[:, 2] - np.array(list(radii.values()))[lowest[rows]]
+    covariance = world.place_covariance(np.zeros(6), np.median(places, 0))
+    return float(np.median(heights - true_heights.min(-1)[rows])), float(np.sqrt(covariance[2]))
 
 
 def measure_contacts(scene: Scene) -> list[tuple[str, Bool[np.ndarray, "time 4"], Bool[np.ndarray, "time 4"], list]]:

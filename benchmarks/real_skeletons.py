@@ -33,8 +33,8 @@ LIMBS = {
     "upper_arm": ("shoulder", "elbow"),
     "forearm": ("elbow", "wrist"),
 }
-COLUMNS = ("front_end", "view", "up_deg", "up_sigma_deg", "up_inside", "floor_cm", "floor_sigma_cm", "floor_inside")
-COLUMNS += (*LIMBS, "acceleration")
+WORLD = ("up_deg", "up_sigma_deg", "up_inside", "floor_cm", "floor_sigma_cm", "floor_inside")
+COLUMNS = ("front_end", "view", *WORLD, *LIMBS, "acceleration")
 
 
 def lift(front_end: str, video: Path, view: View) -> Poses:
@@ -55,22 +55,24 @@ def measure_world(
         floor: a point of the true floor.
     """
     if poses.world is None:
-        return dict.fromkeys(COLUMNS[2:8], np.nan)
+        return dict.fromkeys(WORLD, np.nan)
     angle, up_inside = up_error(poses.world, up)
     assert poses.xyz is not None
     roots = [xyz[:, HIPS].mean(1, keepdims=True) for xyz in (poses.xyz[FIRST:, 0], view.xyz[FIRST:])]
     ankles = view.xyz[FIRST:, BODY.index("left_ankle", "right_ankle")]
     lower = ((ankles - floor) @ up).argmin(-1)[:, None]
     true_heights = np.take_along_axis((ankles - floor) @ up, lower, 1)
-    heights = np.take_along_axis(poses.world.to_world(ankles - roots[1] + roots[0])[..., 2], lower, 1)
-    error = abs(float(np.nanmedian(heights - true_heights)))
+    places = np.take_along_axis(ankles - roots[1] + roots[0], lower[..., None], 1)
+    error = abs(float(np.nanmedian(poses.world.to_world(places)[..., 2] - true_heights)))
+    covariance = poses.world.place_covariance(np.zeros(6), np.nanmedian(places, (0, 1)))
+    sigma = float(np.sqrt(covariance[2]))
     return {
         "up_deg": angle,
         "up_sigma_deg": float(np.degrees(np.sqrt(np.linalg.eigvalsh(poses.world.covariance[:2, :2])[-1]))),
         "up_inside": float(up_inside),
         "floor_cm": 100 * error,
-        "floor_sigma_cm": 100 * poses.world.floor_sigma,
-        "floor_inside": float(error < 2 * poses.world.floor_sigma),
+        "floor_sigma_cm": 100 * sigma,
+        "floor_inside": float(error < 2 * sigma),
     }
 
 
