@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from occlupose.cli.estimation import EstimatorOptions, Files, OANetOptions, RunOptions
-from occlupose.cli.fingerprint import Content, digest, settings
+from occlupose.cli.fingerprint import InputContent, digest, settings
 from occlupose.cli.options import CameraOptions
 from occlupose.errors import OccluposeError
 
@@ -53,13 +53,13 @@ def test_content(tmp_path):
     for file in files:
         file.write_text("12345")
         os.utime(file, ns=(7, 7))
-    content = Content("both", files)
+    content = InputContent("both", files)
     stamp = {"size": 10, "modified": [7, 7]}
     assert content.by_stamp() == {"content": stamp}
     assert content.whole() == {"content": stamp | {"sha256": digest(files)}}
     files[1].write_text("123456")
     with pytest.raises(OccluposeError, match="both: has changed while it was read; run it again"):
         content.whole()
-    assert Content("camera 0", []).by_stamp() == {"content": None}
+    assert InputContent("camera 0", []).by_stamp() == {"content": None}
     with pytest.raises(OccluposeError, match=r"nope: cannot be read \(no such file"):
-        Content("nope", [tmp_path / "nope"])
+        InputContent("nope", [tmp_path / "nope"])

@@ -281,7 +281,7 @@ def estimate(
     if files.video and not early and source.kind in ("video", "folder"):
         draw(OVERLAY, partial(viewer.render, poses, source, folder.path / OVERLAY, panel=files.panel))
     if files.page and (source.live or not interrupt.asked):
-        angles = measure(poses, folder.path / POSES[0])
+        angles = measure(poses, folder.path / POSES[0], done.notes.append)
         draw(PAGE, partial(viewer.write_page, poses, folder.path / PAGE, source, angles=angles))
         written += [name for name in PAGE_FILES[1:] if (folder.path / name).exists()]
     done.is_whole = source.live or not interrupt.asked

@@ -42,7 +42,7 @@ def digest(files: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-class Content:
+class InputContent:
     """What an input is, from before it is read.
 
     Arguments:

@@ -15,7 +15,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from occlupose.cli.estimation import DEFAULTS, EstimatorOptions, Files, OANetOptions, RunOptions, estimate, export_all
 from occlupose.cli.export import check_formats
-from occlupose.cli.fingerprint import Content
+from occlupose.cli.fingerprint import InputContent
 from occlupose.cli.log import EventLog
 from occlupose.cli.options import (
     UNKNOWN_CAMERA,
@@ -219,7 +219,7 @@ def _estimate(source: "Source", folder: OutputFolder, options: RunOptions, *, qu
     begin = monotonic()
     console = Console(stderr=True, quiet=quiet)
     camera = options.camera(source)
-    content = Content(source.name, [] if source.kind == "camera" else files_of(source.name))
+    content = InputContent(source.name, [] if source.kind == "camera" else files_of(source.name))
     estimator = options.estimator.build(console, source)
     with Interrupt() as interrupt, progress(console) as bars:
         done = estimate(

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -93,8 +94,8 @@ def test_every_video_has_a_folder_and_a_row_and_is_done_once(run, archive, tmp_p
     assert outcome.out == f"{root}/summary.csv: 4 finished, 1 failed\n"
     lines = outcome.err.splitlines()
     assert lines[0] == "occlupose: 5 inputs, 0 already finished"
-    wrong = f"{archive}/a/broken.mp4: has no video in it, or was cut off; give a video or an image"
-    assert f"occlupose: {wrong}" in lines or any("broken.mp4: not a readable video" in line for line in lines)
+    assert any(line.startswith(f"occlupose: {archive}/a/broken.mp4: ") and "video" in line for line in lines)
+    assert any(re.fullmatch(r"occlupose: b/short\.mov: 1 frame, 0 people, \d+\.\d s", line) for line in lines)
     done = {"a/clip.mp4": 3, "b/clip.mp4": 4, "b/short.mov": 1, "b/short.mp4": 2}
     assert statuses(root) == {"a/broken.mp4": "failed", **dict.fromkeys(done, "finished")}
     for place, frames in done.items():
@@ -128,6 +129,7 @@ def test_results_are_those_of_single_runs(run, archive, tmp_path):
     assert run(archive / "a" / "clip.mp4", archive / "b", "-o", tmp_path / "results").code == 0
     for place in ("a/clip.mp4", "b/short.mov"):
         single = tmp_path / "single" / place
+        single.mkdir(parents=True)  # else it is taken for the name of a file
         assert run(archive / place, "-o", single).code == 0
         assert names(single) == names(tmp_path / "results" / place)
         for name in ("poses.npz", "poses.json", "preview.png"):
@@ -163,6 +165,7 @@ def test_what_has_changed_is_done_again(run, archive, tmp_path):
 
 def test_poses_of_another_input_are_not_replaced(run, archive, tmp_path):
     root = tmp_path / "results"
+    (root / "clip.mp4").mkdir(parents=True)
     assert run(archive / "b" / "clip.mp4", "-o", root / "clip.mp4").code == 0
     both = (archive / "a" / "clip.mp4", archive / "a" / "broken.mp4", "-o", root, "--no-video")
     assert run(*both).code == 1
@@ -285,8 +288,7 @@ def test_a_killed_run_goes_on_where_it_was(run, network, long_archive, tmp_path)
     outcome = run(long_archive, "-o", root, "--no-video")
     assert outcome.code == 0 and outcome.out.endswith("summary.csv: 2 finished, 1 already finished\n")
     assert (root / "1.mp4" / "run.json").stat().st_mtime_ns == finished and not hidden_files(root)
-    lines = [line for line in outcome.err.splitlines() if "frames" in line]
-    assert [line.partition(":")[2].split(":")[0].strip() for line in lines] == ["3.mp4", "2.mp4"]
+    assert re.findall(r"^occlupose: (\d\.mp4): \d+ frames, 0 people, ", outcome.err, re.MULTILINE) == ["3.mp4", "2.mp4"]
     assert run(long_archive, "-o", tmp_path / "undisturbed", "--no-video").code == 0
     assert poses_of(root) == poses_of(tmp_path / "undisturbed") and len(poses_of(root)) == 3
 
@@ -310,11 +312,7 @@ def test_sigterm_ends_a_single_run_as_ctrl_c_does(network, long_archive, tmp_pat
     wait_for(is_in_work(tmp_path, "out"), process)
     process.terminate()
     _, err = process.communicate()
-    assert (
-        process.returncode == 130
-        and "Traceback" not in err
-        and err.endswith(("again ends at once)\n", "interrupted\n"))
-    )
+    assert process.returncode == 130 and "occlupose: interrupted" in err
     assert json.loads((tmp_path / "log").read_text().splitlines()[-1])["event"] == "interrupted"
     assert not (tmp_path / "out" / "overlay.mp4").exists() and not read_record(tmp_path / "out").get("finished")
 

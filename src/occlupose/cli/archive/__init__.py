@@ -87,7 +87,8 @@ class Archive:
         console = Console(stderr=True, quiet=quiet)
         summary = Summary(self.root / SUMMARY, self.jobs)
         with EventLog(log) as events, Interrupt() as interrupt:
-            ledger = Ledger(self.jobs, summary, events, console, Console(stderr=True))
+            # one console for both, where bars are shown: they stay below what is printed
+            ledger = Ledger(self.jobs, summary, events, console, Console(stderr=True) if quiet else console)
             with ledger:
                 waiting = self._sort_out(ledger, overwrite)
                 if workers > 1 and len(waiting) > 1:

@@ -12,7 +12,7 @@ from occlupose.cli.archive.inputs import Job
 from occlupose.cli.archive.summary import Summary
 from occlupose.cli.archive.worker import Result
 from occlupose.cli.log import EventLog
-from occlupose.cli.terminal import ASSUMED_CAMERA, LIFTING, StatusLines, progress, say, short
+from occlupose.cli.terminal import ASSUMED_CAMERA, LIFTING, StatusLines, count, progress, say, short
 
 WORDS = {"finished": "finished", "skipped": "already finished", "failed": "failed", "interrupted": "interrupted"}
 """What the last line calls each status."""
@@ -31,6 +31,7 @@ class Ledger:
 
     def __init__(self, jobs: Sequence[Job], summary: Summary, log: EventLog, console: Console, errors: Console) -> None:
         self._jobs = jobs
+        self._total = _number(len(jobs), "input")
         self._summary = summary
         self._log = log
         self._console = console
@@ -66,7 +67,7 @@ class Ledger:
         for job, result in results.items():
             self._record(job, result)
         self._summary.write()
-        say(self._console, f"{_inputs(len(self._jobs))}, {len(results)} already finished")
+        say(self._console, f"{self._total}, {len(results)} already finished")
 
     def begin(self, job: Job) -> None:
         """An input is begun."""
@@ -75,14 +76,14 @@ class Ledger:
 
     def report(self, job: Job, stage: str, done: int, total: int | None, people: str = "") -> None:
         """How far an input is; as `terminal.Report`."""
-        task = self._tasks[job]
         if self._stages.get(job) != stage:
             self._stages[job] = stage
-            self._bars.reset(task, description=f"{stage} {short(job.name)}", total=total, people="")
-        self._bars.update(task, completed=done, total=total, people=people)
+            self._bars.remove_task(self._tasks[job])
+            self._tasks[job] = self._bars.add_task(f"{stage} {short(job.name)}", total=total, people="")
+        self._bars.update(self._tasks[job], completed=done, total=total, people=people)
         if done and stage != LIFTING:
             ended = sum(self._counts.values())
-            self._status.update(f"{ended} of {_inputs(len(self._jobs))}; {stage} {job.name}", done, total, people)
+            self._status.update(f"{ended} of {self._total}; {stage} {job.name}", done, total, people)
 
     def say(self, text: str) -> None:
         """A message that has nothing to do with a single input, once."""
@@ -105,7 +106,8 @@ class Ledger:
             say(self._errors, result.error)
         elif result.status == "finished":
             figures = result.figures
-            told = f"{figures['frames']} frames, {figures['people']} people, {figures['seconds']:.1f} s"
+            frames = _number(figures["frames"], "frame")
+            told = f"{frames}, {count(figures['people'])}, {figures['seconds']:.1f} s"
             say(self._console, f"{job.name}: {told}")
 
     def last_line(self) -> str:
@@ -122,5 +124,5 @@ class Ledger:
         self._log.write(result.status, job.input, job.folder, **details)
 
 
-def _inputs(count: int) -> str:
-    return f"{count} input{'' if count == 1 else 's'}"
+def _number(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

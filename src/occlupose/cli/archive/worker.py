@@ -9,7 +9,7 @@ from rich.console import Console
 
 from occlupose.cli.archive.inputs import Job
 from occlupose.cli.estimation import EstimatorOptions, estimate, export_all
-from occlupose.cli.fingerprint import Content, settings
+from occlupose.cli.fingerprint import InputContent, settings
 from occlupose.cli.output import OutputFolder, absolute
 from occlupose.cli.terminal import Report, Stoppable
 from occlupose.errors import OccluposeError
@@ -93,7 +93,7 @@ class Worker:
                 job.options,
                 job.options.camera(source),
                 self._estimator,
-                describe=Content(job.input, files).whole,
+                describe=InputContent(job.input, files).whole,
                 report=report,
                 interrupt=interrupt,
             )
