@@ -101,7 +101,7 @@ def find_jobs(requests: Sequence[Request], found: Sequence[Found], root: Path) -
     Raises:
         OccluposeError: a camera is among them, or two inputs have the same folder.
     """
-    top = _common_top([each.top for request, each in zip(requests, found, strict=True) if request.output is None])
+    top = _common_top([each.top for each in found])
     jobs: dict[Path, Job] = {}
     for request, each in zip(requests, found, strict=True):
         for input in each.inputs:
@@ -163,7 +163,7 @@ def _has_images(folder: Path) -> bool:
 def _common_top(tops: Sequence[str]) -> str | None:
     """The deepest folder that holds all of them; None: they are on several drives."""
     try:
-        return os.path.commonpath(tops) if tops else ""
+        return os.path.commonpath(tops)
     except ValueError:
         return None
 
