@@ -64,13 +64,20 @@ class OutputFolder:
         """Refuses, before anything is written, what would fail or destroy something later.
 
         Raises:
-            OccluposeError: the folder cannot be written to, one of its files is the input, or it holds poses of another
-                input.
+            OccluposeError: as of `check_place` and `check_owner`.
         """
+        self.check_place()
+        self.check_owner()
+
+    def check_place(self) -> None:
+        """Raises OccluposeError: the folder cannot be written to, or one of its files is the input."""
         _check_folder(self.path)
         for name in (*POSES, *DRAWINGS, RUN):
             if str((self.path / name).resolve()) == self.input:
                 raise OccluposeError(f"{self.path / name}: is the input; give another folder with -o")
+
+    def check_owner(self) -> None:
+        """Raises OccluposeError: the folder holds poses of another input."""
         if self.overwrite or not self._has_poses():
             return
         earlier = self._earlier_input()
@@ -132,10 +139,11 @@ class OutputFolder:
             OccluposeError: a file of the input is missing.
         """
         record = self._finished_record(settings)
-        return record if record.get("content", {}).items() >= stamp(files).items() else None
+        is_same = record.get("input") == self.input and record["content"].items() >= stamp(files).items()
+        return record if is_same else None
 
     def recognise_finished(self, files: Sequence[Path], settings: dict[str, Any]) -> dict[str, Any] | None:
-        """The same by the content of files whose times have changed; their new times are written down.
+        """The same by the content of files whose times or place have changed, which are written down.
 
         Only in the block of `taken`.
 
@@ -147,16 +155,16 @@ class OutputFolder:
         now = stamp(files)
         if not record or recorded.get("size") != now["size"] or recorded.get("sha256") != digest(files):
             return None
-        record["content"] = recorded | now
+        record |= {"input": self.input, "content": recorded | now}
         self._write(record)
         return record
 
     def _finished_record(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """What a run wrote about itself; empty unless it finished this input with these settings."""
+        """What a run wrote about itself; empty unless it finished files with these settings."""
         record = read_record(self.path)
         is_whole = record.get("finished") is True and (self.path / POSES[0]).exists()
-        is_same = record.get("input") == self.input and record.get("settings") == settings
-        return record if is_whole and is_same and isinstance(record.get("content"), dict) else {}
+        is_same = record.get("settings") == settings and isinstance(record.get("content"), dict)
+        return record if is_whole and is_same else {}
 
     def _has_poses(self) -> bool:
         return any((self.path / name).exists() for name in POSES)

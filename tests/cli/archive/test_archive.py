@@ -158,7 +158,11 @@ def test_what_has_changed_is_done_again(run, archive, tmp_path):
     os.utime(videos[1], (1, 1))  # copied, say
     assert states() == ["skipped", "skipped"]
     assert read_record(root / "b" / "clip.mp4")["content"]["modified"] == [1_000_000_000]
+    moved = archive.rename(tmp_path / "moved")
+    videos = [moved / "a" / "clip.mp4", moved / "b" / "clip.mp4"]
+    assert states() == ["skipped", "skipped"]
     record = read_record(root / "b" / "clip.mp4")
+    assert record["input"] == str(videos[1])
     (root / "b" / "clip.mp4" / "run.json").write_text(json.dumps(record | {"finished": False}))
     assert states() == ["skipped", "finished"]
 

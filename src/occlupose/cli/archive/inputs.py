@@ -76,7 +76,7 @@ def find_videos(folder: Path) -> list[str]:
     known = set()
     unlisted: list[OSError] = []
     for name, folders, files in os.walk(folder, onerror=unlisted.append, followlinks=True):
-        folders[:] = [each for each in folders if not each.startswith(".")]
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
         real = os.path.realpath(name)
         if real in known:
             folders.clear()

@@ -98,6 +98,7 @@ class _Team:
         """Ends every process at once; those that are done have ended already."""
         for member in self._members:
             member.process.kill()
+        for member in self._members:
             member.process.join()
 
     def _is_short_of_members(self) -> bool:
@@ -195,10 +196,11 @@ def _serve(connection: "Connection[Any, Any]", options: EstimatorOptions, overwr
         return
     for line in said.getvalue().splitlines():
         connection.send(("said", line))
-    connection.send(("ready", None))
     interrupt = _Asked(connection)
-    while not interrupt.was_asked and (job := connection.recv()) is not None:
-        connection.send(("ended", worker.do(job, _Reporter(connection), interrupt)))
+    with suppress(EOFError, OSError):  # the first process has ended
+        connection.send(("ready", None))
+        while not interrupt.was_asked and (job := connection.recv()) is not None:
+            connection.send(("ended", worker.do(job, _Reporter(connection), interrupt)))
 
 
 def _end_with_parent() -> None:

@@ -79,7 +79,7 @@ class Worker:
     def _do(self, job: Job, source: "Source", report: Report, interrupt: Stoppable) -> Result:
         begin = monotonic()
         folder = OutputFolder.of(job.folder, source, overwrite=self._overwrite)
-        folder.check()
+        folder.check_place()
         with folder.taken():
             files = files_of(job.input)
             if not self._overwrite:
@@ -87,6 +87,7 @@ class Worker:
                 record = folder.find_finished(files, wanted) or folder.recognise_finished(files, wanted)
                 if record is not None:
                     return skipped(record)
+            folder.check_owner()
             done = estimate(
                 source,
                 folder,
