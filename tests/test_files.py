@@ -6,7 +6,7 @@ import os
 import pytest
 
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic, find_by_person, name_by_person
+from occlupose.files import atomic, find_by_person, name_by_person, remove_leftovers
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -86,6 +86,29 @@ def test_a_folder_with_files_stands(tmp_path):
         temporary.mkdir()
         (temporary / "b").write_text("new")
     assert [file.name for file in tmp_path.iterdir()] == ["a"] and not temporary.exists()
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path = tmp_path / "new"
+    flushed = []
+    flush = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(path.exists()) or flush(number))
+    with atomic(path) as temporary:
+        temporary.mkdir()
+        for name in "ab":
+            (temporary / name).write_text("whole")
+    assert flushed[:2] == [False, False] and path.exists()
+
+
+def test_leftovers_of_a_killed_process(tmp_path):
+    left = [".poses.0123abcd.npz", ".poses_12.0123abcd.trc", ".poses-coco.0123abcd.json", ".run.0123abcd.json"]
+    mine = [".poses.npz", ".poses.0123abcg.npz", ".other.0123abcd.npz", "poses.0123abcd.npz", ".posesx.0123abcd.npz"]
+    for name in left + mine:
+        (tmp_path / name).touch()
+    (tmp_path / ".poses-openpose.0123abcd" / "deep").mkdir(parents=True)
+    removed = remove_leftovers(tmp_path, ["poses", "run"])
+    assert sorted(path.name for path in removed) == sorted([*left, ".poses-openpose.0123abcd"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)
 
 
 def test_a_file_for_each_person(tmp_path):

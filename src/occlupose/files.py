@@ -1,4 +1,4 @@
-"""Writing of files: atomic, tried beforehand, and one for each person."""
+"""Writing of files: atomic, tried beforehand, and one for each person; removal of what a killed process left."""
 
 import os
 import re
@@ -22,7 +22,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, that is renamed to `path` when the block ends.
 
     The folder is created if it is missing. After an exception no temporary file is left, and a file that was at `path`
-    before is unchanged. The block may make a folder there instead; it takes the place of an empty one.
+    before is unchanged. The block may make a folder there instead; it takes the place of an empty one. What has the
+    name is on the disk, whole, even after a power cut. A process that is killed leaves a temporary file, which
+    `remove_leftovers` finds.
 
     Raises:
         OccluposeError: the disk is full, the folder is not writable, and so on; names `path`.
@@ -34,7 +36,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
+            _flush(temporary)
             os.replace(temporary, path)
+            _flush_names(path.parent)
         finally:
             with suppress(OSError):
                 temporary.unlink()
@@ -43,6 +47,44 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise OccluposeError(
             f"{path}: could not be written ({reason(error)}); choose a folder that is writable and has room"
         ) from error
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file, or all files of a folder, are on the disk."""
+    for file in path.rglob("*") if path.is_dir() else (path,):
+        if file.is_file():
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
+
+
+def _flush_names(folder: Path) -> None:
+    """Waits until the names of a folder's files are on the disk, where systems can do that."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def remove_leftovers(folder: Path, stems: Sequence[str]) -> list[Path]:
+    """Removes temporary files that a killed process left in a folder.
+
+    Only for a folder that no other process writes to.
+
+    Arguments:
+        stems: what the names of the files begin with; a word may follow after - or _, as of `name_by_person`.
+
+    Returns:
+        What was removed.
+    """
+    name = re.compile(rf"\.(?:{'|'.join(map(re.escape, stems))})(?:[-_][\w-]+)?\.[0-9a-f]{{8}}(?:\..*)?")
+    left = [path for path in folder.glob(".*") if name.fullmatch(path.name)]
+    for path in left:
+        with suppress(OSError):
+            path.unlink()
+        shutil.rmtree(path, ignore_errors=True)
+    return left
 
 
 def try_to_write(folder: Path) -> None:

@@ -45,7 +45,7 @@ def call(monkeypatch, capsys):
         ("run -v walk.avi", "-v: not an option of run; see occlupose run --help"),
         ("run walk.avi --strat 3", "--strat: not an option of run; did you mean --start?"),
         ("demo --end 1", "--end: not an option of demo; see occlupose demo --help"),
-        ("run a.avi b.avi", "b.avi: one input at a time is taken; "),
+        ("run a.avi --every 2 b.avi", "b.avi: inputs come together; give all of them before the options"),
         ("lift a.npz b.npz -o c.npz", "b.npz: one input at a time is taken; "),
         ("doctor now", "now: not an argument of doctor; see occlupose doctor --help"),
         ("train hupor --data d -o o", "train hupor: --recipe NAME|FILE missing; see occlupose train hupor --help"),

@@ -3,6 +3,7 @@
     occlupose demo                              a clip; see out/demo/preview.png
     occlupose run walk.mp4                      poses and a video, in out/walk
     occlupose run walk.mp4 --fov 70 -o results  field of view: correct metres
+    occlupose run archive -o results            all videos in a folder
     occlupose lift joints.npz -o poses.npz      3D poses from 2D joints
     occlupose export out/walk -o walk.csv       poses for other tools
     occlupose angles out/walk -o angles.csv     joint angles
@@ -11,7 +12,8 @@
 
 COMMAND --help shows options and examples of a command.
 
-Exit codes: 0 done; 2 invalid input or option, explained in one line; 130 ended by Ctrl-C.
+Exit codes: 0 done; 1 some of several inputs failed; 2 invalid input or option, explained in one line; 130 ended by
+Ctrl-C.
 """
 
 import os

@@ -3,6 +3,7 @@
 import os
 import sys
 import webbrowser
+from collections.abc import Callable
 from contextlib import nullcontext
 from glob import glob
 from pathlib import Path
@@ -81,11 +82,16 @@ def view(
         webbrowser.open(file.resolve().as_uri())
 
 
-def measure(poses: "Poses", record: Path) -> "JointAngles | None":
+def _print_note(text: str) -> None:
+    say(Console(stderr=True), text)
+
+
+def measure(poses: "Poses", record: Path, note: Callable[[str], object] = _print_note) -> "JointAngles | None":
     """The joint angles for a page; None, with a note, where there are none.
 
     Arguments:
         record: that the poses are of, for the note.
+        note: is told why there are none.
     """
     if poses.xyz is None or not poses.state.any():
         return None
@@ -95,7 +101,7 @@ def measure(poses: "Poses", record: Path) -> "JointAngles | None":
         with naming(record):
             return measure_angles(poses)
     except OccluposeError as error:
-        say(Console(stderr=True), f"note: the page has no joint angles: {error}")
+        note(f"note: the page has no joint angles: {error}")
         return None
 
 

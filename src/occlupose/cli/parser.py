@@ -212,9 +212,9 @@ def _value(argument: Any, rest: list[str]) -> str:
 
 
 def _one_too_many(name: str, word: str) -> str:
-    """A word that nothing takes: an input too many where the command has one."""
+    """A word that nothing takes: an input too many where the command has one, or in another place than the others."""
     if name == "run":
-        return f"{word}: one input at a time is taken; quote a glob pattern, or give the folder of the images"
+        return f"{word}: inputs come together; give all of them before the options"
     if name in ("lift", "export", "angles", "convert smpl", "convert checkpoint"):
         return f"{word}: one input at a time is taken; call occlupose {name} once for each"
     return f"{word}: not an argument of {name}; see occlupose {name} --help"

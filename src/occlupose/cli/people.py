@@ -3,9 +3,6 @@
 import os
 import re
 import sys
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from glob import has_magic
 from pathlib import Path
@@ -14,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.progress import Progress
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from occlupose.cli.estimation import DEFAULTS, EstimatorOptions, Files, OANetOptions, RunOptions, estimate, export_all
 from occlupose.cli.export import check_formats
+from occlupose.cli.fingerprint import InputContent
+from occlupose.cli.log import EventLog
 from occlupose.cli.options import (
     UNKNOWN_CAMERA,
-    Boxes,
     CameraOptions,
     Count,
-    Detector,
     Device,
     Folder,
     Formats,
@@ -33,65 +30,30 @@ from occlupose.cli.options import (
     SkeletonName,
     Threads,
     Weights,
-    use_threads,
 )
-from occlupose.cli.output import OVERLAY, PAGE, PAGE_FILES, POSES, PREVIEW, STEM, OutputFolder, check_output
-from occlupose.cli.page import measure
+from occlupose.cli.output import OutputFolder, check_output
 from occlupose.cli.terminal import (
     INTERRUPTED,
     Interrupt,
-    StatusLines,
+    Stages,
     announce,
     check_file,
-    count,
     print_notes,
     progress,
     say,
-    short,
+    sigterm_as_ctrl_c,
     summary,
 )
 from occlupose.errors import OccluposeError, naming
 
 if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --help is quick
-    from occlupose.estimator import PoseEstimator
     from occlupose.media import Source
-    from occlupose.viewer import PanelPlace
-
-Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: movenet-occlusion)")]
-Flow = Annotated[
-    Literal["dis", "raft-small", "raft-large"] | None,
-    arg(metavar="{dis,raft-small,raft-large}", help_behavior_hint="(default: dis)"),
-]
-
-
-@dataclass(frozen=True)
-class OANetOptions:
-    """Options of --method oanet.
-
-    Attributes:
-        frontend: Person detector and 2D keypoint network: movenet-occlusion (knows hidden joints), movenet,
-            movenet-multipose (faster: whole images in one pass), blazepose, blazepose:FILE.tflite (another landmark
-            network of BlazePose), a .safetensors file (of train movenet, train ljof, train keypoints, train dsed or
-            convert checkpoint), or an .onnx file, with the word for what it is before it: rtmpose:FILE.onnx,
-            vitpose:FILE.onnx, rtmo:FILE.onnx.
-        detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx. For networks that take
-            crops: movenet-occlusion, movenet, .safetensors and .onnx files.
-        boxes: JSON file with the bounding boxes of another person detector, in COCO's results format. image_id is the
-            number of a frame, from 0, or the name of an image. For networks that take crops.
-        flow: Optical flow that keypoints are checked against. RAFT needs torchvision; its weights are for research.
-    """
-
-    frontend: Frontend = None
-    detector: Detector = None
-    boxes: Boxes = None
-    flow: Flow = None
-
-
-DEFAULTS = OANetOptions()
 
 
 def run(
-    input: Positional[Annotated[str, arg(metavar="INPUT")]],
+    inputs: Positional[Annotated[tuple[str, ...], arg(metavar="INPUT", help_behavior_hint="")]] = (),
+    list_file: Annotated[Path | None, arg(name="list", metavar="FILE", help_behavior_hint="(default: none)")] = None,
+    manifest: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None,
     output: Folder = None,
     every: int = 1,
     start: Annotated[Seconds, arg(help_behavior_hint="(default: the beginning)")] = None,
@@ -100,6 +62,8 @@ def run(
     video: bool = True,
     panel: Literal["none", "side", "below"] = "side",
     page: bool = False,
+    json: bool = True,
+    preview: bool = True,
     overwrite: bool = False,
     export: Formats = (),
     method: Literal["oanet", "hupor"] = "oanet",
@@ -107,24 +71,39 @@ def run(
     weights: Weights = None,
     device: Device = "cpu",
     threads: Threads = None,
+    workers: Annotated[int, arg(metavar="COUNT")] = 1,
+    log: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None,
+    quiet: bool = False,
     keep_lifted: bool = False,
     calibration: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
     oanet: OmitArgPrefixes[OANetOptions] = DEFAULTS,
 ) -> None:
-    """Estimate 2D and metric 3D poses of all people in an image or video; every joint is visible, occluded or absent.
+    """Estimate 2D and metric 3D poses of all people in images and videos; every joint is visible, occluded or absent.
 
-    Writes poses.npz and poses.json (the same content), preview.png, run.json (version and input) and, for a video,
-    overlay.mp4. Ctrl-C stops early: the poses so far are written, without overlay.mp4 and page.html, and the exit code
-    is 130 (0 for a camera, which has no other end). A second Ctrl-C ends at once.
+    Writes poses.npz and poses.json (the same content), preview.png, run.json (version, input and settings) and, for a
+    video, overlay.mp4. Ctrl-C stops early: the poses so far are written, without overlay.mp4 and page.html, and the
+    exit code is 130 (0 for a camera, which has no other end). A second Ctrl-C ends at once.
 
         occlupose run walk.mp4
         occlupose run walk.mp4 --start 1:30 --end 1:45 --height 1.75 -o results
         occlupose run photo.jpg --method hupor
         occlupose run 0 --no-video
 
+    Several inputs, or a folder with videos in it, are an archive: each input has a folder of its own, at the same place
+    in the tree as in the archive, and summary.csv lists them all. Call it again to go on: what is finished is skipped,
+    what was cut short is done again. The exit code is 1 if an input failed. docs/archive.md has more.
+
+        occlupose run archive -o results --no-video --workers 2
+        occlupose run "archive/2024/*.mp4" more/walk.mov -o results --log results/log.jsonl
+        occlupose run --manifest videos.csv -o results
+
     Args:
-        input: Image, video, folder of images, glob pattern, camera number, or address of a network camera.
-        output: Folder for the files.
+        inputs: Images, videos, folders of images or of videos, glob patterns; or one camera number or address of a
+            network camera.
+        list_file: Text file that names inputs, one a line.
+        manifest: CSV file that names inputs in the column input; it may have columns output, start, end, height, fov,
+            camera and up, for the options of each.
+        output: Folder for the files; of an archive the folder of them all, by default out.
         every: Use only every n-th frame.
         start: Start at this time.
         end: Stop before this time.
@@ -132,7 +111,9 @@ def run(
         video: Write overlay.mp4, in the size of the input and with its sound.
         panel: Where the 3D view is in overlay.mp4: beside the image, below it, or nowhere.
         page: Write page.html too: video, 3D, timelines and joint angles for a browser; see occlupose view.
-        overwrite: Replace poses of another input in the folder.
+        json: Write poses.json.
+        preview: Write preview.png.
+        overwrite: Replace poses of another input in the folder; in an archive, do also again what is finished.
         export: Formats to write the poses in, too: csv, trc, c3d, ...; occlupose export --help lists them.
         method: oanet detects people in 2D and lifts their tracks to 3D; hupor estimates everybody in an image at once,
             in 3D.
@@ -143,35 +124,44 @@ def run(
         device: Device of the lifter, a front end or detector in a file, RAFT and hupor: cpu, cuda, mps, ...;
             directml for .onnx files alone.
         threads: Processor threads of each network.
+        workers: Processes that share the inputs of an archive, each with its own networks.
+        log: File that gets a line of JSON when an input is started, finished, skipped, failed or interrupted.
+        quiet: Print errors and the last line only.
         keep_lifted: Keep the joints before skeletons were fitted to them as xyz_lifted.
         calibration: Camera and body height, for correct metres.
         oanet: Only with --method oanet.
     """
-    options = EstimatorOptions(method, flip, weights, device, threads, oanet)
-    options.check()
+    if not inputs and list_file is None and manifest is None:
+        raise OccluposeError("run: INPUT missing; see occlupose run --help")
+    if workers < 1:
+        raise OccluposeError(f"workers {workers}: nobody would do the work; give 1 or more")
+    options = RunOptions(
+        every,
+        start,
+        end,
+        max_people,
+        keep_lifted,
+        Files(json, preview, video, panel, page, export),
+        calibration,
+        EstimatorOptions(method, flip, weights, device, threads, oanet),
+    )
+    options.estimator.check()
     if output is not None:
         check_output(output)
     if export:
         check_formats(export)
     _silence_ffmpeg()
-    from occlupose.media import open_media
-    from occlupose.media.images import ImageSequence
+    from occlupose.cli.archive import Archive
 
-    with open_media(input, every=every, start=start, end=end) as source:
-        if isinstance(source, ImageSequence):
-            source.check_sizes()
-        folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
-        drawn = Drawings(video=video, panel=panel, page=page)
-        _run(
-            source,
-            folder,
-            options,
-            calibration,
-            max_people=max_people,
-            drawn=drawn,
-            export=export,
-            keep_lifted=keep_lifted,
-        )
+    with sigterm_as_ctrl_c():
+        archive = Archive.find(inputs, list_file, manifest, output or Path("out"), options)
+        if archive is not None:
+            if code := archive.run(workers, log, overwrite=overwrite, quiet=quiet):
+                sys.exit(code)
+            return
+        with options.open(inputs[0]) as source, EventLog(log) as events:
+            folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
+            _run(source, folder, options, events, quiet=quiet)
 
 
 def demo(
@@ -196,204 +186,66 @@ def demo(
     path = output or Path("out") / "demo"
     check_output(path)
     announce(Console(stderr=True), DEMO_CLIP)
-    with open_media(demo_clip()) as source:
+    with sigterm_as_ctrl_c(), open_media(demo_clip()) as source, EventLog(None) as events:
         folder = OutputFolder.of(path, source, overwrite=overwrite)
-        _run(source, folder, EstimatorOptions(), UNKNOWN_CAMERA, drawn=Drawings(video=video))
+        _run(source, folder, RunOptions(files=Files(video=video)), events)
 
 
-@dataclass(frozen=True)
-class EstimatorOptions:
-    """Options that choose and build the estimator."""
-
-    method: str = "oanet"
-    flip: bool = False
-    weights: Path | None = None
-    device: str = "cpu"
-    threads: int | None = None
-    oanet: OANetOptions = DEFAULTS
-
-    def check(self) -> None:
-        """Refuses combinations and missing files, before anything is opened or loaded. Raises OccluposeError."""
-        from occlupose.frontends.presets import split_preset
-
-        frontend = self.oanet.frontend
-        if self.method == "hupor":
-            for name, value in vars(self.oanet).items():
-                if value is not None:
-                    raise OccluposeError(f"--{name}: hupor does not use it; leave it out, or give --method oanet")
-        for network in filter(None, (frontend, self.oanet.detector)):
-            file = split_preset(network)[1]
-            if file.suffix.lower() in (".safetensors", ".onnx") and not file.is_file():
-                made_by = "" if file.suffix.lower() == ".onnx" else " that train keypoints or train ljof wrote"
-                raise OccluposeError(f"{file}: no such file; give a network{made_by}")
-        for path, content in ((self.oanet.boxes, "a detector's results"), (self.weights, f"weights of {self.trained}")):
-            if path is not None and not path.exists():
-                raise OccluposeError(f"{path}: no such file; give {content}")
-
-    @property
-    def trained(self) -> str:
-        """What the weights belong to, and which command writes them."""
-        if self.method == "hupor":
-            return "HUPOR, as train hupor writes them"
-        return "the lifter, as train lifter or train oanet writes them"
-
-    def build(self, source: "Source", console: Console) -> "PoseEstimator":
-        """The estimator with its networks loaded. Raises OccluposeError."""
-        threads = use_threads(self.threads)
-        if self.method == "hupor":
-            from occlupose.methods.hupor.estimator import HUPOR
-
-            estimator = HUPOR(self.weights, flip=self.flip, device=self.device)
-            if self.weights is None:
-                say(console, "warning: the shipped weights of hupor are a demonstration, trained on synthetic people")
-            return estimator
-        from occlupose.assets import BLAZEPOSE
-        from occlupose.frontends import DEFAULT, check_detector, check_options
-        from occlupose.frontends.boxes import load
-
-        frontend = self.oanet.frontend or DEFAULT
-        detector = self.oanet.detector
-        check_options(frontend, boxes=self.oanet.boxes is not None, detector=detector is not None, flip=self.flip)
-        if detector is not None:
-            check_detector(detector)
-        boxes = None if self.oanet.boxes is None else load(self.oanet.boxes, source)
-        if frontend.startswith("blazepose"):
-            announce(console, BLAZEPOSE)
-        from occlupose.methods.oanet.estimator import OANet
-
-        flow = self.oanet.flow or "dis"
-        return OANet(
-            frontend,
-            boxes=boxes,
-            detector=detector,
-            flip=self.flip,
-            flow=flow,
-            weights=self.weights,
-            device=self.device,
-            threads=threads,
-        )
-
-
-@dataclass(frozen=True)
-class Drawings:
-    """What is drawn beside preview.png.
-
-    Attributes:
-        video: whether overlay.mp4 is.
-        panel: where the 3D view is in it.
-        page: whether page.html is.
-    """
-
-    video: bool = True
-    panel: "PanelPlace" = "side"
-    page: bool = False
-
-
-def _run(
-    source: "Source",
-    folder: OutputFolder,
-    options: EstimatorOptions,
-    calibration: CameraOptions,
-    *,
-    max_people: int | None = None,
-    drawn: Drawings,
-    export: tuple[str, ...] = (),
-    keep_lifted: bool = False,
-) -> None:
+def _run(source: "Source", folder: OutputFolder, options: RunOptions, events: EventLog, *, quiet: bool = False) -> None:
     """Estimates, writes and prints a summary. Invalid options are refused before networks are loaded or downloaded."""
+    begin = monotonic()
     folder.check()
-    from occlupose.estimator import check_people, resolve_camera, track
-    from occlupose.poses_builder import PosesBuilder
+    events.write("started", source.name, folder.path)
+    event = "failed"
+    details: dict[str, object] = {}
+    try:
+        with folder.taken():
+            details |= _estimate(source, folder, options, quiet=quiet)
+        event = "finished"
+    except OccluposeError as error:
+        details["error"] = str(error)
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        event = "interrupted"
+        raise
+    finally:
+        events.write(event, source.name, folder.path, seconds=round(monotonic() - begin, 2), **details)
 
-    start = monotonic()
-    console = Console(stderr=True)
-    check_people(max_people, calibration.height)
-    camera = resolve_camera(source, calibration.load(), calibration.fov)
-    estimator = options.build(source, console)
-    from occlupose import formats, viewer
-    from occlupose.world import stand
 
-    builder = PosesBuilder(estimator.skeleton, source.fps, camera, estimator.in_3d)
-    status = StatusLines(console)
+def _estimate(source: "Source", folder: OutputFolder, options: RunOptions, *, quiet: bool) -> dict[str, object]:
+    """The work of `_run` in a folder that is taken; returns figures of the poses."""
+    from occlupose.media import files_of
+
+    begin = monotonic()
+    console = Console(stderr=True, quiet=quiet)
+    camera = options.camera(source)
+    content = InputContent(source.name, [] if source.kind == "camera" else files_of(source.name))
+    estimator = options.estimator.build(console, source)
     with Interrupt() as interrupt, progress(console) as bars:
-        detecting = bars.add_task(f"detecting {short(Path(source.name).name)}", total=source.count, people="")
-        with closing(track(source, estimator, camera, max_people=max_people)) as frames:
-            for frame_poses in frames:
-                builder.frames.append(frame_poses)
-                people = count(len(frame_poses))
-                bars.update(detecting, advance=1, people=people)
-                status.update("detecting", len(builder.frames), source.count, people)
-                if interrupt.asked:
-                    break
-        early = interrupt.asked
-        if early and not builder.frames:
-            raise KeyboardInterrupt
-        if early and not source.live:
-            left_out = " and ".join((OVERLAY, PAGE) if drawn.page else (OVERLAY,))
-            say(console, f"interrupted; writing the poses so far, without {left_out} (Ctrl-C again ends at once)")
-        bars.update(detecting, total=len(builder.frames))
-        finishing = bars.add_task("lifting and writing", total=None, people="")
-        tracks = builder.poses()
-        del builder, frames, frame_poses  # their memory is reused
-        lifted = estimator.finish(tracks, calibration.height)
-        poses, floorless = stand(lifted, up=calibration.up, keep_lifted=keep_lifted)
-        folder.prepare(method=options.method)
-        written = list(POSES)
-        for name in POSES:
-            poses.save(folder.path / name)
-        if not source.live:
-            viewer.preview(poses, source, folder.path / PREVIEW)
-            written.append(PREVIEW)
-        bars.update(finishing, total=1, completed=1)
-        follow = partial(_follow, bars, status, interrupt, len(poses))
-        if drawn.video and not early and source.kind in ("video", "folder"):
-            render = partial(viewer.render, poses, source, folder.path / OVERLAY, panel=drawn.panel)
-            if follow(OVERLAY, render):
-                written.append(OVERLAY)
-            else:
-                say(console, "interrupted; overlay.mp4 is left out")
-        if drawn.page and (source.live or not interrupt.asked):
-            angles = measure(poses, folder.path / POSES[0])
-            if not follow(PAGE, partial(viewer.write_page, poses, folder.path / PAGE, source, angles=angles)):
-                say(console, "interrupted; page.html is left out")
-            written += [name for name in PAGE_FILES if (folder.path / name).exists()]
-    for warning in source.warnings:
-        say(console, f"warning: {warning}")
-    print_notes(console, source.name, poses, getattr(estimator, "best_rejected", 0.0), floorless)
-    Console().print(summary(poses, monotonic() - start))
-    files = {folder.path / formats.file_name(STEM, name): name for name in export if poses.state.any()}
+        done = estimate(
+            source,
+            folder,
+            options,
+            camera,
+            estimator,
+            describe=content.by_stamp,
+            report=Stages(bars, console, Path(source.name).name),
+            interrupt=interrupt,
+            keep_early=partial(say, console),
+        )
+    for note in done.notes:
+        say(console, note)
+    seconds = monotonic() - begin
+    Console(quiet=quiet).print(summary(done.poses, seconds))
     try:
-        for file in formats.write_all(poses, files):
-            written.append(file.name)
+        for file in export_all(done.poses, folder.path, options.files.export):
+            done.written.append(file)
     finally:  # an error of an export comes last, and does not hide what was written
-        print(f"{folder.path}: {', '.join(written)}")
-    if interrupt.asked and not source.live:
+        print(f"{folder.path}: {', '.join(done.written)}")
+    if not done.is_whole:
         sys.exit(INTERRUPTED)
-
-
-def _follow(
-    bars: Progress, status: StatusLines, interrupt: Interrupt, total: int, name: str, draw: Callable[..., object]
-) -> bool:
-    """Draws a file and shows how far that is. After Ctrl-C there is none, and False is returned.
-
-    Arguments:
-        total: number of frames.
-        name: of the file.
-        draw: takes `progress`.
-    """
-    drawing = bars.add_task(f"drawing {name}", total=total, people="")
-
-    def progress(done: int) -> None:
-        bars.update(drawing, completed=done)
-        status.update(f"drawing {name}", done, total)
-        if interrupt.asked:
-            raise KeyboardInterrupt
-
-    try:
-        draw(progress=progress)
-    except KeyboardInterrupt:
-        return False
-    return True
+    folder.finish(result={"seconds": round(seconds, 2), **done.figures()})
+    return done.figures()
 
 
 def lift(

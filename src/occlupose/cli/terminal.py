@@ -1,14 +1,24 @@
 """Terminal output of the commands, checks of what they write, and their interruption."""
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -26,7 +36,12 @@ STATUS_SECONDS = 10.0
 """Time between two lines of progress if the output is not a terminal."""
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as in shells."""
+"""Exit code after Ctrl-C or SIGTERM, as in shells after Ctrl-C."""
+
+ASSUMED_CAMERA = "note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right"
+
+LIFTING = "lifting and writing"
+"""The stage of a run without a count of frames."""
 
 BROKEN_PIPE = 141
 """Exit code if the reader of the output ended first, as in shells."""
@@ -66,7 +81,13 @@ def announce(console: Console, asset: "Asset") -> None:
 
 
 def print_notes(console: Console, name: str, poses: "Poses", best_rejected: float = 0.0, floorless: str = "") -> None:
-    """Prints what the user should know about the result.
+    """Prints what the user should know about the result; arguments as of `find_notes`."""
+    for note in find_notes(name, poses, best_rejected, floorless):
+        say(console, note)
+
+
+def find_notes(name: str, poses: "Poses", best_rejected: float = 0.0, floorless: str = "") -> list[str]:
+    """What the user should know about the result, in lines.
 
     Arguments:
         name: of the input.
@@ -74,20 +95,20 @@ def print_notes(console: Console, name: str, poses: "Poses", best_rejected: floa
         floorless: why up and the floor are unknown; "" if they are known.
     """
     unplaced = _find_unplaced(poses) if len(poses.track_id) else []
-    for note in unplaced:
-        say(console, f"warning: {name}: {note}")
+    notes = [f"warning: {name}: {note}" for note in unplaced]
     if not len(poses.track_id) and best_rejected:
         wrong = f"people were detected, but the confidence of their keypoints is {best_rejected:.2f} at most, too low"
-        say(console, f"warning: {name}: {wrong}; the files are valid but empty")
+        notes.append(f"warning: {name}: {wrong}; the files are valid but empty")
     elif not len(poses.track_id):
-        say(console, f"warning: {name}: nobody found in it; the files are valid but empty")
+        notes.append(f"warning: {name}: nobody found in it; the files are valid but empty")
     elif not poses.state.any() and not unplaced:
         wrong = "people were detected, but none of their keypoints has enough confidence"
-        say(console, f"warning: {name}: {wrong}; the files are valid but have no poses")
+        notes.append(f"warning: {name}: {wrong}; the files are valid but have no poses")
     if floorless and poses.state.any():
-        say(console, f"note: {name}: {floorless}; the poses are in the camera frame only")
+        notes.append(f"note: {name}: {floorless}; the poses are in the camera frame only")
     if poses.state.any() and poses.camera is not None and poses.camera.assumed:
-        say(console, "note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right")
+        notes.append(ASSUMED_CAMERA)
+    return notes
 
 
 def _find_unplaced(poses: "Poses") -> list[str]:
@@ -117,20 +138,33 @@ def short(name: str) -> str:
     return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 9]}…{name[-8:]}"
 
 
+class Stoppable(Protocol):
+    """Says whether the work is to stop where it is safe."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether it is."""
+        ...
+
+
 class Interrupt:
-    """Ctrl-C: the first is noted in `asked`, to stop where it is safe; the second ends at once."""
+    """Ctrl-C or SIGTERM: the first is noted in `asked`, to stop where it is safe; the second ends at once."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def __enter__(self) -> Self:
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is signal.default_int_handler:  # else Ctrl-C is ignored, as under nohup
-            signal.signal(signal.SIGINT, self._note)
+        # else Ctrl-C is ignored, as under nohup, or somebody else takes the signal
+        ours = {signal.SIGINT: (signal.default_int_handler,), signal.SIGTERM: (signal.SIG_DFL, _interrupt)}
+        before = {number: signal.getsignal(number) for number in ours}
+        self._before = {number: handler for number, handler in before.items() if handler in ours[number]}
+        for number in self._before:
+            signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -138,17 +172,40 @@ class Interrupt:
         self.asked = True
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM is KeyboardInterrupt in this block, unless somebody else takes it."""
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class _Speed(ProgressColumn):
     """Mean frames per second, of more than one frame."""
 
     def render(self, task: Task) -> Text:
         seconds = task.elapsed if task.finished_time is None else task.finished_time
-        speed = f"{task.completed / seconds:.1f} frames/s" if seconds and task.completed > 1 else ""
-        return Text(speed, no_wrap=True)
+        if not seconds or task.completed < 2 or task.fields.get("counts_inputs"):
+            return Text()
+        return Text(f"{task.completed / seconds:.1f} frames/s", no_wrap=True)
 
 
-def progress(console: Console) -> Progress:
-    """Progress bars on a terminal; nothing elsewhere, see `StatusLines`."""
+def progress(console: Console, *, transient: bool = False) -> Progress:
+    """Progress bars on a terminal; nothing elsewhere, see `StatusLines`.
+
+    Arguments:
+        transient: they are removed at the end.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -157,7 +214,39 @@ def progress(console: Console) -> Progress:
         _Speed(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, expand=True, disable=not console.is_terminal)
+    return Progress(
+        *columns, console=console, expand=True, transient=transient, disable=not console.is_terminal or console.quiet
+    )
+
+
+class Report(Protocol):
+    """Is told how far a run is."""
+
+    def __call__(self, stage: str, done: int, total: int | None, people: str = "") -> None:
+        """So many frames of a stage are done, of so many, if that is known; "people": how many are in the last."""
+        ...
+
+
+class Stages:
+    """A bar for each stage of a run on a terminal, a line now and then elsewhere.
+
+    Arguments:
+        name: of the input.
+    """
+
+    def __init__(self, bars: Progress, console: Console, name: str) -> None:
+        self._bars = bars
+        self._status = StatusLines(console)
+        self._name = short(name)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None, people: str = "") -> None:
+        if stage not in self._tasks:
+            title = stage if self._tasks else f"{stage} {self._name}"
+            self._tasks[stage] = self._bars.add_task(title, total=total, people="")
+        self._bars.update(self._tasks[stage], completed=done, total=total, people=people)
+        if done and stage != LIFTING:
+            self._status.update(stage, done, total, people)
 
 
 class StatusLines:

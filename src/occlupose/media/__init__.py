@@ -27,18 +27,20 @@ from occlupose.media.images import (
     write_image,
 )
 from occlupose.media.source import RGB, Frame, Source, TimeRange, prefetch, with_half_resolution
-from occlupose.media.video import Video
+from occlupose.media.video import VIDEO_SUFFIXES, Video
 from occlupose.media.writer import VideoWriter
 
 __all__ = [
     "IMAGE_FORMATS",
     "IMAGE_SUFFIXES",
     "RGB",
+    "VIDEO_SUFFIXES",
     "Frame",
     "LiveCamera",
     "Source",
     "VideoWriter",
     "check_image_path",
+    "files_of",
     "open_media",
     "prefetch",
     "read_image",
@@ -88,3 +90,20 @@ def open_media(
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageSequence("image", text, [path], window)
     return Video(path, window)
+
+
+def files_of(spec: str | Path | int) -> list[Path]:
+    """The files that `open_media` reads: one, or the images of a folder or glob in their order; none of a camera.
+
+    Raises:
+        OccluposeError: a folder or glob without images.
+    """
+    text = str(spec)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return images_of_folder(path)
+    if "://" in text or (text.isdecimal() and not path.exists()):
+        return []
+    if glob.has_magic(text) and not path.exists():
+        return images_of_glob(text)
+    return [path]

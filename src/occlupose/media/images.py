@@ -147,7 +147,7 @@ def images_of_folder(folder: Path) -> list[Path]:
     if not images:
         cure = f"give one of its files by name, such as {min(files)}" if files else "put images into it"
         raise OccluposeError(f"{folder}: this folder has no images ({' '.join(IMAGE_SUFFIXES)}); {cure}")
-    return sorted(images, key=_natural)
+    return sorted(images, key=natural_order)
 
 
 def images_of_glob(pattern: str) -> list[Path]:
@@ -162,10 +162,11 @@ def images_of_glob(pattern: str) -> list[Path]:
         if files:
             raise OccluposeError(f"{pattern}: matches no image, but {min(files)}; open such files by name")
         raise OccluposeError(f"{pattern}: matches no file; check the folder and the pattern")
-    return sorted(images, key=_natural)
+    return sorted(images, key=natural_order)
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """A key to sort paths by: 2 before 10."""
     parts = re.split(r"(\d+)", str(path).casefold())
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part]
 

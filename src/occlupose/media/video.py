@@ -23,6 +23,9 @@ from occlupose.media.checks import one_line
 from occlupose.media.sound import SoundTrack
 from occlupose.media.source import ASSUMED_FPS, RGB, TICK, Frame, Source, TimeRange, no_frames
 
+VIDEO_SUFFIXES = tuple(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .mts .m2ts .ts .wmv .flv .3gp .ogv .mxf .vob".split())
+"""By which videos are found in folders; a file that is named may have any."""
+
 UNSPECIFIED_SPACE = 2
 """FFmpeg's AVCOL_SPC_UNSPECIFIED."""
 

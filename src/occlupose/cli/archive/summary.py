@@ -1,0 +1,47 @@
+"""The table of an archive: what became of each input."""
+
+import csv
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from occlupose.cli.archive.inputs import Job
+from occlupose.cli.archive.worker import Result
+from occlupose.files import atomic
+
+SUMMARY = "summary.csv"
+
+FIGURES = ("seconds", "frames", "people", "visible", "occluded", "absent")
+"""Columns of numbers; the last three are shares of all joints of all people in all frames."""
+
+COLUMNS = ("input", "output", "status", "error", *FIGURES)
+
+
+class Summary:
+    """A row for each input that was begun or skipped, in the order of the archive.
+
+    Arguments:
+        path: of the .csv.
+        jobs: all inputs.
+    """
+
+    def __init__(self, path: Path, jobs: Sequence[Job]) -> None:
+        self.path = path
+        self._rows: dict[Path, dict[str, Any] | None] = {job.folder: None for job in jobs}
+
+    def add(self, job: Job, result: Result) -> None:
+        """Says what became of an input; `write` puts it into the file."""
+        figures = {name: result.figures.get(name) for name in FIGURES}
+        row = {"input": job.input, "output": job.folder, "status": result.status, "error": result.error}
+        self._rows[job.folder] = row | figures
+
+    def write(self) -> None:
+        """Replaces the file. Raises OccluposeError: it cannot be written."""
+        text = StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for row in self._rows.values() if row is not None)
+        with atomic(self.path) as part:
+            # names of files need not be UTF-8
+            part.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
