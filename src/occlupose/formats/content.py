@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from occlupose.errors import OccluposeError, unreadable, wrong_schema
 from occlupose.formats.hdf5 import open_hdf5
 from occlupose.formats.recording import number_frames
+from occlupose.npz import open_npz
 
 __all__ = ["Content", "Kind", "checked", "open_content", "parse_json"]
 
@@ -134,12 +135,18 @@ def _json_files(folder: Path) -> list[tuple[int, Path]]:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(path):
-            return {"": np.load(path, allow_pickle=False)}
-        with np.load(path, allow_pickle=False) as archive:
+            return {"": _read_array(path)}
+        with open_npz(path) as archive:
             return dict(archive)
+    except (OSError, ValueError) as error:
+        raise OccluposeError(f"{path}: {error}; write it again with numpy.save or numpy.savez") from error
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
     except Exception as error:  # a damaged file may fail in any way
-        wrong = f"damaged or not plain arrays ({str(error).partition(chr(10))[0]})"
-        raise OccluposeError(f"{path}: {wrong}; write it again with numpy.save or numpy.savez") from error
+        raise ValueError(f"damaged or not plain arrays ({str(error).partition(chr(10))[0]})") from error
 
 
 @contextmanager

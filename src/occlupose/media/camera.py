@@ -13,6 +13,11 @@ from occlupose.errors import OccluposeError
 from occlupose.media.source import ASSUMED_FPS, Frame, Source, TimeRange
 
 
+def without_password(address: str) -> str:
+    """An address as it may be shown: without the name and password of its user, and without what follows its path."""
+    return re.sub(r"[?#].*", "", re.sub(r"(?<=://).*@", "", address, flags=re.DOTALL), flags=re.DOTALL)
+
+
 class LiveCamera(Source):
     """A camera of this computer (by number) or of the network (by address). Frame times are arrival times."""
 
@@ -20,8 +25,7 @@ class LiveCamera(Source):
     live = True
 
     def __init__(self, device: int | str, window: TimeRange):
-        # without a user's name and password
-        self.name = f"camera {device}" if isinstance(device, int) else re.sub(r"(?<=://)[^/]*@", "", device)
+        self.name = f"camera {device}" if isinstance(device, int) else without_password(device)
         self.warnings = []
         self.count = None
         self.duration = None if math.isinf(window.end) else window.end - window.start

@@ -26,6 +26,9 @@ from occlupose.media.source import ASSUMED_FPS, RGB, TICK, Frame, Source, TimeRa
 UNSPECIFIED_SPACE = 2
 """FFmpeg's AVCOL_SPC_UNSPECIFIED."""
 
+MAX_FRAME_PIXELS = 80_000_000
+"""Of a video's frame: 240 MB as RGB, of which several are read ahead. The largest cameras have 79.6 million (12K)."""
+
 
 class Video(Source):
     """A video file. Damaged parts are skipped, truncated files are read as far as possible; `warnings` lists both."""
@@ -42,6 +45,7 @@ class Video(Source):
             first = next(self._decoded(container, stream), None)
             if first is None:
                 raise OccluposeError(f"{path}: no frame of it can be decoded; copy it again or re-encode it")
+            self._check_size(first.width, first.height)
             self._first_pts = first.pts
             self._time_base = stream.time_base or Fraction(1, av.time_base)
             self._coded_size = (first.width, first.height)
@@ -95,7 +99,15 @@ class Video(Source):
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams or container.format.name == "tty":  # FFmpeg plays text files as terminals
             raise OccluposeError(f"{self._path}: has no video in it, or was cut off; give a video or an image")
+        self._check_size(streams[0].codec_context.width, streams[0].codec_context.height)
         return streams[0]
+
+    def _check_size(self, width: int, height: int) -> None:
+        """Refuses frames that are too large to hold. Raises OccluposeError."""
+        if width * height > MAX_FRAME_PIXELS:
+            needed = f"{width}x{height}, {3 * width * height / 2**30:.1f} GiB for each frame"
+            limit = f"scale it to at most {MAX_FRAME_PIXELS // 1_000_000} million pixels"
+            raise OccluposeError(f"{self._path}: its frames are too large ({needed}); {limit}")
 
     def _timed_frames(self) -> Iterator[tuple[float, VideoFrame]]:
         """(seconds, frame) from the last key frame before the range on, or from the beginning if seeking misses it."""

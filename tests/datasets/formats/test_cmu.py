@@ -215,6 +215,12 @@ def test_without_rotations_neck_and_shoulders_say_where_the_face_is(tmp_path):
         {"walking__1": np.zeros((60, 3, 3))},
         {"walking__1": np.full((60, len(CLIP_JOINTS), 3), np.nan)},
         {"fps": np.array("fast")},
+        {"fps": np.float64(0)},
+        {"fps": np.float64(-1)},
+        {"fps": np.float64(np.inf)},
+        {"fps": np.zeros(2)},
+        {"walking__1": np.ones((60, len(CLIP_JOINTS), 3))},
+        {"walking__1": np.full((60, len(CLIP_JOINTS), 3), "a")},
         {"walking__1": np.array([{}])},
     ],
 )
