@@ -16,7 +16,12 @@ class OccluposeError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_CONTROL.sub(" ", message))
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """A text that may have names from a file in it, as a line: line breaks and control characters become spaces."""
+    return _CONTROL.sub(" ", text)
 
 
 def unreadable(file: object, error: Exception, hint: str) -> OccluposeError:

@@ -259,6 +259,12 @@ def test_any_document_is_read_or_refused_in_one_line(tmp_path_factory, document)
         assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + ".npz", "a\0.npz", "a\0.csv"])
+def test_names_that_no_file_can_have(name):
+    with pytest.raises(OccluposeError, match=rf"^{name[:1]}[^\n]*: cannot be read \("):
+        formats.read(name)
+
+
 def test_no_file_and_no_files(tmp_path):
     with pytest.raises(
         OccluposeError, match=r"nope.json: cannot be read \(no such file or directory\); give a .npz or"

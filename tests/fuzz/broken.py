@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fuzz.mutation import change_bytes
-from fuzz.targets import Target, with_text
+from fuzz.mutation import Target, change_bytes
 from occlupose.errors import OccluposeError
 
 
@@ -40,7 +39,9 @@ def read(name: str, path: Path) -> object:
 
 def make(folder: Path) -> Path:
     """A file that nobody looks at."""
-    return with_text(folder / "a.txt", "content")
+    path = folder / "a.txt"
+    path.write_bytes(b"content")
+    return path
 
 
 NAMES = ("read", "refused", "exception", "several lines", "died", "memory", "hang", "asleep")

@@ -10,12 +10,38 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
 Mutator = Callable[[Random, bytes], bytes]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader.
+
+    Attributes:
+        name: of the format.
+        make: writes a valid file, and what belongs to it, into an empty folder; gives the file's path.
+        change: of its content.
+        read: the reader, called with the file's path.
+        share: of the inputs, relative to the others.
+    """
+
+    name: str
+    make: Callable[[Path], Path]
+    change: Mutator
+    read: Callable[[Path], Any]
+    share: float = 1.0
+
+    def mutated(self, seed: int, content: bytes) -> bytes:
+        """The input of a seed, made from the content of a valid file."""
+        return self.change(Random(f"{self.name} {seed}"), content)
+
 
 INTEGERS = (0, 1, -1, 2, 127, 128, 255, 256, 32_767, 65_535, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, 2**63, -(2**63))
 NUMBERS = (*INTEGERS, 0.5, -0.5, 1e-300, 1e20, -1e20, 1e38, 1e300, 1e308, math.nan, math.inf, -math.inf, 20_000_000)

@@ -1,7 +1,6 @@
 """The readers, each with a valid file and what changes it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import image_dataset_files
 import mupots_files
 from foreign_files import FPS, SIZE, csv_file, json_file, openpose_people, triples, walkers
 from fuzz.mutation import (
-    Mutator,
+    Target,
     change_archive,
     change_arrays,
     change_bytes,
@@ -60,25 +59,6 @@ from occlupose.training.loop import Optimisation
 from onnx_networks import constant
 from pose_dataset_files import cameras_json
 from pose_records import fitted, record, uncertain
-
-
-@dataclass(frozen=True)
-class Target:
-    """A reader.
-
-    Attributes:
-        name: of the format.
-        make: writes a valid file, and what belongs to it, into an empty folder; gives the file's path.
-        change: of its content.
-        read: the reader, called with the file's path.
-        share: of the inputs, relative to the others.
-    """
-
-    name: str
-    make: Callable[[Path], Path]
-    change: Mutator
-    read: Callable[[Path], Any]
-    share: float = 1.0
 
 
 def random() -> np.random.Generator:
@@ -430,7 +410,7 @@ DATASETS = (
     ),
     Target("scene", scene, change_arrays, read_scene),
     Target("pickled", pickled_motions, change_archive, lambda path: read_pickled(path, "positions_3d")),
-    Target("mat", mupots_file, change_bytes, lambda path: mupots.load(path.parents[2]), 0.05),
+    Target("mat", mupots_file, change_bytes, lambda path: mupots.load(path.parents[2]), 0.15),
 )
 
 # ---------------------------------------------------------------------------------------------- networks

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from fuzz import broken, targets, workers
-from fuzz.workers import collect, mutated, run
+from fuzz.workers import collect, run
 from occlupose.errors import OccluposeError
 
 CRASHES = sorted(path for path in (Path(__file__).parent / "crashes").iterdir() if path.suffix != ".md")
@@ -40,29 +40,30 @@ def test_the_files_that_are_mutated_are_valid(name, tmp_path):
     path = target.make(tmp_path)
     target.read(path)
     content = path.read_bytes()
-    assert mutated(target, 3, content) == mutated(target, 3, content) != mutated(target, 4, content)
+    assert target.mutated(3, content) == target.mutated(3, content) != target.mutated(4, content)
 
 
-def test_failures_are_noticed_and_their_files_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "WALL_SECONDS", 45.0)
-    names = [name for name in broken.NAMES if name != "hang"]
+def test_failures_are_noticed_and_their_files_saved(tmp_path):
+    names = [name for name in broken.NAMES if name not in ("hang", "asleep")]
     outcomes = list(run(((name, 7) for name in names), tmp_path, module="fuzz.broken"))
     kinds = {outcome.target: outcome.kind for outcome in outcomes}
-    assert kinds == {name: name for name in names} | {"asleep": "hang"}
+    assert kinds == {name: name for name in names}
     assert {outcome.target: outcome.about for outcome in outcomes}["died"] == "SIGABRT"
     for outcome in outcomes:
         if outcome.kind in workers.FAILURES:
             assert outcome.path == tmp_path / "failures" / f"{outcome.target}-7.txt"
-            assert outcome.path.read_bytes() == mutated(broken.ALL[outcome.target], 7, b"content")
+            assert outcome.path.read_bytes() == broken.ALL[outcome.target].mutated(7, b"content")
     report = collect(outcomes)
     assert len(report.failures) == len(names) - 2
     assert f"{len(names)} inputs, {len(names) - 2} failures" in report.lines()
 
 
 @pytest.mark.slow
-def test_a_reader_that_computes_for_ever_is_ended(tmp_path):
-    (outcome,) = run([("hang", 1)], tmp_path, module="fuzz.broken")
-    assert (outcome.kind, outcome.about) == ("hang", "more than 10 s of a processor")
+@pytest.mark.parametrize(("name", "about"), [("hang", "more than 10 s of a processor"), ("asleep", "asleep for ever")])
+def test_readers_that_never_end_are_ended(tmp_path, monkeypatch, name, about):
+    monkeypatch.setattr(workers, "IDLE_SECONDS", 10.0)
+    (outcome,) = run([(name, 1)], tmp_path, module="fuzz.broken")
+    assert (outcome.kind, outcome.about) == ("hang", about)
 
 
 def test_inputs_are_spread_by_shares():

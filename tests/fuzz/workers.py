@@ -14,7 +14,6 @@ from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from random import Random
 from typing import Any
 
 READ = "read"
@@ -24,8 +23,8 @@ FAILURES = ("exception", "several lines", "hang", "memory", "died")
 CPU_SECONDS = 10
 """Of a processor, for one input."""
 
-WALL_SECONDS = 120.0
-"""For one input that computes nothing, on a busy machine."""
+IDLE_SECONDS = 60.0
+"""For a reader that sleeps and waits for nothing."""
 
 MEMORY = 2 * 2**30
 """Bytes that an input may need, beside what the process has."""
@@ -76,11 +75,6 @@ class Report:
             yield f"{failure.target} {failure.seed}: {failure.kind}: {failure.about}; {failure.path}"
 
 
-def mutated(target: Any, seed: int, content: bytes) -> bytes:
-    """The input of a target and a seed, made from a valid file."""
-    return target.change(Random(f"{target.name} {seed}"), content)
-
-
 def serve(connection: Connection, module: str, folder: Path) -> None:
     """Reads inputs until the connection ends. The main function of a process."""
     targets = import_module(module).ALL
@@ -102,7 +96,7 @@ def serve(connection: Connection, module: str, folder: Path) -> None:
         except EOFError:
             return
         path, content = valid(name)
-        path.write_bytes(mutated(targets[name], seed, content))
+        path.write_bytes(targets[name].mutated(seed, content))
         connection.send(path)
         if not limited:
             size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -167,13 +161,14 @@ class Worker:
         """Gives it an input."""
         self._input = (name, seed)
         self._path = Path()
+        self._used = ""
         self.connection.send(self._input)
 
     def outcome(self) -> Outcome | None:
         """What came of the input; None: not yet. To be called when there is something to read, or nothing for long."""
         try:
             if not self.connection.poll():
-                return self._end("hang", f"nothing for {WALL_SECONDS:g} s")
+                return self._end("hang", "asleep for ever") if self._sleeps() else None
             received = self.connection.recv()
         except (EOFError, OSError):
             self._process.join()
@@ -185,6 +180,16 @@ class Worker:
             return received
         self._path = received
         return None
+
+    def _sleeps(self) -> bool:
+        """Whether the process has computed nothing since the last call, and waits for no other process."""
+        home = Path(f"/proc/{self._process.pid}")
+        state, *numbers = (home / "stat").read_text().rpartition(")")[2].split()
+        children = (home / "task" / home.name / "children").read_text()
+        used = f"{numbers[10]} {numbers[11]}"
+        sleeps = state == "S" and not children.strip() and used == self._used
+        self._used = used
+        return sleeps
 
     def _end(self, kind: str, about: str) -> Outcome:
         name, seed = self._input
@@ -221,7 +226,7 @@ def run(
     for worker in pool:
         begin(worker)
     while busy:
-        ready: Sequence[Any] = wait(list(busy), WALL_SECONDS) or list(busy)
+        ready: Sequence[Any] = wait(list(busy), IDLE_SECONDS) or list(busy)
         for connection in ready:
             worker = busy[connection]
             outcome = worker.outcome()

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from occlupose import pose_files
 from occlupose.bounds import brief
 from occlupose.cameras import MAX_SIDE
-from occlupose.errors import OccluposeError, naming
+from occlupose.errors import OccluposeError, naming, printable
 from occlupose.formats.arrays import of_array
 from occlupose.formats.content import open_content
 from occlupose.formats.coordinates import check_pixels, place_camera, to_pixels
@@ -136,11 +136,12 @@ def _read(
     skeleton: Skeleton | str | None,
 ) -> ReadPoses:
     with naming(where):
+        _check_shapes(recording)
         recording.fps = recording.fps if fps is None else fps
         recording.size = recording.size if size is None else size
         poses = _to_poses(recording, _find_skeleton(recording, skeleton))
     notes = recording.notes + _find_points(poses)
-    return ReadPoses(poses, recording.tool, [f"{where}: {note}" for note in notes])
+    return ReadPoses(poses, recording.tool, [printable(f"{where}: {note}") for note in notes])
 
 
 def _read_other_tool(path: Path) -> Recording | None:
@@ -206,6 +207,17 @@ def _check_size(size: tuple[int, int]) -> None:
         raise OccluposeError(
             f"size is {' x '.join(map(brief, size))}; it must be width and height of the images, in pixels"
         )
+
+
+def _check_shapes(recording: Recording) -> None:
+    """Refuses arrays of a file that do not belong together."""
+    rows, joints = recording.xy.shape[:2]
+    shapes: dict[str, tuple[int, ...]] = {"score": (rows, joints), "state": (rows, joints), "xyz": (rows, joints, 3)}
+    for name, shape in (shapes | {"frame": (rows,), "person": (rows,)}).items():
+        values = getattr(recording, name)
+        if values is not None and values.shape != shape:
+            beside = f"beside positions of {rows} people with {joints} joints"
+            raise OccluposeError(f"{name} has shape {values.shape} {beside}; write the file again")
 
 
 def _to_poses(recording: Recording, skeleton: Skeleton) -> Poses:

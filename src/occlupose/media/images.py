@@ -3,7 +3,9 @@
 import glob
 import io
 import re
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -25,7 +27,10 @@ IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "PPM")
 """Pillow's names of these formats, for `Image.open`; some others start programs (Ghostscript for an EPS)."""
 MAX_PIXELS = 160_000_000
 """Of one image: 480 MB as RGB, and up to five times that during decoding. The largest cameras have 151 million."""
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError, KeyError, IndexError, TypeError)
+UNREADABLE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(struct.error, SyntaxError, TypeError, ValueError, zlib.error),
+)
 """What Pillow raises for a damaged image."""
 
 

@@ -177,7 +177,6 @@ def test_files_that_are_missing_or_damaged(tmp_path, name):
     refused(f"{name}: no such file", tmp_path)
 
 
-@pytest.mark.parametrize("field", ["annot2", "annot3", "univ_annot3", "isValidFrame"])
 def test_a_file_that_kills_its_reader_is_one_line(tmp_path, monkeypatch):
     write_mupots(tmp_path)
     child = tmp_path / "child.py"
@@ -188,6 +187,7 @@ def test_a_file_that_kills_its_reader_is_one_line(tmp_path, monkeypatch):
         refused(r"annot\.mat: not a whole \.mat file; ", tmp_path)
 
 
+@pytest.mark.parametrize("field", ["annot2", "annot3", "univ_annot3", "isValidFrame"])
 def test_fields_that_are_missing(tmp_path, field):
     refused(f"annot.mat: frame 0, person 0: no {field} in it", changed(tmp_path, **{field: None}))
 

@@ -59,6 +59,9 @@ BODY22_FROM_CLIPS = {
     "head_top": "head_top",
 }
 
+MAX_DISTANCE = 1e6
+"""Metres from the origin of a capture to a joint. Ours."""
+
 VALIDATION_SUBJECTS = ("02", "08", "32")
 """Subjects held out of all training."""
 
@@ -255,8 +258,11 @@ def read_motion(asf: Path, amc: Path) -> tuple[Float[np.ndarray, "time 22 3"], F
             raise OccluposeError(
                 f"{amc}: {name} has {given} values a frame; {asf.name} gives it {count}: fetch both files again"
             )
-    ends, turns = forward_kinematics(bones, motion)
-    joints = make_body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
+    with np.errstate(all="ignore"):
+        ends, turns = forward_kinematics(bones, motion)
+        joints = make_body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
+    if not (np.abs(joints) < MAX_DISTANCE).all():
+        raise OccluposeError(f"{amc}: joints more than {MAX_DISTANCE:g} m away; fetch both files again")
     unknown = np.full_like(ends["root"], np.nan)
     return joints, np.stack([ends.get(bone, unknown) for bone in EXTREMITIES], 1)
 
