@@ -121,6 +121,15 @@ def test_what_is_refused(tmp_path, write):
     )
 
 
+def test_arrays_that_do_not_belong_together(tmp_path):
+    labels, variables, attributes = dataset(walkers())
+    confidence, axes = variables["confidence"]
+    variables["confidence"] = (confidence[:, :3], axes)
+    path = netcdf4(tmp_path / "a.nc", labels, variables, attributes)
+    with pytest.raises(OccluposeError, match=r"^\S*a\.nc: score has shape \(\d+, 3\) beside positions of 60 people with 17"):
+        formats.read(path)
+
+
 def test_a_damaged_netcdf3(tmp_path):
     path = netcdf3(tmp_path / "a.nc", *dataset(walkers()))
     path.write_bytes(path.read_bytes()[:200])
