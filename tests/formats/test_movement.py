@@ -126,7 +126,9 @@ def test_arrays_that_do_not_belong_together(tmp_path):
     confidence, axes = variables["confidence"]
     variables["confidence"] = (confidence[:, :3], axes)
     path = netcdf4(tmp_path / "a.nc", labels, variables, attributes)
-    with pytest.raises(OccluposeError, match=r"^\S*a\.nc: score has shape \(\d+, 3\) beside positions of 60 people with 17"):
+    with pytest.raises(
+        OccluposeError, match=r"^\S*a\.nc: score has shape \(\d+, 3\) beside positions of 60 people with 17"
+    ):
         formats.read(path)
 
 

@@ -52,9 +52,9 @@ class Video(Source):
             self._matrix = _display_matrix(first)
             self.height, self.width = _upright_rgb(first, self._matrix).shape[:2]
             self._length = _length(container, stream)
-            if container.streams.audio:
-                codec = container.streams.audio[0].codec_context.name
-                self.sound = SoundTrack(path, codec, float((first.pts or 0) * self._time_base))
+            audio = container.streams.audio[0].codec_context if container.streams.audio else None
+            if audio is not None:
+                self.sound = SoundTrack(path, audio.name, float((first.pts or 0) * self._time_base))
             self._rate, self.fps_assumed = _rate(stream)
             if stream.sample_aspect_ratio not in (None, 0, 1):
                 self.warn(
@@ -99,7 +99,10 @@ class Video(Source):
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams or container.format.name == "tty":  # FFmpeg plays text files as terminals
             raise OccluposeError(f"{self._path}: has no video in it, or was cut off; give a video or an image")
-        self._check_size(streams[0].codec_context.width, streams[0].codec_context.height)
+        context = streams[0].codec_context
+        if context is None:
+            raise OccluposeError(f"{self._path}: its codec is not known, or was damaged; re-encode it as H.264")
+        self._check_size(context.width, context.height)
         return streams[0]
 
     def _check_size(self, width: int, height: int) -> None:
