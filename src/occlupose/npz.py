@@ -14,7 +14,10 @@ from typing import IO
 import numpy as np
 
 MAX_BYTES = 4 * 2**30
-"""Of all arrays that are read from one file: a small file can unpack to a thousand times its size."""
+"""Of all arrays that are read from one file of others: a small one can unpack to a thousand times its size."""
+
+OWN_BYTES = 2**40
+"""The same of our own files of training data."""
 
 MAX_EMPTY = 10_000_000
 """Places along the sides of an array without elements, which no byte of the file pays for."""
@@ -31,8 +34,9 @@ class NpzArrays(Mapping[str, np.ndarray]):
         ValueError: for an array that is damaged, too large, or not of plain numbers or texts; names it in one line.
     """
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, max_bytes: int) -> None:
         self._archive = archive
+        self._max_bytes = max_bytes
         self._members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         self._bytes = 0
 
@@ -69,14 +73,17 @@ class NpzArrays(Mapping[str, np.ndarray]):
         if math.prod(max(side, 1) for side in shape) * (dtype.itemsize or 1) > max(size, MAX_EMPTY):
             raise ValueError(f"shape {shape} is too large")
         self._bytes += size
-        if self._bytes > MAX_BYTES:
+        if self._bytes > self._max_bytes:
             needed = f"{self._bytes / 2**30:.1f} GiB of memory"
-            raise ValueError(f"needs {needed}, at most {MAX_BYTES / 2**30:g} are allowed")
+            raise ValueError(f"needs {needed}, at most {self._max_bytes / 2**30:g} are allowed")
 
 
 @contextmanager
-def open_npz(source: Path | IO[bytes]) -> Iterator[NpzArrays]:
+def open_npz(source: Path | IO[bytes], max_bytes: int = MAX_BYTES) -> Iterator[NpzArrays]:
     """The arrays of an .npz file, open until the block ends.
+
+    Arguments:
+        max_bytes: of all arrays that are read.
 
     Raises:
         OSError: the file is missing or cannot be read.
@@ -89,4 +96,4 @@ def open_npz(source: Path | IO[bytes]) -> Iterator[NpzArrays]:
     except Exception as error:  # a damaged archive may fail in any way
         raise ValueError("not a whole .npz archive") from error
     with archive:
-        yield NpzArrays(archive)
+        yield NpzArrays(archive, max_bytes)

@@ -22,7 +22,7 @@ from occlupose.bodies.fitting import BodyFit, fit_pose
 from occlupose.datasets.formats.mocap_clips import LabelledClip, load_labelled_clips
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.npz import open_npz
+from occlupose.npz import OWN_BYTES, open_npz
 from occlupose.skeletons import BODY22, BODY26
 from occlupose.synth.pose_prior import BATCH_SIZE, JOINT_WEIGHTS, fit_subject_shape
 from occlupose.training.loop import fingerprint
@@ -181,7 +181,7 @@ def _save(motions: Sequence[LentMotion], source: str, path: Path) -> None:
 
 def _load(path: Path, source: str) -> list[LentMotion]:
     try:
-        with open_npz(path) as file:
+        with open_npz(path, OWN_BYTES) as file:
             if str(file["source"]) != source:
                 raise OccluposeError(f"{path}: was made from other motion capture; give another folder")
             return [

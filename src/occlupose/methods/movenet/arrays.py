@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from occlupose.errors import unreadable
-from occlupose.npz import open_npz
+from occlupose.npz import OWN_BYTES, open_npz
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -16,7 +16,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         OccluposeError: it cannot be read, or lacks one.
     """
     try:
-        with open_npz(path) as file:
+        with open_npz(path, OWN_BYTES) as file:
             return {name: file[name] for name in names}
     except (OSError, KeyError, ValueError) as error:
         raise unreadable(path, error, "delete it, and start again") from error
