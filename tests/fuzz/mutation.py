@@ -158,7 +158,7 @@ def _with_other_part(random: Random, document: Any) -> Any:
         value[random.choice(("a", "", "id", "frame", "version"))] = random.choice(VALUES)
     elif kind == 4 and isinstance(value, list):
         value[:] = value[: random.randrange(len(value) + 1)]
-    elif kind == 5 and isinstance(value, int | float):
+    elif kind == 5 and isinstance(value, int | float) and abs(value) < 1e300:
         holder[key] = value * random.choice((-1, 0, 10, 1e6, 1e-6, 1e30))
     else:
         holder[key] = copy.deepcopy(random.choice(VALUES))
