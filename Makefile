@@ -1,5 +1,5 @@
 # Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
-.PHONY: demo test slow browser three lint format
+.PHONY: demo test slow fuzz browser three lint format
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
@@ -13,6 +13,9 @@ test: $(READY)  # a process for each core, so that none of them needs threads
 
 slow: $(READY)
 	.venv/bin/python -m pytest -q -m slow
+
+fuzz: $(READY)  # 20,000 mutated files of all kinds
+	PYTHONPATH=tests .venv/bin/python -m fuzz --count 20000
 
 browser: $(READY)  # the page in Debian's chromium, drawn in software
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'

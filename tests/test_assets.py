@@ -91,6 +91,15 @@ def test_without_network(asset, monkeypatch):
     assert not cache_folder().exists()
 
 
+def test_without_network_a_damaged_file_is_named(asset, monkeypatch):
+    path = fetch(asset)["data.bin"]
+    path.write_bytes(b"harmed")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(OccluposeError, match=r"data\.bin: is damaged, and could not be fetched again: thing"):
+        fetch(asset)
+    assert path.read_bytes() == b"harmed"
+
+
 def test_without_pip(asset, monkeypatch, tmp_path):
     (tmp_path / "pip.py").write_text("raise ModuleNotFoundError('No module named pip')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

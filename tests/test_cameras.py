@@ -85,6 +85,9 @@ def test_impossible_fields_of_view(fov):
         ((0, 480, 500, 500, 0, 0), "image size 0 x 480"),
         ((640, 480, -500, 500, 0, 0), "focal lengths -500, 500"),
         ((640, 480, 500, math.inf, 0, 0), "focal lengths"),
+        ((640, 480, 1e-300, 500, 0, 0), "focal lengths 1e-300, 500"),
+        ((640, 10**30, 500, 500, 0, 0), "image size 640 x 10{30}; it must be positive, in pixels, at most 1000000"),
+        ((640, 480, 500, 500, 1e300, 0), r"principal point 1e\+300"),
         ((640, 480, 500, 500, math.nan, 0), "principal point"),
     ],
 )
@@ -142,6 +145,7 @@ def test_up_without_a_direction(up):
     ("text", "message"),
     [
         ("fx: 500", "not JSON; give width, height and either"),
+        ("[" * 100_000, "not JSON; give width, height and either"),
         ("[1]", "camera: .*; give width"),
         ('{"height": 480, "fx": 500, "fy": 500, "cx": 1, "cy": 1}', "width: Field required; give width"),
         ('{"width": 640, "height": 480}', "neither all of fx, fy, cx, cy nor K alone"),

@@ -21,7 +21,8 @@ from media_files import corners, index_of, level, make_sound, make_video
 from occlupose.datasets import leakage
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.media import VideoWriter, open_media, prefetch, read_image, with_half_resolution, write_image
+from occlupose.media import VideoWriter, open_media, prefetch, read_image, video, with_half_resolution, write_image
+from occlupose.media.camera import without_password
 
 RED = (200, 30, 30)
 GREEN = (30, 200, 30)
@@ -134,7 +135,7 @@ def test_postscript_under_the_name_of_an_image_starts_no_program(tmp_path, monke
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
     if reader == "hash":
-        assert "not a readable image" in leakage._hash_image(ImageRef(path))
+        assert "not an image" in leakage._hash_image(ImageRef(path))
     else:
         if reader == "shard":
             with tarfile.open(tmp_path / "a.tar", "w") as tar:
@@ -291,6 +292,15 @@ def test_size_that_changes_midway(tmp_path):
     with pytest.raises(OccluposeError) as error:
         list(open_media(path))
     assert_one_line(error, "a.h264", "64x48", "32x24")
+
+
+def test_too_large_frames_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    path = make_video(tmp_path / "a.mp4", 3, size=(64, 48))
+    monkeypatch.setattr(video, "MAX_FRAME_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(video.Video, "_decoded", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(OccluposeError) as error:
+        open_media(path)
+    assert_one_line(error, "a.mp4", "its frames are too large (64x48, 0.0 GiB for each frame)")
 
 
 def noise(count: int) -> list[np.ndarray]:
@@ -471,7 +481,7 @@ def test_file_in_a_folder_that_is_closed(tmp_path, monkeypatch):
 def test_names_that_cannot_be(name):
     with pytest.raises(OccluposeError) as error:
         open_media(name)
-    assert_one_line(error, name)
+    assert_one_line(error, name.replace("\0", " "))
 
 
 @pytest.mark.parametrize(
@@ -528,6 +538,24 @@ def test_address_without_a_stream(tmp_path, capfd):
     with pytest.raises(OccluposeError) as error:
         open_media((tmp_path / "nope.mp4").as_uri())
     assert_one_line(error, "nope.mp4", "no frame", "check the address")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://me:secret@127.0.0.1:1/door", "rtsp://127.0.0.1:1/door"),
+        ("rtsp://me:sec/ret@127.0.0.1:1/door", "rtsp://127.0.0.1:1/door"),
+        ("rtsp://me:sec@ret@127.0.0.1:1/door", "rtsp://127.0.0.1:1/door"),
+        ("http://127.0.0.1:1/door?user=me&password=secret#secret", "http://127.0.0.1:1/door"),
+    ],
+)
+def test_passwords_are_not_shown(address, shown, capfd):
+    assert without_password(address) == shown
+    with pytest.raises(OccluposeError) as error:
+        open_media(address)
+    assert_one_line(error, f"{shown}: gives no frame; check the address")
+    printed = capfd.readouterr()
+    assert "sec" not in str(error.value) + printed.out + printed.err
 
 
 # -------------------------------------------------------------------------------------------- prefetch

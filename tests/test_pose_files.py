@@ -644,14 +644,27 @@ def add_text(path):
         archive.writestr("notes.txt", "hello")
 
 
+def claim(shape, kind="<f8"):
+    """Makes `width` an array of this shape, without data."""
+    header = f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+
+    def add(path):
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("height.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+
+    return add
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda path: path.write_text("not a zip"), r"not a whole \.npz archive; write it with numpy\.savez"),
+        (claim("(10000000000,)"), r"damaged or not plain arrays \(height: its data are not of shape"),
+        (claim("(3000000000, 0)"), r"damaged or not plain arrays \(height: shape .* is too large"),
+        (lambda path: path.write_text("not a zip"), r"not a whole \.npz archive; write it again with numpy\.savez"),
         (lambda path: path.write_bytes(b""), r"not a whole \.npz archive"),
         (cut, r"not a whole \.npz archive"),
         (spoil_zip, r"damaged or not plain arrays \(.*\); write it again"),
-        (pickle_an_object, r"damaged or not plain arrays \(Object arrays cannot be loaded.*\); write it again"),
+        (pickle_an_object, r"damaged or not plain arrays \(track_id: objects, which are not read\); write it again"),
         (add_text, r"notes\.txt: is not known"),
         (lambda path: path.unlink(), r"cannot be read \(no such file or directory\); give a \.npz or \.json file"),
     ],
@@ -707,6 +720,25 @@ BAD_JSON = {
     ),
     "the same frame twice": ({"people": [person(frame(), frame())]}, r"people: .*not 1 different ones"),
     "an absurd frame": ({"people": [person(frame(frame=10**12))]}, r"people: not a list of people"),
+    "a frame far away": (
+        {"people": [person(frame(frame=20_000_000))]},
+        r"1 people in 20000001 frames are too many to hold; give a part of it",
+    ),
+    "many people in many frames": (
+        {"time": list(range(2000)), "people": [person(track_id=number) for number in range(1, 2000)]},
+        r"1999 people in 2000 frames are too many to hold",
+    ),
+    "a number without end": ({"people": [person(frame(xy=[[10**400, 2]] * 17))]}, r"people: not a list of people"),
+    "a state without end": ({"people": [person(frame(state=[10**400] * 17))]}, r"people: not a list of people"),
+    "a track id of 65 bits": ({"people": [person(track_id=2**63 + 5)]}, r"track_id: holds 9223372036854775813"),
+    "a track id without end": ({"people": [person(track_id=10**400)]}, r"track_id: holds values of type object"),
+    "an endless image": ({"width": 10**30}, r"width, height: are 10{30} x 100; they must be positive, in pixels"),
+    "a principal point far away": (
+        {"width": None, "camera": [500, 500, 1e308, 50]},
+        r"camera: .*is neither fx, fy, cx, cy nor",
+    ),
+    "microseconds": ({"fps": 1e300}, r"fps: is 1e\+300; it must be a positive number of frames per second"),
+    "almost no time": ({"fps": 1e-300}, r"fps: is 1e-300; it must be a positive number of frames per second"),
     "seen without coordinates": (
         {"people": [person(frame(xy=[[None, None]] * 17))]},
         r"state: frame 0, person 1: nose has no coordinates",

@@ -124,8 +124,14 @@ def fetch(asset: Asset) -> dict[str, Path]:
     """
     if not asset.present:
         _check_cache()
-        with tempfile.TemporaryDirectory() as scratch:
-            _extract(asset, _download(asset, Path(scratch)))
+        damaged = [path for member, path in asset._paths().items() if _sha256(path) not in ("", asset.members[member])]
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                _extract(asset, _download(asset, Path(scratch)))
+        except OccluposeError as error:
+            if damaged:
+                raise OccluposeError(f"{damaged[0]}: is damaged, and could not be fetched again: {error}") from error
+            raise
     return {path.name: path for path in asset._paths().values()}
 
 

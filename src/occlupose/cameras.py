@@ -9,10 +9,17 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from occlupose.bounds import brief
 from occlupose.errors import OccluposeError, unreadable
 
 FIELD_OF_VIEW = 55.0
 """Field of view on the long side, degrees, that is assumed for an unknown camera. Ours."""
+
+MAX_SIDE = 1_000_000
+"""Pixels along a side of an image. Ours."""
+
+_FOCAL = (1e-3, 1e9)
+_MAX_CENTRE = 1e9
 
 _HINT = "give width, height and either fx, fy, cx, cy or K (3 x 3), in pixels"
 
@@ -29,7 +36,8 @@ class Camera:
         up: against gravity, in the camera frame, of any length; None: unknown.
 
     Raises:
-        OccluposeError: a size or focal length is not positive, a number is not finite, or up has no direction.
+        OccluposeError: a size or focal length is not positive or too large, a number is not finite, or up has no
+            direction.
     """
 
     width: int
@@ -42,12 +50,18 @@ class Camera:
     up: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not (self.width > 0 and self.height > 0):
-            raise OccluposeError(f"camera: image size {self.width} x {self.height}; it must be positive, in pixels")
-        if not (0 < self.fx < math.inf and 0 < self.fy < math.inf):
-            raise OccluposeError(f"camera: focal lengths {self.fx}, {self.fy}; they must be positive, in pixels")
-        if not (math.isfinite(self.cx) and math.isfinite(self.cy)):
-            raise OccluposeError(f"camera: principal point {self.cx}, {self.cy}; it must be finite, in pixels")
+        low, high = _FOCAL
+        if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
+            size = f"{brief(self.width)} x {brief(self.height)}"
+            raise OccluposeError(f"camera: image size {size}; it must be positive, in pixels, at most {MAX_SIDE}")
+        if not (low <= self.fx <= high and low <= self.fy <= high):
+            focal = f"{brief(self.fx)}, {brief(self.fy)}"
+            raise OccluposeError(
+                f"camera: focal lengths {focal}; they must be positive, in pixels, {low:g} to {high:g}"
+            )
+        if not (abs(self.cx) <= _MAX_CENTRE and abs(self.cy) <= _MAX_CENTRE):
+            centre = f"{brief(self.cx)}, {brief(self.cy)}"
+            raise OccluposeError(f"camera: principal point {centre}; it must be finite, in pixels")
         if self.up is not None and not 0 < math.hypot(*self.up) < math.inf:
             raise OccluposeError(f"camera: up {self.up}; it has no direction; (0, -1, 0) is that of a level camera")
 
@@ -94,7 +108,7 @@ class Camera:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "camera"
             raise OccluposeError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}; {_HINT}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OccluposeError(f"{path}: not JSON; {_HINT}") from error
         except OccluposeError as error:
             raise OccluposeError(f"{path}: {error}") from error

@@ -1,16 +1,27 @@
 """The exception for everything that a user can cause and fix."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class OccluposeError(Exception):
     """A file, option or value from the user that cannot be used.
 
     The message is one line, `FILE: what was wrong; what would be right`. The command line prints it and exits with code
-    2.
+    2. Line breaks and control characters, which names in files may have, become spaces.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """A text that may have names from a file in it, as a line: line breaks and control characters become spaces."""
+    return _CONTROL.sub(" ", text)
 
 
 def unreadable(file: object, error: Exception, hint: str) -> OccluposeError:

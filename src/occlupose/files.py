@@ -5,16 +5,11 @@ import re
 import shutil
 import tempfile
 import uuid
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from zipfile import BadZipFile
 
 from occlupose.errors import OccluposeError, reason
-
-DAMAGED_ARCHIVE = (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, BadZipFile, zlib.error)
-"""What `numpy.load` and the arrays of an .npz file raise if it is missing, damaged, or another file."""
 
 
 @contextmanager

@@ -26,8 +26,6 @@ checks names and types, missing fields are filled in, `Poses` checks the rest.
 
 import json
 import math
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +38,18 @@ from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
-from occlupose.poses import ABSENT, JOINT_FIELDS, PERSON_FIELDS, TRACK_FIELDS, VISIBLE, Poses, absent_array
+from occlupose.npz import open_npz
+from occlupose.poses import (
+    ABSENT,
+    JOINT_FIELDS,
+    PERSON_FIELDS,
+    TRACK_FIELDS,
+    VISIBLE,
+    Poses,
+    absent_array,
+    check_fps,
+    check_room,
+)
 from occlupose.skeletons import Skeleton, build_skeleton, find
 from occlupose.world_frame import WorldFrame
 
@@ -99,6 +108,8 @@ def _check_name(path: Path, skeleton: Skeleton) -> None:
 def _array(kinds: str, meaning: str) -> BeforeValidator:
     def check(value: Any) -> np.ndarray:
         array = np.asarray(value)
+        if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"holds {array.max()}; it must hold {meaning} of 64 bits")
         if array.size and array.dtype.kind not in kinds:
             raise ValueError(f"holds values of type {array.dtype}; it must hold {meaning}")
         return array
@@ -112,12 +123,17 @@ def _known_states(states: np.ndarray) -> np.ndarray:
     return states
 
 
+def _possible_fps(fps: float) -> float:
+    check_fps(fps)
+    return fps
+
+
 def _intrinsics(camera: np.ndarray) -> np.ndarray:
     """fx, fy, cx, cy or a 3 x 3 matrix, as the matrix."""
     if camera.shape == (4,):
         fx, fy, cx, cy = camera.tolist()
         camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    if camera.shape != (3, 3) or not np.isfinite(camera).all():
+    if camera.shape != (3, 3) or not (np.abs(camera) < _LARGE).all():
         raise ValueError("is neither fx, fy, cx, cy nor a 3 x 3 intrinsic matrix, all finite, in pixels")
     return camera
 
@@ -136,6 +152,9 @@ def _proper(rotation: np.ndarray) -> np.ndarray:
         raise ValueError("is no rotation; its rows must be orthogonal unit vectors, right-handed")
     return rotation
 
+
+_LARGE = 1e9
+"""Pixels; no principal point is so far away."""
 
 _PLAIN = BeforeValidator(lambda value: value.tolist() if isinstance(value, np.ndarray) else value)
 _Numbers = Annotated[np.ndarray, _array("fiu", "numbers")]
@@ -157,7 +176,7 @@ class _Content(BaseModel):
     joint_names: Annotated[list[str] | None, _PLAIN] = None
     limbs: Annotated[list[tuple[str, str]] | None, _PLAIN] = None
     root: Annotated[str | None, _PLAIN] = None
-    fps: Annotated[float, _PLAIN, Field(gt=0, allow_inf_nan=False)]
+    fps: Annotated[float, AfterValidator(_possible_fps), _PLAIN, Field(gt=0, allow_inf_nan=False)]
     width: Annotated[int | None, _PLAIN] = None
     height: Annotated[int | None, _PLAIN] = None
     camera: _Intrinsics | None = None
@@ -355,15 +374,11 @@ def _write_npz(path: Path, poses: Poses) -> None:
 
 def _read_npz(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise OccluposeError("not a whole .npz archive; write it with numpy.savez or Poses.save")
         try:
-            with np.load(file, allow_pickle=False) as archive:
-                return dict(archive)
-        except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-            raise OccluposeError(
-                f"damaged or not plain arrays ({error}); write it again with numpy.savez or Poses.save"
-            ) from error
+            with open_npz(file) as archive:
+                return {name: archive[name] if name in _Content.model_fields else None for name in archive}
+        except ValueError as error:
+            raise OccluposeError(f"{error}; write it again with numpy.savez or Poses.save") from error
 
 
 def _write_json(path: Path, poses: Poses) -> None:
@@ -460,10 +475,11 @@ def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None
         elif frames is None:
             frames = 1 + max((row["frame"] for row in rows), default=-1)
         joints = len(build_skeleton(document["skeleton"], document.get("joint_names"), None, None))
+        check_room(frames, len(people), joints, len(rows))
         content["track_id"] = [person["track_id"] for person in people]
         content |= _json_constants(document)
         return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(names)}
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, MemoryError) as error:
         raise OccluposeError(
             f"{where}: not a list of people with track_id and frames, each frame with its number and xy of all joints"
             f" ({error!r})"

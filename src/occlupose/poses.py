@@ -1,6 +1,5 @@
 """Poses: people over time, the record that every step of the library reads and writes."""
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
-from occlupose.cameras import Camera
+from occlupose.bounds import brief
+from occlupose.cameras import MAX_SIDE, Camera
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import Skeleton, convert, convert_weakest
 from occlupose.world_frame import WorldFrame
@@ -48,8 +48,37 @@ TRACK_FIELDS: dict[str, np.ndarray] = {
 """Those that are constant over time, (person, ...): the value of a person of whom they are unknown."""
 
 
+FRAME_RATES = (1e-6, 10_000.0)
+"""Least and most frames per second: two in a fortnight, and those of the fastest cameras that film people. Ours."""
+
+MAX_JOINTS = 200_000_000
+"""Joints of all people in all frames that are held at once, about 3 GB while they are read. Ours."""
+
 UNIT_ERROR = 1e-3
 """Largest error of the length of a quaternion."""
+
+
+def check_fps(fps: float) -> None:
+    """Refuses frames per second outside of FRAME_RATES. Raises OccluposeError."""
+    low, high = FRAME_RATES
+    if not low <= fps <= high:
+        raise OccluposeError(f"fps: is {fps}; it must be a positive number of frames per second, {low:g} to {high:g}")
+
+
+def check_room(frames: int, people: int, joints: int, rows: int) -> None:
+    """Refuses to fill in people who are in few of the frames, if that takes much memory: a short file can name a frame
+    far away.
+
+    Arguments:
+        frames, people, joints: of the record.
+        rows: people in all frames who are there.
+
+    Raises:
+        OccluposeError: more joints than MAX_JOINTS, or more than a million places and a thousand for each row.
+    """
+    places = frames * people
+    if places * joints > MAX_JOINTS or places > 1_000_000 + 1000 * rows:
+        raise OccluposeError(f"{people} people in {frames} frames are too many to hold; give a part of it")
 
 
 def absent_array(name: str, frames: int, people: int, joints: int) -> np.ndarray:
@@ -458,10 +487,10 @@ class Poses:
                 raise OccluposeError(f"{name}: has shape {value.shape}; beside xy {self.xy.shape} it must be {shape}")
 
     def _check_values(self) -> None:
-        if not 0 < self.fps < math.inf:
-            raise OccluposeError(f"fps: is {self.fps}; it must be a positive number of frames per second")
-        if not (self.width > 0 and self.height > 0):
-            raise OccluposeError(f"width, height: are {self.width} x {self.height}; they must be positive, in pixels")
+        check_fps(self.fps)
+        if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
+            size = f"{brief(self.width)} x {brief(self.height)}"
+            raise OccluposeError(f"width, height: are {size}; they must be positive, in pixels, at most {MAX_SIDE}")
         if self.camera is not None and (self.camera.width, self.camera.height) != (self.width, self.height):
             size = f"{self.camera.width} x {self.camera.height}"
             raise OccluposeError(f"camera: is for images of {size}; it must be for these, {self.width} x {self.height}")

@@ -158,6 +158,9 @@ def test_what_cannot_be_found(tmp_path):
     (tmp_path / "half.json").write_text('{"images": [')
     with pytest.raises(OccluposeError, match=r"half\.json: cannot be read, damaged or cut short; give the whole file"):
         find_dataset(tmp_path)
+    (tmp_path / "half.json").write_text('{"images": ' + "[" * 100_000)
+    with pytest.raises(OccluposeError, match=r"half\.json: cannot be read, damaged or cut short; give the whole file"):
+        find_dataset(tmp_path)
     (tmp_path / "half.json").unlink()
     files.write_json(tmp_path / "boxes.json", [])
     with pytest.raises(

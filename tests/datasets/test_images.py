@@ -1,6 +1,8 @@
 import io
 import pickle
+import struct
 import tarfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -75,10 +77,10 @@ def test_truncated_images_name_the_file_and_the_member(tmp_path, folder):
     path = packed(tmp_path / "a.tar", half=content[: len(content) // 2], text=b"no picture", whole=content)
     half, text, whole = index_shard(path)
     with pytest.raises(
-        OccluposeError, match=r"a\.tar: half\.jpg: not a readable image \(.*truncated.*\); copy it again$"
+        OccluposeError, match=r"a\.tar: half\.jpg: not a readable image \(.*truncated.*\); copy or save it again$"
     ):
         half.read()
-    with pytest.raises(OccluposeError, match=r"a\.tar: text\.jpg: its content is not an image; copy it again$"):
+    with pytest.raises(OccluposeError, match=r"a\.tar: text\.jpg: its content is not an image, .*; copy or save it"):
         text.read()
     assert whole.read().shape == (96, 120, 3)
     (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2])
@@ -100,6 +102,27 @@ def test_shards_that_are_none_are_refused(tmp_path, folder, content):
         OccluposeError, match=r"b\.tar: not a readable \.tar file \(.*\); copy it again, or make it again"
     ):
         ImageIndex(tmp_path).find("000001.jpg")
+
+
+@pytest.mark.parametrize("name", ["../a.png", "b/../../a.png", "{outside}"])
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path, name):
+    write_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "images" / "b").mkdir(parents=True)
+    with pytest.raises(OccluposeError, match=r"a\.png: this name of an image leads out of .*images; correct it in the"):
+        ImageIndex(tmp_path / "images").find(name.format(outside=tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0.png", "", "."])
+def test_names_that_no_image_can_have_are_of_none(tmp_path, name):
+    assert ImageIndex(tmp_path).find(name) is None
+
+
+def test_too_large_images_of_shards_are_refused_before_they_are_decoded(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 13_300, 13_300, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + header + struct.pack(">I", zlib.crc32(header)) + b"\0\0\0\0IDAT"
+    (image,) = index_shard(packed(tmp_path / "a.tar", large=content))
+    with pytest.raises(OccluposeError, match=r"large\.jpg: the image is too large \(13300x13300, 0\.5 GiB as RGB"):
+        image.read()
 
 
 def test_one_name_in_two_shards_is_refused(tmp_path, folder):

@@ -3,6 +3,7 @@ format").
 """
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -155,6 +156,13 @@ def test_images_without_people_are_frames(tmp_path):
     document = annotations(walkers())
     document["annotations"] = [each for each in document["annotations"] if each["id"] < 40]
     assert len(read_quietly(json_file(tmp_path / "a.json", document))) == 30
+
+
+@pytest.mark.parametrize("idx", [10**400, [[10**400]], 1e308, [float("inf")], [], [["a"]]])
+def test_people_with_numbers_that_are_none(tmp_path, idx):
+    document = [{"image_id": 0, "category_id": 1, "keypoints": triples(walkers()[0, 0]), "score": 0.9, "idx": idx}]
+    with suppress(OccluposeError):
+        read_quietly(json_file(tmp_path / "a.json", document))
 
 
 def broken(change):

@@ -111,6 +111,7 @@ def test_what_is_refused(tmp_path, write):
 
     refused(lambda labels, variables, attributes: attributes.update(ds_type="bboxes"), "is of type bboxes, not poses")
     refused(lambda labels, variables, attributes: labels.update(space=["y", "z"]), "has the axes y, z, not x and y")
+    refused(lambda labels, variables, attributes: attributes.update(fps="fast"), "damaged")
     refused(lambda labels, variables, attributes: attributes.update(fps=1e6), r"fps is 1e\+06; it must be")
     refused(
         lambda labels, variables, attributes: variables.update(
@@ -118,6 +119,17 @@ def test_what_is_refused(tmp_path, write):
         ),
         "position has the axes time, individual, keypoint, not",
     )
+
+
+def test_arrays_that_do_not_belong_together(tmp_path):
+    labels, variables, attributes = dataset(walkers())
+    confidence, axes = variables["confidence"]
+    variables["confidence"] = (confidence[:, :3], axes)
+    path = netcdf4(tmp_path / "a.nc", labels, variables, attributes)
+    with pytest.raises(
+        OccluposeError, match=r"^\S*a\.nc: score has shape \(\d+, 3\) beside positions of 60 people with 17"
+    ):
+        formats.read(path)
 
 
 def test_a_damaged_netcdf3(tmp_path):

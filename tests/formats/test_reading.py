@@ -142,6 +142,7 @@ def test_an_arrays_options_are_for_arrays():
             r"fps is 1e\+06; it must be more than 0 and at",
         ),
         (np.full((4, 17, 2), 50.0), {"skeleton": "coco17", "fps": 0}, "fps is 0; it must"),
+        (np.full((4, 17, 2), 50.0), {"skeleton": "coco17", "fps": 1e-300}, "fps is 1e-300; it must"),
         (np.full((4, 17, 2), 50.0), {"skeleton": "coco17", "fps": np.nan}, "fps is nan; it must"),
         (np.full((4, 17, 2), 50.0), {"skeleton": "coco17", "size": (0, 5)}, "size is 0 x 5; it must be width and"),
         (np.full((4, 17, 2), 50.0), {"skeleton": "coco17", "size": (10**9, 5)}, "size is 1000000000 x 5; it must"),
@@ -258,6 +259,12 @@ def test_any_document_is_read_or_refused_in_one_line(tmp_path_factory, document)
         assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + ".npz", "a\0.npz", "a\0.csv"])
+def test_names_that_no_file_can_have(name):
+    with pytest.raises(OccluposeError, match=rf"^{name[:1]}[^\n]*: cannot be read \("):
+        formats.read(name)
+
+
 def test_no_file_and_no_files(tmp_path):
     with pytest.raises(
         OccluposeError, match=r"nope.json: cannot be read \(no such file or directory\); give a .npz or"
@@ -281,7 +288,7 @@ def test_pickles_are_not_loaded(tmp_path):
 
 
 def test_too_many_people_to_hold(tmp_path, monkeypatch):
-    monkeypatch.setattr("occlupose.formats.reading.MAX_JOINTS", 1000)
+    monkeypatch.setattr("occlupose.poses.MAX_JOINTS", 1000)
     with pytest.raises(OccluposeError, match=r"^array: 2 people in 30 frames are too many to hold; give a part of it$"):
         formats.from_array(walkers(), skeleton="coco17")
 

@@ -28,6 +28,11 @@ def test_empty_cells_and_short_rows_are_missing():
     assert read_numbers([], [0, 1], "a.csv").shape == (0, 2)
 
 
+def test_a_lone_quotation_mark_is_refused():
+    with pytest.raises(OccluposeError, match=r"^a\.csv: not a table \(field larger .*\); write the file again$"):
+        list(split_lines(["a,b", '1,"2', *["3,4" * 100] * 1000], where="a.csv"))
+
+
 def test_what_is_no_number():
     with pytest.raises(OccluposeError, match=r"^a.csv: 'up' where a number should be; write the file again$"):
         read_numbers([["1"], ["up"]], [0], "a.csv")

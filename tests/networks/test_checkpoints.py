@@ -448,6 +448,14 @@ def test_files_that_cannot_be_read_are_refused(small, tmp_path):
         assert refusal(tmp_path / "b.pth") == f"there are no weights in it; {CURE}"
 
 
+def test_one_flipped_bit_is_noticed(small, tmp_path):
+    path = written(dict(small.state_dict()), tmp_path / "a.pth")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert refusal(path) == f"not readable as a checkpoint; {CURE}"
+
+
 def test_no_code_is_run(small, tmp_path):
     path = written(dict(small.state_dict()), tmp_path / "a.pth", hook=Trap(tmp_path / "caught"))
     message = refusal(path)

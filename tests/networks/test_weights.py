@@ -55,6 +55,38 @@ def test_what_does_not_fit_is_refused(tmp_path):
         assert str(refusal.value) == f"{path}: {message}; give a file that `pytest` wrote"
 
 
+def test_networks_of_absurd_size_are_not_built(tmp_path):
+    path = tmp_path / "a.st"
+    tensors = network(FORMAT).state_dict()
+    for count in ("8193", "1000000", "1" * 5000, "1_000_000"):
+        weights.save(tensors, FORMAT | {"outputs": count}, path)
+        with pytest.raises(OccluposeError, match=r"^[^\n]*: says outputs 1.*, at most 8192 is possible; give a file"):
+            loaded(path)
+    built = []
+
+    def deep(header):
+        built.extend(nn.Linear(1, 1) for _ in range(int(header["outputs"])))
+        return nn.Sequential(*built)
+
+    weights.save(tensors, FORMAT | {"outputs": "8192"}, path)
+    with pytest.raises(OccluposeError, match="not readable as weights of a test; give a file"):
+        weights.load(path, deep, format=FORMAT["format"], network="a test", command="pytest")
+    assert len(built) < 1000
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    tensors = network(FORMAT).state_dict()
+    tensors["0.weight"][1, 2] = torch.nan
+    weights.save(tensors, FORMAT, tmp_path / "a.st")
+    with pytest.raises(OccluposeError, match=r"a\.st: 0\.weight has values that are not numbers; give a file that"):
+        loaded(tmp_path / "a.st")
+
+
+def test_a_folder_is_no_file_of_weights(tmp_path):
+    with pytest.raises(OccluposeError, match=r"(cannot be read|not readable)"):
+        loaded(tmp_path)
+
+
 def test_devices():
     assert weights.to_device(network(FORMAT), "cpu")[0].weight.device.type == "cpu"
     with pytest.raises(OccluposeError, match=r"^device nosuch: torch cannot use it here \(.*\); give cpu$"):

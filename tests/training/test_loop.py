@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import math
 import resource
+import zipfile
 
 import numpy as np
 import pytest
@@ -346,6 +347,18 @@ def test_half_a_checkpoint_is_refused(tmp_path):
     run(tmp_path)
     whole = (tmp_path / "last.pt").read_bytes()
     (tmp_path / "last.pt").write_bytes(whole[: len(whole) // 2])
+    refused(tmp_path, "cannot be read, damaged or not a checkpoint; start again in another folder")
+
+
+def test_a_checkpoint_with_one_flipped_bit_is_refused(tmp_path):
+    run(tmp_path)
+    with zipfile.ZipFile(tmp_path / "last.pt") as archive:
+        tensors = [each for each in archive.infolist() if "/data/" in each.filename]
+    tensor = max(tensors, key=lambda each: each.file_size)
+    content = bytearray((tmp_path / "last.pt").read_bytes())
+    place = tensor.header_offset + 30 + len(tensor.filename) + 64 + tensor.file_size // 2
+    content[place] ^= 1
+    (tmp_path / "last.pt").write_bytes(content)
     refused(tmp_path, "cannot be read, damaged or not a checkpoint; start again in another folder")
 
 

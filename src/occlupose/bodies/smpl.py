@@ -4,8 +4,6 @@
 """
 
 import pickle
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from torch import Tensor
 from occlupose.bodies.body import SIDES, BodyModel, BoneDriver, assign_parts
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
+from occlupose.npz import open_npz
 from occlupose.pickles import PickledArray, SafeUnpickler
 from occlupose.skeletons import BODY26
 
@@ -88,13 +87,13 @@ def smpl(path: str | Path) -> BodyModel:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in KEYS if name in file}
+        with open_npz(path) as file:
+            content = {name: file[name] for name in KEYS if name in file}
     except FileNotFoundError:
         raise OccluposeError(f"{path}: no such file; {_CURE}") from None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError) as error:
         raise OccluposeError(f"{path}: not readable as a .npz of SMPL; {_CURE}") from error
-    arrays = _checked(arrays, path)
+    arrays = _checked(content, path)
     template = arrays["v_template"]
     regressor = arrays["J_regressor"]
     directions = arrays["shapedirs"][..., :BETAS].permute(2, 0, 1)

@@ -307,7 +307,7 @@ def _parse_object(path: Path) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -351,7 +351,10 @@ def _words(path: Path) -> list[str]:
 def _find_image_folder(folder: Path, annotations: Path) -> Path:
     """The first of the usual folders that has any of the first annotated images."""
     matches = itertools.islice(_FILE_NAME.finditer(annotations.read_bytes()), TRIED)
-    names = [str(json.loads(match.group(1))) for match in matches]  # without parsing the whole file
+    try:
+        names = [str(json.loads(match.group(1))) for match in matches]  # without parsing the whole file
+    except ValueError as error:
+        raise unreadable(annotations, error, "write the annotations again") from error
     year = [part for part in annotations.stem.split("_") if part in ("train2017", "val2017")]
     places = [*(place for part in year for place in (part, f"images/{part}")), "images", "shards", ""]
     roots = (folder, annotations.parent, annotations.parent.parent)

@@ -3,20 +3,16 @@
 A shard is scanned once; afterwards each image is read by its offset.
 """
 
-import io
 import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Lock
-
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError, unreadable
-from occlupose.media import IMAGE_FORMATS, IMAGE_SUFFIXES, RGB, read_image
+from occlupose.media import IMAGE_SUFFIXES, RGB, decode_image, read_image
 from occlupose.pyramid import Pyramid
 
 TRIED = 20
@@ -91,17 +87,7 @@ class ImageRef:
         return image
 
     def _decode(self) -> RGB:
-        if not self.member:
-            return read_image(self.path)
-        try:
-            with Image.open(io.BytesIO(self.read_bytes()), formats=IMAGE_FORMATS) as image:
-                return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-        except UnidentifiedImageError:
-            raise OccluposeError(f"{self}: its content is not an image; {_HINT}") from None
-        except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
-            raise OccluposeError(
-                f"{self}: not a readable image ({str(error).splitlines()[0].lower()}); {_HINT}"
-            ) from error
+        return decode_image(self.read_bytes(), self) if self.member else read_image(self.path)
 
 
 @dataclass(frozen=True)
@@ -127,11 +113,22 @@ class ImageIndex:
         return found
 
     def find(self, name: str) -> ImageRef | None:
-        """The image with this name in the annotations; None if it does not exist."""
+        """The image with this name in the annotations; None if it does not exist.
+
+        Raises:
+            OccluposeError: a shard cannot be read, or the name leads out of the folder.
+        """
         image = self.members.get(name)
-        if image is None and self.folder.suffix != ".tar" and (self.folder / name).is_file():
-            return ImageRef(self.folder / name)
-        return image
+        if image is not None or self.folder.suffix == ".tar":
+            return image
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+            raise OccluposeError(
+                f"{name[:200]}: this name of an image leads out of {self.folder}; correct it in the annotations"
+            )
+        try:
+            return ImageRef(self.folder / name) if (self.folder / name).is_file() else None
+        except OSError:  # a name that no file can have
+            return None
 
     def all(self) -> list[ImageRef]:
         """Every image, in subfolders too, sorted by name.
@@ -219,8 +216,8 @@ def index_shard(path: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tuple
     try:
         status = path.stat()
         return _index_shard(path, suffixes, status.st_mtime_ns, status.st_size)
-    except (OSError, tarfile.TarError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "not a .tar file"
+    except Exception as error:  # a damaged archive may fail in any way
+        reason = next(iter(str(getattr(error, "strerror", None) or error).splitlines()), "not a .tar file")
         raise OccluposeError(
             f"{path}: not a readable .tar file ({reason.lower()}); {_HINT}, or make it again"
         ) from error

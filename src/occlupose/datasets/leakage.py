@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.media import IMAGE_FORMATS
+from occlupose.media import open_image
 
 MAX_DISTANCE = 8
 """Bits by which the perceptual hashes of two copies may differ. Ours."""
@@ -89,13 +89,11 @@ def _hash_image(image: ImageRef) -> tuple[bytes, int, int] | str:
     """SHA-256, perceptual hash and that of the mirror image; or why the image cannot be read."""
     try:
         content = image.read_bytes()
-        with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as file:
+        with open_image(io.BytesIO(content), image) as file:
             file.draft("L", (MIN_SIDE, MIN_SIDE))
             grey = ImageOps.exif_transpose(file).convert("L")
     except OccluposeError as error:
         return str(error)
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
-        return f"{image}: not a readable image ({str(error).splitlines()[0].lower()}); copy it again"
     return hashlib.sha256(content).digest(), _perceptual_hash(grey), _perceptual_hash(ImageOps.mirror(grey))
 
 

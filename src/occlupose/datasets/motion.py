@@ -17,6 +17,9 @@ EXTREMITIES = ("lfoot", "rfoot", "lhand", "rhand")
 MAX_STEP = 0.25
 """Largest plausible displacement of a joint in 1/60 s, m; a larger one is a jump of the capture (CMU's own notes)."""
 
+MAX_FPS = 10_000.0
+"""Frames a second of the fastest captures. Ours."""
+
 PELVIS = BODY22.joints.index("pelvis")
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, printable
 
 MAX_NAMES = 3
 """Names listed for each kind of problem in a line."""
@@ -49,7 +49,7 @@ class DataReport:
 
     def lines(self) -> list[str]:
         """A line for each kind of problem: the kind, the number of cases and the first names."""
-        return [f"{self.file}: {kind}: {_counted(names)}" for kind, names in self.problems.items()]
+        return [printable(f"{self.file}: {kind}: {_counted(names)}") for kind, names in self.problems.items()]
 
 
 def _counted(names: list[str]) -> str:

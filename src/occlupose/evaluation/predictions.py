@@ -16,8 +16,6 @@ Of images (`ImagePredictions`), the people of all images, one image after anothe
 - `state` (person, joint), optional: 2 visible, 1 occluded, 0 absent.
 """
 
-import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +30,7 @@ from occlupose.datasets.sequence import PoseSequence
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
+from occlupose.npz import open_npz
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import Skeleton, by_name
 
@@ -86,7 +85,7 @@ class Predictions(ABC, Generic[P]):
             OccluposeError: the file cannot be read, is inconsistent, or lacks a sample.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open_npz(path) as file:
                 if "skeleton" not in file:
                     raise OccluposeError(f"{path}: no skeleton in it; add the name of the joint set, such as h36m17")
                 try:
@@ -96,8 +95,8 @@ class Predictions(ABC, Generic[P]):
                 by_sample = cls._read(path, file, skeleton, samples)
         except OSError as error:
             raise unreadable(path, error, "give an .npz of predictions") from error
-        except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-            raise OccluposeError(f"{path}: not a complete .npz of plain arrays; {_HINT}") from error
+        except ValueError as error:
+            raise OccluposeError(f"{path}: not a complete .npz of plain arrays ({error}); {_HINT}") from error
         missing = [sample.name for sample in samples if sample.name not in by_sample]
         if missing:
             wrong = f"lacks {len(missing)} of {len(samples)} {cls.SAMPLES}, first {missing[0]}"

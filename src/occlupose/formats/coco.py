@@ -11,6 +11,7 @@ confidences, their mean as `score`, and `track_id`; x and y are in pixels.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,9 @@ def _identity(idx: float | list[Any] | None) -> int | None:
     """AlphaPose writes a number, or lists of one."""
     while isinstance(idx, list):
         idx = idx[0] if idx else None
-    return int(idx) if isinstance(idx, int | float) and np.isfinite(idx) else None
+    if isinstance(idx, float):
+        return int(idx) if math.isfinite(idx) else None
+    return idx if isinstance(idx, int) else None
 
 
 def _with_states(recording: Recording) -> Recording:

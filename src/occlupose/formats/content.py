@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from occlupose.errors import OccluposeError, unreadable, wrong_schema
 from occlupose.formats.hdf5 import open_hdf5
 from occlupose.formats.recording import number_frames
+from occlupose.npz import open_npz
 
 __all__ = ["Content", "Kind", "checked", "open_content", "parse_json"]
 
@@ -52,7 +53,7 @@ def open_content(path: Path) -> Iterator[Content]:
     Raises:
         OccluposeError: it is missing, cannot be read, or is damaged.
     """
-    if path.is_dir():
+    if _is_folder(path):
         yield Content(path, "folder", _json_files(path))
         return
     with _opened(path) as file:
@@ -69,6 +70,13 @@ def open_content(path: Path) -> Iterator[Content]:
         yield Content(path, "json", parse_json(path))
     else:
         yield Content(path, "text", [] if b"\0" in start else _decode(path.read_bytes()).splitlines())
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # where nobody may look; opening it says so
+        return False
 
 
 @contextmanager
@@ -119,7 +127,10 @@ def _decode(content: bytes) -> str:
 
 def _json_files(folder: Path) -> list[tuple[int, Path]]:
     """The .json files in a folder with the numbers of their frames; those that end in _keypoints.json, if there are."""
-    files = [path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith(".")]
+    try:
+        files = [path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith(".")]
+    except OSError as error:
+        raise unreadable(folder, error, "give a folder with a .json file for each frame") from error
     files = [path for path in files if path.stem.endswith("_keypoints")] or files
     if not files:
         raise OccluposeError(f"{folder}: no .json file in it; give a folder with one for each frame, or a .npz file")
@@ -134,12 +145,18 @@ def _json_files(folder: Path) -> list[tuple[int, Path]]:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(path):
-            return {"": np.load(path, allow_pickle=False)}
-        with np.load(path, allow_pickle=False) as archive:
+            return {"": _read_array(path)}
+        with open_npz(path) as archive:
             return dict(archive)
+    except (OSError, ValueError) as error:
+        raise OccluposeError(f"{path}: {error}; write it again with numpy.save or numpy.savez") from error
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
     except Exception as error:  # a damaged file may fail in any way
-        wrong = f"damaged or not plain arrays ({str(error).partition(chr(10))[0]})"
-        raise OccluposeError(f"{path}: {wrong}; write it again with numpy.save or numpy.savez") from error
+        raise ValueError(f"damaged or not plain arrays ({str(error).partition(chr(10))[0]})") from error
 
 
 @contextmanager
@@ -147,8 +164,9 @@ def _open_netcdf3(path: Path) -> Iterator[Any]:
     from scipy.io import netcdf_file
 
     try:
-        file = netcdf_file(path, mmap=False)
-    except Exception as error:  # a damaged file may fail in any way
+        with netcdf_file(path, mmap=False) as file:
+            yield file
+    except OccluposeError:
+        raise
+    except Exception as error:  # a damaged file may fail in any way, when its arrays are read too
         raise OccluposeError(f"{path}: damaged, or not a netCDF file; write it again") from error
-    with file:
-        yield file

@@ -53,7 +53,7 @@ def is_table(lines: Sequence[str]) -> bool:
 
 def read_table(content: Content) -> Recording:
     """CSV. Raises OccluposeError."""
-    rows = split_lines(content.value, ",")
+    rows = split_lines(content.value, ",", where=content.path)
     header = {row[0].strip(): row for row in islice(rows, 3)}
     if "individuals" in header:
         header |= {row[0].strip(): row for row in islice(rows, 1)}

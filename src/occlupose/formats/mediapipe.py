@@ -87,7 +87,7 @@ def _are_numbers(values: list[Any]) -> bool:
 
 def _frame_number(frame: Any, place: int) -> int:
     found = next((frame[name] for name in FRAME if name in frame), place) if isinstance(frame, dict) else place
-    return found if isinstance(found, int) else place
+    return found if isinstance(found, int) and abs(found) < 2**53 else place
 
 
 def _names(person: list[Any]) -> list[str] | None:

@@ -17,7 +17,7 @@ from occlupose.formats.content import Content
 from occlupose.formats.mediapipe import FRAME, SCORE
 from occlupose.formats.names import match
 from occlupose.formats.recording import Recording
-from occlupose.formats.tables import read_numbers, split_lines
+from occlupose.formats.tables import LONGEST, read_numbers, split_lines
 from occlupose.skeletons import BLAZEPOSE33
 
 __all__ = ["is_table", "read_table"]
@@ -37,7 +37,9 @@ class _Column(NamedTuple):
 
 def is_table(lines: Sequence[str]) -> bool:
     """Whether a text file has landmarks, by its header."""
-    header = next(split_lines(lines[:1]), [])
+    if not lines or len(lines[0]) > LONGEST:
+        return False
+    header = next(split_lines(lines[:1], where="header"), [])
     return bool(_wide(header)) or bool(_long(header))
 
 
@@ -63,7 +65,7 @@ def _long(header: list[str]) -> dict[str, int]:
 
 def read_table(content: Content) -> Recording:
     """Either form. Raises OccluposeError."""
-    table = split_lines(content.value)
+    table = split_lines(content.value, where=content.path)
     header = next(table)
     places = _long(header)
     if places:

@@ -1,7 +1,6 @@
 """Reads the files of other tools, and our own, into `Poses`."""
 
 import warnings
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from occlupose import pose_files
-from occlupose.errors import OccluposeError, naming
+from occlupose.bounds import brief
+from occlupose.cameras import MAX_SIDE
+from occlupose.errors import OccluposeError, naming, printable
 from occlupose.formats.arrays import of_array
 from occlupose.formats.content import open_content
 from occlupose.formats.coordinates import check_pixels, place_camera, to_pixels
@@ -19,21 +20,15 @@ from occlupose.formats.people import track_people
 from occlupose.formats.recording import Recording
 from occlupose.formats.registry import read_recording
 from occlupose.media.source import ASSUMED_FPS
+from occlupose.npz import open_npz
 from occlupose.occlusion.confidence import classify_joints
-from occlupose.poses import ABSENT, VISIBLE, Poses, absent_array
+from occlupose.poses import ABSENT, FRAME_RATES, VISIBLE, Poses, absent_array, check_room
 from occlupose.skeletons import Skeleton, by_name
 
 __all__ = ["ReadPoses", "check_2d", "from_array", "read"]
 
 OURS = "occlupose"
 """Tool of our own files."""
-
-MAX_FPS = 10_000.0
-"""Frames a second of the fastest cameras that film people. Ours."""
-
-MAX_SIZE = 1_000_000  # px
-MAX_JOINTS = 500_000_000
-"""Joints of all people in all frames that are held at once, about 7 GB."""
 
 MIN_JOINTS = 3
 """Of a person, so that it is odd if all of them are in one place."""
@@ -141,11 +136,12 @@ def _read(
     skeleton: Skeleton | str | None,
 ) -> ReadPoses:
     with naming(where):
+        _check_shapes(recording)
         recording.fps = recording.fps if fps is None else fps
         recording.size = recording.size if size is None else size
         poses = _to_poses(recording, _find_skeleton(recording, skeleton))
     notes = recording.notes + _find_points(poses)
-    return ReadPoses(poses, recording.tool, [f"{where}: {note}" for note in notes])
+    return ReadPoses(poses, recording.tool, [printable(f"{where}: {note}") for note in notes])
 
 
 def _read_other_tool(path: Path) -> Recording | None:
@@ -160,12 +156,15 @@ def _read_other_tool(path: Path) -> Recording | None:
 def _is_ours(path: Path) -> bool:
     """Whether a file is an .npz that is damaged or has one of our arrays, or a .json that `Poses.save` wrote."""
     try:
-        if path.suffix == ".npz" and zipfile.is_zipfile(path):
-            return bool({"xy.npy", "skeleton.npy"} & {*zipfile.ZipFile(path).namelist()})
+        if path.suffix == ".npz":
+            with open_npz(path) as archive:
+                return bool({"xy", "skeleton"} & archive.keys())
         with path.open("rb") as file:
-            return path.suffix == ".npz" or (path.suffix == ".json" and b'"occlupose poses"' in file.read(1024))
-    except (OSError, ValueError, zipfile.BadZipFile):
+            return path.suffix == ".json" and b'"occlupose poses"' in file.read(1024)
+    except OSError:
         return False
+    except ValueError:  # a damaged archive, or a null byte in the name
+        return path.suffix == ".npz" and "\0" not in str(path)
 
 
 def _override(poses: Poses, fps: float | None, size: tuple[int, int] | None, skeleton: Skeleton | str | None) -> Poses:
@@ -198,17 +197,27 @@ def _resolve(skeleton: Skeleton | str, count: int) -> Skeleton:
 
 
 def _check_fps(fps: float) -> None:
-    if not 0 < fps <= MAX_FPS:
-        raise OccluposeError(
-            f"fps is {fps:g}; it must be more than 0 and at most {MAX_FPS:g} frames per second, give fps"
-        )
+    low, high = FRAME_RATES
+    if not low <= fps <= high:
+        raise OccluposeError(f"fps is {fps:g}; it must be more than 0 and at most {high:g} frames per second, give fps")
 
 
 def _check_size(size: tuple[int, int]) -> None:
-    if not all(0 < side <= MAX_SIZE for side in size):
+    if not all(0 < side <= MAX_SIDE for side in size):
         raise OccluposeError(
-            f"size is {' x '.join(map(str, size))}; it must be width and height of the images, in pixels"
+            f"size is {' x '.join(map(brief, size))}; it must be width and height of the images, in pixels"
         )
+
+
+def _check_shapes(recording: Recording) -> None:
+    """Refuses arrays of a file that do not belong together."""
+    rows, joints = recording.xy.shape[:2]
+    shapes: dict[str, tuple[int, ...]] = {"score": (rows, joints), "state": (rows, joints), "xyz": (rows, joints, 3)}
+    for name, shape in (shapes | {"frame": (rows,), "person": (rows,)}).items():
+        values = getattr(recording, name)
+        if values is not None and values.shape != shape:
+            beside = f"beside positions of {rows} people with {joints} joints"
+            raise OccluposeError(f"{name} has shape {values.shape} {beside}; write the file again")
 
 
 def _to_poses(recording: Recording, skeleton: Skeleton) -> Poses:
@@ -330,8 +339,7 @@ def _to_arrays(
     track_id, column = np.unique(person[rows], return_inverse=True)
     frames = last - first + 1
     joints = recording.xy.shape[1]
-    if frames * len(track_id) * joints > MAX_JOINTS:
-        raise OccluposeError(f"{len(track_id)} people in {frames} frames are too many to hold; give a part of it")
+    check_room(frames, len(track_id), joints, int(rows.sum()))
     dense = {}
     for name, values in arrays.items():
         dense[name] = absent_array(name, frames, len(track_id), joints).copy()

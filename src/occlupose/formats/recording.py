@@ -24,6 +24,9 @@ FAR = 1e9
 HALPE136 = 136
 """Joints of Halpe's whole body: halpe26, then 68 of the face and 42 of the hands."""
 
+MAX_DIGITS = 4000
+"""Of a number in a name; Python takes a few more."""
+
 COUNTED = "frames are taken in the order of their names; if some are left out, times are off"
 """Note where the numbers of frames are unknown."""
 
@@ -184,7 +187,11 @@ def number_frames(names: Iterable[int | str]) -> tuple[dict[int | str, int], lis
 def _natural(name: int | str) -> list[tuple[int, int, str]]:
     """A key for sorting by the numbers in a name, not by their digits."""
     parts = [name] if isinstance(name, int) else re.split(r"(\d+)", name)
-    return [(0, int(part), "") if isinstance(part, int) or part.isdecimal() else (1, 0, part) for part in parts]
+    return [(0, int(part), "") if isinstance(part, int) or _is_number(part) else (1, 0, part) for part in parts]
+
+
+def _is_number(part: str) -> bool:
+    return part.isdecimal() and len(part) < MAX_DIGITS
 
 
 def _last_number(name: int | str) -> int | None:

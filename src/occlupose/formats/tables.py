@@ -10,20 +10,33 @@ from jaxtyping import Float, Shaped
 from occlupose.errors import OccluposeError
 from occlupose.pose_files import shortest
 
-__all__ = ["frame_of", "read_numbers", "split_lines", "to_cells"]
+__all__ = ["LONGEST", "frame_of", "read_numbers", "split_lines", "to_cells"]
 
 EMPTY = ("", "na", "nan", "none", "null")
+LONGEST = csv.field_size_limit()
+"""Letters of a cell."""
+
 _CHUNK = 1000
 """Rows that are turned into numbers at once: texts take much more memory."""
 
 
-def split_lines(lines: Iterable[str], delimiters: str = ",;\t") -> Iterator[list[str]]:
-    """The cells of each line that is not empty; split by the one of the delimiters that the first line has most."""
+def split_lines(lines: Iterable[str], delimiters: str = ",;\t", *, where: object = "a table") -> Iterator[list[str]]:
+    """The cells of each line that is not empty; split by the one of the delimiters that the first line has most.
+
+    Arguments:
+        where: the file, for messages.
+
+    Raises:
+        OccluposeError: a cell is longer than LONGEST, as after a lone quotation mark.
+    """
     lines = iter(lines)
     first = next(lines, "")
     delimiter = max(delimiters, key=first.count)
-    yield from csv.reader([first], delimiter=delimiter)
-    yield from csv.reader((line for line in lines if line.strip()), delimiter=delimiter)
+    try:
+        yield from csv.reader([first], delimiter=delimiter)
+        yield from csv.reader((line for line in lines if line.strip()), delimiter=delimiter)
+    except csv.Error as error:
+        raise OccluposeError(f"{where}: not a table ({error}); write the file again") from error
 
 
 def read_numbers(

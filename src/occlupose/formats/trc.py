@@ -53,7 +53,7 @@ def read_text(content: Content) -> Recording:
     markers = [name.strip() for name in lines[3].split("\t")[2:] if name.strip()]
     if not markers or "DataRate" not in values or "Units" not in values:
         raise OccluposeError(f"{content.path}: no markers, DataRate or Units in its header; {_HINT}")
-    table = split_lines(lines[_HEADER:], "\t")
+    table = split_lines(lines[_HEADER:], "\t", where=content.path)
     rows = (row for row in table if any(cell.strip() for cell in row))
     numbers = read_numbers(rows, range(3 * len(markers) + 2), content.path)
     if not len(numbers):

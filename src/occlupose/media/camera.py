@@ -13,6 +13,21 @@ from occlupose.errors import OccluposeError
 from occlupose.media.source import ASSUMED_FPS, Frame, Source, TimeRange
 
 
+def without_password(address: str) -> str:
+    """An address as it may be shown: without the name and password of its user, and without what follows its path."""
+    return re.sub(r"[?#].*", "", re.sub(r"(?<=://).*@", "", address, flags=re.DOTALL), flags=re.DOTALL)
+
+
+def _open(device: int | str) -> cv2.VideoCapture:
+    """The camera; OpenCV's own messages have the whole address, and are suppressed."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(device)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
 class LiveCamera(Source):
     """A camera of this computer (by number) or of the network (by address). Frame times are arrival times."""
 
@@ -20,8 +35,7 @@ class LiveCamera(Source):
     live = True
 
     def __init__(self, device: int | str, window: TimeRange):
-        # without a user's name and password
-        self.name = f"camera {device}" if isinstance(device, int) else re.sub(r"(?<=://)[^/]*@", "", device)
+        self.name = f"camera {device}" if isinstance(device, int) else without_password(device)
         self.warnings = []
         self.count = None
         self.duration = None if math.isinf(window.end) else window.end - window.start
@@ -29,7 +43,7 @@ class LiveCamera(Source):
         if isinstance(device, int) and sys.platform == "linux" and not Path(f"/dev/video{device}").exists():
             found = " ".join(sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video*")))
             raise OccluposeError(f"{self.name}: no such camera; cameras of this computer: {found or 'none'}")
-        self._capture = cv2.VideoCapture(device)
+        self._capture = _open(device)
         is_read, first = self._capture.read()
         if not is_read:
             self.close()

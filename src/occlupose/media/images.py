@@ -3,11 +3,14 @@
 import glob
 import io
 import re
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,7 +26,12 @@ EXIF_ORIENTATION = 0x0112
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "PPM")
 """Pillow's names of these formats, for `Image.open`; some others start programs (Ghostscript for an EPS)."""
 MAX_PIXELS = 160_000_000
-"""Of one image: 480 MB as RGB, and several times that during decoding. The largest cameras have 151 million pixels."""
+"""Of one image: 480 MB as RGB, and up to five times that during decoding. The largest cameras have 151 million."""
+UNREADABLE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(struct.error, SyntaxError, TypeError, ValueError, zlib.error),
+)
+"""What Pillow raises for a damaged image."""
 
 
 class ImageSequence(Source):
@@ -52,9 +60,8 @@ class ImageSequence(Source):
 
     def check_sizes(self) -> None:
         """Raises OccluposeError if an image has another size than the first, by the headers; skips unreadable files."""
-        unreadable = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
         for _, path in self._chosen:
-            with warnings.catch_warnings(), suppress(*unreadable):
+            with warnings.catch_warnings(), suppress(*UNREADABLE, Image.DecompressionBombError):
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 with Image.open(path, formats=IMAGE_FORMATS) as image:
                     size = image.size
@@ -86,19 +93,45 @@ def read_image(path: str | Path) -> RGB:
     """
     path = Path(path)
     check_readable(path)
+    with open_image(path, path) as image:
+        return _rgb(path, image)
+
+
+def decode_image(content: bytes, where: object) -> RGB:
+    """As `read_image`, of the content of a file.
+
+    Arguments:
+        where: the name of the image, for messages.
+    """
+    with open_image(io.BytesIO(content), where) as image:
+        return _rgb(where, image)
+
+
+@contextmanager
+def open_image(file: Path | IO[bytes], where: object) -> Iterator[Image.Image]:
+    """Pillow's image of a file, not decoded, open until the block ends.
+
+    Arguments:
+        where: the name of the image, for messages.
+
+    Raises:
+        OccluposeError: not an image or over `MAX_PIXELS`; from the block too: damaged.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            with Image.open(path, formats=IMAGE_FORMATS) as image:
-                return _rgb(path, image)
+            with Image.open(file, formats=IMAGE_FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise OccluposeError(_too_large(where, image.width, image.height))
+                yield image
     except Image.DecompressionBombError:
-        raise OccluposeError(_too_large(path)) from None
+        raise OccluposeError(_too_large(where)) from None
     except UnidentifiedImageError:
         raise OccluposeError(
-            f"{path}: its content is not an image, whatever the name says; copy or save it again"
+            f"{where}: its content is not an image, whatever the name says; copy or save it again"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
-        raise OccluposeError(f"{path}: not a readable image ({one_line(error)}); copy or save it again") from error
+    except UNREADABLE as error:
+        raise OccluposeError(f"{where}: not a readable image ({one_line(error)}); copy or save it again") from error
 
 
 def check_image_path(path: Path) -> None:
@@ -119,18 +152,17 @@ def write_image(path: str | Path, image: RGB) -> None:
         part.write_bytes(encoded.getbuffer())
 
 
-def _rgb(path: Path, image: Image.Image) -> RGB:
-    if image.width * image.height > MAX_PIXELS:
-        raise OccluposeError(_too_large(path, f" ({image.width}x{image.height})"))
+def _rgb(where: object, image: Image.Image) -> RGB:
     if image.mode in ("I", "F"):
-        raise OccluposeError(f"{path}: has 32 bits per channel; save it with 8 or 16")
-    upright = ImageOps.exif_transpose(image)
+        raise OccluposeError(f"{where}: has 32 bits per channel; save it with 8 or 16")
+    image.load()
+    upright = ImageOps.exif_transpose(image) if image.getexif().get(EXIF_ORIENTATION, 1) != 1 else image
     if upright.mode.startswith("I;16"):
         return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, axis=-1)
     if upright.has_transparency_data:
         white = Image.new("RGBA", upright.size, "white")
         upright = Image.alpha_composite(white, upright.convert("RGBA"))
-    return np.array(upright.convert("RGB"))
+    return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
 def images_of_folder(folder: Path) -> list[Path]:
@@ -171,5 +203,6 @@ def natural_order(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part]
 
 
-def _too_large(path: Path, size: str = "") -> str:
-    return f"{path}: the image is too large{size}; scale it to at most {MAX_PIXELS // 1_000_000} million pixels"
+def _too_large(where: object, width: int = 0, height: int = 0) -> str:
+    needed = f" ({width}x{height}, {3 * width * height / 2**30:.1f} GiB as RGB)" if width else ""
+    return f"{where}: the image is too large{needed}; scale it to at most {MAX_PIXELS // 1_000_000} million pixels"

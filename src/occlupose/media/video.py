@@ -29,6 +29,9 @@ VIDEO_SUFFIXES = tuple(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .mts .m2ts .ts
 UNSPECIFIED_SPACE = 2
 """FFmpeg's AVCOL_SPC_UNSPECIFIED."""
 
+MAX_FRAME_PIXELS = 80_000_000
+"""Of a video's frame: 240 MB as RGB, of which several are read ahead. The largest cameras have 79.6 million (12K)."""
+
 
 class Video(Source):
     """A video file. Damaged parts are skipped, truncated files are read as far as possible; `warnings` lists both."""
@@ -45,15 +48,16 @@ class Video(Source):
             first = next(self._decoded(container, stream), None)
             if first is None:
                 raise OccluposeError(f"{path}: no frame of it can be decoded; copy it again or re-encode it")
+            self._check_size(first.width, first.height)
             self._first_pts = first.pts
             self._time_base = stream.time_base or Fraction(1, av.time_base)
             self._coded_size = (first.width, first.height)
             self._matrix = _display_matrix(first)
             self.height, self.width = _upright_rgb(first, self._matrix).shape[:2]
             self._length = _length(container, stream)
-            if container.streams.audio:
-                codec = container.streams.audio[0].codec_context.name
-                self.sound = SoundTrack(path, codec, float((first.pts or 0) * self._time_base))
+            audio = container.streams.audio[0].codec_context if container.streams.audio else None
+            if audio is not None:
+                self.sound = SoundTrack(path, audio.name, float((first.pts or 0) * self._time_base))
             self._rate, self.fps_assumed = _rate(stream)
             if stream.sample_aspect_ratio not in (None, 0, 1):
                 self.warn(
@@ -98,7 +102,18 @@ class Video(Source):
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams or container.format.name == "tty":  # FFmpeg plays text files as terminals
             raise OccluposeError(f"{self._path}: has no video in it, or was cut off; give a video or an image")
+        context = streams[0].codec_context
+        if context is None:
+            raise OccluposeError(f"{self._path}: its codec is not known, or was damaged; re-encode it as H.264")
+        self._check_size(context.width, context.height)
         return streams[0]
+
+    def _check_size(self, width: int, height: int) -> None:
+        """Refuses frames that are too large to hold. Raises OccluposeError."""
+        if width * height > MAX_FRAME_PIXELS:
+            needed = f"{width}x{height}, {3 * width * height / 2**30:.1f} GiB for each frame"
+            limit = f"scale it to at most {MAX_FRAME_PIXELS // 1_000_000} million pixels"
+            raise OccluposeError(f"{self._path}: its frames are too large ({needed}); {limit}")
 
     def _timed_frames(self) -> Iterator[tuple[float, VideoFrame]]:
         """(seconds, frame) from the last key frame before the range on, or from the beginning if seeking misses it."""

@@ -1,7 +1,11 @@
 """Weights files: safetensors whose header describes how to build the network."""
 
+import itertools
 import json
-from collections.abc import Callable
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,11 +13,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from occlupose.bounds import brief
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 
 N = TypeVar("N", bound=nn.Module)
+
+MAX_NUMBER = 8192
+"""Of layers, channels, pixels, ... in a header: a short file can claim networks of any size."""
 
 
 def save(tensors: dict[str, Tensor], header: dict[str, str], path: Path) -> None:
@@ -76,26 +85,54 @@ def load(
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
+            absurd = [f"{name} {value}" for name, value in header.items() if _is_absurd(value)]
+            if absurd:
+                raise OccluposeError(f"{path}: says {brief(absurd[0])}, at most {MAX_NUMBER} is possible; {cure}")
             if header.get("format") != format:
                 holds = f" (their format is '{header['format']}')" if "format" in header else ""
                 raise OccluposeError(f"{path}: not the weights of {network}{holds}; {cure}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    except FileNotFoundError:
-        raise OccluposeError(f"{path}: no such file; {cure}") from None
-    except (SafetensorError, OSError) as error:
+    except FileNotFoundError as error:
+        missing = "cannot be read, check its permissions" if path.exists() else "no such file"
+        raise OccluposeError(f"{path}: {missing}; {cure}") from error
+    except (SafetensorError, OSError, MemoryError) as error:
         raise OccluposeError(refusal) from error
     if wrong := [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]:
         raise OccluposeError(f"{path}: {wrong[0]} has values that are not numbers; {cure}")
     try:
-        with torch.device("meta"):  # skips the random initialisation
+        # "meta" skips the random initialisation
+        with at_most(len(tensors)), torch.device("meta"):
             built = build(header)
         built.load_state_dict(full_precision(tensors), assign=True)
     except RuntimeError as error:
         mismatch = f"{path}: not readable as weights of {network}: tensors do not match this version"
         raise OccluposeError(f"{mismatch}; {cure}") from error
-    except (KeyError, ValueError, OccluposeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError, MemoryError, OccluposeError) as error:
         raise OccluposeError(refusal) from error
     return built.eval(), header
+
+
+def _is_absurd(value: str) -> bool:
+    """Whether a header's value is a number that no network has."""
+    return re.fullmatch(r"[+-]?[0-9_]+", value) is not None and (len(value) > 9 or int(value) > MAX_NUMBER)
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Ends the building of a network that has many more tensors than the file that it is for.
+
+    Raises:
+        ValueError: from the block.
+    """
+    thread = threading.get_ident()
+    built = itertools.count(1)
+
+    def check(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        if threading.get_ident() == thread and next(built) > 4 * count + 1000:
+            raise ValueError("more tensors than in the file")
+
+    with register_module_parameter_registration_hook(check):
+        yield
 
 
 def to_device(network: N, device: str) -> N:

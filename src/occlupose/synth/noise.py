@@ -94,7 +94,7 @@ class NoiseModel:
             model = cls(**{**values, "jitter": tuple(values["jitter"])})
         except OSError as error:
             raise OccluposeError(f"{path}: {reason(error)}; give a file that NoiseModel.save wrote") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise OccluposeError(f"{path}: not a noise model; give a file that NoiseModel.save wrote") from None
         if len(model.jitter) != len(BODY22):
             raise OccluposeError(f"{path}: jitter of {len(model.jitter)} joints; {len(BODY22)} are expected")

@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -28,6 +27,7 @@ from torch import Generator, Tensor, nn
 from occlupose.bounds import Bounded, Count, NonNegative
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
+from occlupose.networks.checkpoints import load_pickled
 from occlupose.networks.precision import bf16_is_native
 from occlupose.threads import compute_ahead
 from occlupose.training.distributed import Process, sync_batch_norm
@@ -297,8 +297,8 @@ def _restore(
 ) -> tuple[int, dict[str, float]]:
     """Restores the state of a run; returns its step, and the log's sums since its last row."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, KeyError, ValueError, TypeError, EOFError, OSError, UnpicklingError) as error:
+        state = load_pickled(path)
+    except Exception as error:  # a damaged file may fail in any way
         raise OccluposeError(
             f"{path}: cannot be read, damaged or not a checkpoint; start again in another folder"
         ) from error
@@ -313,7 +313,7 @@ def _restore(
         for name, value in state["average"].items():
             average[name].copy_(value)
         return int(state["step"]), dict(state["log"])
-    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
         raise OccluposeError(
             f"{path}: not a checkpoint of this run ({reason}); resume with the recipe and the data it was started with"

@@ -46,7 +46,7 @@ def read(path: Path, known: Mapping[str, R]) -> R:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise unreadable(path, error, "give a recipe in JSON, or a card") from error
     if isinstance(content, dict) and isinstance(content.get("recipe"), dict):
         content = content["recipe"]

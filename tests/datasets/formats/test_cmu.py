@@ -146,6 +146,13 @@ def test_damaged_motions_are_refused(tmp_path, damage, words):
     )
 
 
+def test_joints_that_are_far_away_are_refused(tmp_path):
+    (tmp_path / "07.asf").write_text(asf())
+    (tmp_path / "07_01.amc").write_text(amc(2, root=[1e300, 0, 0, 0, 0, 0]))
+    with pytest.raises(OccluposeError, match=r"07_01\.amc: joints more than 1e\+06 m away; fetch both files again"):
+        read_motion(tmp_path / "07.asf", tmp_path / "07_01.amc")
+
+
 def test_files_that_are_not_there_are_refused(tmp_path):
     for read, name in ((read_asf, "01.asf"), (read_amc, "01_01.amc"), (read_clips, "joints.npz")):
         with pytest.raises(OccluposeError, match=f"{name}: no such file"):
@@ -215,6 +222,12 @@ def test_without_rotations_neck_and_shoulders_say_where_the_face_is(tmp_path):
         {"walking__1": np.zeros((60, 3, 3))},
         {"walking__1": np.full((60, len(CLIP_JOINTS), 3), np.nan)},
         {"fps": np.array("fast")},
+        {"fps": np.float64(0)},
+        {"fps": np.float64(-1)},
+        {"fps": np.float64(np.inf)},
+        {"fps": np.zeros(2)},
+        {"walking__1": np.ones((60, len(CLIP_JOINTS), 3))},
+        {"walking__1": np.full((60, len(CLIP_JOINTS), 3), "a")},
         {"walking__1": np.array([{}])},
     ],
 )

@@ -124,6 +124,11 @@ def test_a_file_may_be_silent_on_the_size_of_its_images(tmp_path):
             r"nobody in it .*missing images, their people left out: 1 \(b\.png\)",
         ),
         ({"images": [{"id": "one", "file_name": "b.png"}]}, r"images\.0\.id: input should be a valid integer"),
+        ({"images": [{"id": 1, "file_name": "../b.png"}]}, r"\.\./b\.png: this name of an image leads out of"),
+        ({"images": [{"id": 1, "file_name": "b.png", "width": 10**30}]}, r"images\.0\.width: input should be less"),
+        ({"annotations": [annotation(id=2**63)]}, r"annotations\.0\.id: input should be less than"),
+        ({"annotations": [annotation(image_id=-(2**64))]}, r"annotations\.0\.image_id: input should be greater"),
+        ({"annotations": [annotation(num_keypoints=2**63)]}, r"annotations\.0\.num_keypoints: input should be less"),
     ],
 )
 def test_bad_annotations_are_refused(tmp_path, change, message):

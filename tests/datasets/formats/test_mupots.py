@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from mupots_files import SQUARE, WIDE, camera_of, cells, people_standing, person, write_mupots, write_sequence
-from occlupose.datasets.formats import mupots
+from occlupose.datasets.formats import mat_child, mat_files, mupots
 from occlupose.datasets.formats.mupots import estimate_camera, load
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
@@ -175,6 +175,16 @@ def test_files_that_are_missing_or_damaged(tmp_path, name):
     refused(f"{name}: no frames in it", tmp_path)
     file.unlink()
     refused(f"{name}: no such file", tmp_path)
+
+
+def test_a_file_that_kills_its_reader_is_one_line(tmp_path, monkeypatch):
+    write_mupots(tmp_path)
+    child = tmp_path / "child.py"
+    monkeypatch.setattr(mat_child, "__file__", str(child))
+    for program, timeout in (("import os; os.abort()", 60.0), ("while True: pass", 0.5), ("print('no pickle')", 60.0)):
+        child.write_text(program)
+        monkeypatch.setattr(mat_files, "TIMEOUT", timeout)
+        refused(r"annot\.mat: not a whole \.mat file; ", tmp_path)
 
 
 @pytest.mark.parametrize("field", ["annot2", "annot3", "univ_annot3", "isValidFrame"])

@@ -1,3 +1,7 @@
+import io
+import tarfile
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -87,6 +91,47 @@ def test_what_is_no_scene_is_named(made, tmp_path):
     short.write_bytes(write_tar(tmp_path / "whole.tar", [("000000.npz", whole)]).read_bytes()[:1000])
     with pytest.raises(OccluposeError, match=r"short.tar: not a readable \.tar file"):
         synth_scenes.load(short)
+
+
+def test_arrays_that_contradict_each_other_are_refused(made, tmp_path):
+    content = dict(np.load(io.BytesIO(made[0].to_bytes())))
+    path = tmp_path / "scenes" / "7.npz"
+    path.parent.mkdir()
+    for change, words in (
+        ({"state": content["state"][:1]}, "state has shape"),
+        ({"xyz": content["xyz"].astype(str)}, "xyz has shape .* of <U"),
+        ({"width": np.inf}, "width has shape"),
+        ({"version": np.inf}, "cannot convert float infinity"),
+        ({"camera": np.eye(4)}, r"camera has shape \(4, 4\)"),
+        ({"camera": np.full((3, 3), np.nan)}, "camera: not an intrinsic matrix"),
+        ({"width": np.int64(0)}, "camera: image size 0 x"),
+    ):
+        np.savez(path, **content | change)
+        with pytest.raises(OccluposeError, match=rf"7\.npz: .*{words}[^\n]*$"):
+            synth_scenes.load(tmp_path)
+    np.savez(path, **content | {"number": np.inf})
+    with pytest.raises(OccluposeError, match=r"7\.npz: not a scene .*infinity"):
+        synth_scenes.SceneRecord.load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("version", b"no array")
+    with pytest.raises(OccluposeError, match=r"7\.npz: not a scene"):
+        synth_scenes.load(tmp_path)
+
+
+def test_members_that_are_no_files_are_left_out(made, tmp_path):
+    path = write_tar(tmp_path / "a.tar", [("000000.npz", made[0].to_bytes())])
+    with tarfile.open(path, "a") as tar:
+        for name, target in (("000.npz", "000.npz"), ("001.npz", "nowhere"), ("002.npz", "/etc/passwd")):
+            link = tarfile.TarInfo(name)
+            link.type = tarfile.SYMTYPE
+            link.linkname = target
+            tar.addfile(link)
+    assert synth_scenes.has_scenes(path) and len(synth_scenes.load(path)) == 1
+    large = tarfile.TarInfo("003.npz")
+    large.size = 10**12
+    path.write_bytes(large.tobuf() + bytes(1024))
+    with pytest.raises(OccluposeError, match=r"a\.tar: not a readable \.tar file \(it ends within 003\.npz\)"):
+        synth_scenes.load(path)
 
 
 def test_joints_of_another_skeleton_are_refused(made, tmp_path):

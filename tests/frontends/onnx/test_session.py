@@ -77,6 +77,15 @@ def test_other_inputs_are_refused(tmp_path, options, pattern):
     refused(pattern, constant(tmp_path / "a.onnx", ONE, **options))
 
 
+def test_images_of_absurd_size_are_not_made(tmp_path):
+    session = echo(tmp_path / "a.onnx", dtype=TensorProto.FLOAT, height="height", width="width")
+    with pytest.raises(OccluposeError, match=r"a\.onnx: images of 1000000 x 64 are too large; at most 8192 x 8192$"):
+        session.try_out(10**6, 64)
+    for size in ({"batch": 10**9}, {"height": 10**6}):
+        with pytest.raises(OccluposeError, match=r"a\.onnx: its input is .*; at most 1024 images of 8192 x 8192$"):
+            echo(tmp_path / "a.onnx", dtype=TensorProto.FLOAT, **size)
+
+
 def test_a_network_that_fails_is_one_line(tmp_path):
     """It adds two images whose sizes differ unless the image is 8 px wide."""
     graph = helper.make_graph(

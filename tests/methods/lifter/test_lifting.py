@@ -317,6 +317,15 @@ def test_people_who_are_never_there(lift):
     assert np.isfinite(lifted.xyz[:, 1]).all()
 
 
+@pytest.mark.parametrize("fps", [1.0, 30.0])
+@pytest.mark.parametrize("skeleton", [COCO17, H36M17], ids=["coco17", "h36m17"])
+def test_people_who_are_one_point_are_lifted_or_absent(lift, skeleton, fps):
+    poses = record(*TWO, frames=3, skeleton=skeleton, fps=fps)
+    for point in (300.0, 0.0, 1e6):
+        lifted = lift(replace(poses, xy=np.full_like(poses.xy, point), score=np.full_like(poses.score, 1e-8)))
+        assert not np.isinf(lifted.xyz).any() and (np.isnan(lifted.xyz).any(-1) == (lifted.state == ABSENT)).all()
+
+
 def test_lifted_records_are_kept_in_files(lift, tmp_path):
     lifted = lift(hide(record(*TWO, frames=4), np.arange(17) % 3 == 0))
     for suffix in (".npz", ".json"):

@@ -3,7 +3,6 @@
 Coordinates are those of the capture: metres, y up; a person with all angles zero faces +z with the left hand at +x.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from occlupose.datasets.motion import EXTREMITIES, MotionClip, cut_jumps
+from occlupose.datasets.motion import EXTREMITIES, MAX_FPS, MotionClip, cut_jumps
 from occlupose.errors import OccluposeError, reason
+from occlupose.npz import open_npz
 from occlupose.skeletons import BODY22
 
 METRES_PER_UNIT = 2.54 / 0.45 / 100
@@ -58,6 +58,9 @@ BODY22_FROM_CLIPS = {
     "neck_nose": "upperneck",
     "head_top": "head_top",
 }
+
+MAX_DISTANCE = 1e6
+"""Metres from the origin of a capture to a joint. Ours."""
 
 VALIDATION_SUBJECTS = ("02", "08", "32")
 """Subjects held out of all training."""
@@ -255,8 +258,11 @@ def read_motion(asf: Path, amc: Path) -> tuple[Float[np.ndarray, "time 22 3"], F
             raise OccluposeError(
                 f"{amc}: {name} has {given} values a frame; {asf.name} gives it {count}: fetch both files again"
             )
-    ends, turns = forward_kinematics(bones, motion)
-    joints = make_body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
+    with np.errstate(all="ignore"):
+        ends, turns = forward_kinematics(bones, motion)
+        joints = make_body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
+    if not (np.abs(joints) < MAX_DISTANCE).all():
+        raise OccluposeError(f"{amc}: joints more than {MAX_DISTANCE:g} m away; fetch both files again")
     unknown = np.full_like(ends["root"], np.nan)
     return joints, np.stack([ends.get(bone, unknown) for bone in EXTREMITIES], 1)
 
@@ -279,23 +285,26 @@ def read_clips(path: Path) -> list[MotionClip]:
         OccluposeError: the file does not exist or is not of this format.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             names = [str(name) for name in file["joint_names"]]
             fps = float(file["fps"])
-            return [_clip(key, fps, names, file[key]) for key in file.files if key not in ("joint_names", "fps")]
+            return [_clip(key, fps, names, file[key]) for key in file if key not in ("joint_names", "fps")]
     except FileNotFoundError:
         raise OccluposeError(f"{path}: no such file; a file of joint positions is expected") from None
-    except (ValueError, KeyError, IndexError, OSError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, TypeError, IndexError):
         raise OccluposeError(
             f"{path}: not a whole file of joint positions (joint_names, fps, finite clips); fetch it again"
         ) from None
 
 
 def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, "time joint 3"]) -> MotionClip:
-    if positions.shape[1:] != (len(names), 3) or not np.isfinite(positions).all():
+    if positions.shape[1:] != (len(names), 3) or not (np.isfinite(positions).all() and 1 <= fps <= MAX_FPS):
         raise ValueError
     ends = {joint: positions[:, names.index(source)].astype(float) for joint, source in BODY22_FROM_CLIPS.items()}
-    joints = make_body22(ends, estimate_head_axes(ends)).astype(np.float32)
+    with np.errstate(all="ignore"):
+        joints = make_body22(ends, estimate_head_axes(ends)).astype(np.float32)
+    if not np.isfinite(joints).all():  # shoulders or head and neck in one point
+        raise ValueError
     if not set(EXTREMITIES) <= set(names):
         return MotionClip(name, "clips", fps, joints)
     extremities = positions[:, [names.index(end) for end in EXTREMITIES]].astype(np.float32)

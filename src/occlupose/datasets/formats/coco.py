@@ -14,12 +14,13 @@ the image; half a pixel is subtracted where they become edges here.
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
+from occlupose.cameras import MAX_SIDE
 from occlupose.datasets.annotations import Annotations, GroundTruth, ImageInfo, PersonAnnotation
 from occlupose.datasets.formats.json_files import read_json
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
@@ -338,25 +339,29 @@ def identify_dataset(path: Path, skeleton: Skeleton, info: Any) -> str:
     return "coco" if "coco" in names or "person_keypoints" in names else "other"
 
 
+_Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_Side = Annotated[int, Field(ge=0, le=MAX_SIDE)]
+
+
 class _Category(BaseModel):
-    id: int
+    id: _Number
     keypoints: list[str] = []
 
 
 class _Image(BaseModel):
-    id: int
+    id: _Number
     file_name: str
-    width: int | None = None
-    height: int | None = None
+    width: _Side | None = None
+    height: _Side | None = None
     crowdIndex: float | None = None
 
 
 class _Annotation(BaseModel):
-    id: int
-    image_id: int
-    category_id: int
+    id: _Number
+    image_id: _Number
+    category_id: _Number
     keypoints: list[float] = []
-    num_keypoints: int | None = None
+    num_keypoints: _Number | None = None
     bbox: tuple[float, float, float, float] | None = None
     area: float | None = None
     iscrowd: Literal[0, 1] = 0

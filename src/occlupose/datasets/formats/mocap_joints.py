@@ -46,9 +46,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int16
 
-from occlupose.datasets.motion import MotionClip, cut_jumps, cut_together
+from occlupose.datasets.motion import MAX_FPS, MotionClip, cut_jumps, cut_together
 from occlupose.errors import OccluposeError
-from occlupose.files import DAMAGED_ARCHIVE
+from occlupose.npz import open_npz
 from occlupose.skeletons import BODY22
 
 FACTS = ("joint_names", "fps", "unit", "note")
@@ -108,17 +108,17 @@ def read_joints(path: Path) -> list[MotionClip]:
         known = ", ".join(f"{stem}.npz" for stem in (CMU, *TRUNKS))
         raise OccluposeError(f"{path}: which skeleton its joints are of is not known; give one of {known}")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             names = [str(name) for name in file["joint_names"]]
             fps = float(file["fps"])
             unit = str(file["unit"])
-            clips = {key: _metres(file[key], len(names)) for key in file.files if key not in FACTS}
-        if not (clips and np.isfinite(fps) and fps > 0):
+            clips = {key: _metres(file[key], len(names)) for key in file if key not in FACTS}
+        if not (clips and 1 <= fps <= MAX_FPS):
             raise ValueError
         read = [_clip(path.stem, name, fps, names, joints) for name, joints in clips.items()]
     except FileNotFoundError:
         raise OccluposeError(f"{path}: no such file; a file of captured joints is expected") from None
-    except DAMAGED_ARCHIVE:
+    except (OSError, KeyError, ValueError, TypeError, IndexError):
         raise OccluposeError(f"{path}: {_NO_CLIPS}") from None
     if not unit.startswith(UNIT):
         raise OccluposeError(f"{path}: its unit is {unit!r}; {UNIT!r} is expected")

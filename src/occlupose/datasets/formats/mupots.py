@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from pydantic import TypeAdapter
-from scipy.io import loadmat
 
 from occlupose.cameras import Camera
 from occlupose.datasets.formats.json_files import read_json
+from occlupose.datasets.formats.mat_files import read_mats
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
@@ -38,6 +38,11 @@ SQUARE = SEQUENCES[:5]
 """Sequences with images of 2048 x 2048; those of the others are 1920 x 1080."""
 
 INTRINSICS = "mupots_intrinsics.json"
+
+ARRAYS = {"annot.mat": "annotations", "occlusion.mat": "occlusion_labels"}
+"""Cell arrays of frames and people, by file."""
+
+Cells = list[list[Any]]
 
 MAX_REPROJECTION = 1.0
 """Largest root mean square reprojection error, px, of an estimated camera that is not called assumed. Ours."""
@@ -69,7 +74,16 @@ def load(folder: Path, sequences: Iterable[str] = (), *, universal: bool = False
     if not chosen:
         raise OccluposeError(f"{home}: no {SEQUENCES[0]} to {SEQUENCES[-1]} in it; {_HINT}")
     given = _read_intrinsics(home / INTRINSICS)
-    return [sample for name in chosen for sample in _sequence(home, name, given, universal=universal)]
+    files = [(home / name / file, array) for name in chosen for file, array in ARRAYS.items()]
+    for path, _ in files:
+        if not path.is_file():
+            raise OccluposeError(f"{path}: no such file; {_HINT}")
+    arrays = iter(read_mats(files, _HINT))
+    samples = []
+    for name in chosen:
+        cells = [_cells(home / name / file, array, next(arrays)) for file, array in ARRAYS.items()]
+        samples += _sequence(home, name, cells[0], cells[1], given, universal=universal)
+    return samples
 
 
 def image_size(sequence: str) -> tuple[int, int]:
@@ -114,13 +128,14 @@ def _read_intrinsics(path: Path) -> dict[str, np.ndarray] | None:
 _Person = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None, *, universal: bool) -> list[ImageSample]:
+def _sequence(
+    home: Path, name: str, annotations: Cells, labels: Cells, given: dict[str, np.ndarray] | None, *, universal: bool
+) -> list[ImageSample]:
     path = home / name / "annot.mat"
-    annotations = _cells(path, "annotations")
-    labels = _cells(path.with_name("occlusion.mat"), "occlusion_labels")
-    if labels.shape != annotations.shape:
-        expected = f"{annotations.shape[0]} of {annotations.shape[1]} in {path.name}"
-        wrong = f"{labels.shape[0]} frames of {labels.shape[1]} people, but {expected}"
+    sizes = [(len(cells), len(cells[0])) for cells in (labels, annotations)]
+    if sizes[0] != sizes[1]:
+        expected = f"{sizes[1][0]} of {sizes[1][1]} in {path.name}"
+        wrong = f"{sizes[0][0]} frames of {sizes[0][1]} people, but {expected}"
         raise OccluposeError(f"{path.with_name('occlusion.mat')}: {wrong}; {_HINT}")
     frames = []
     for number, cells in enumerate(zip(annotations, labels, strict=True)):
@@ -160,34 +175,27 @@ def _camera(home: Path, name: str, given: dict[str, np.ndarray] | None, people: 
         raise OccluposeError(f"{home / INTRINSICS}: {name}: {error}") from error
 
 
-def _cells(path: Path, name: str) -> np.ndarray:
-    """A cell array (frames, people) of a .mat file."""
-    if not path.is_file():
-        raise OccluposeError(f"{path}: no such file; {_HINT}")
-    try:
-        content = loadmat(str(path), variable_names=[name], appendmat=False)
-    except Exception as error:  # a damaged .mat file may fail in any way
-        raise OccluposeError(f"{path}: not a whole .mat file; {_HINT}") from error
-    if name not in content:
+def _cells(path: Path, name: str, content: Any) -> Cells:
+    """A cell array of a .mat file, by frames and people."""
+    if content is None:
         raise OccluposeError(f"{path}: no {name} in it; {_HINT}")
-    cells = content[name]
-    if cells.dtype != object or cells.ndim != 2:
+    if not isinstance(content, tuple) or len(content[0]) != 2:
         raise OccluposeError(f"{path}: {name} is not a cell array of frames and people; {_HINT}")
-    if not cells.size:
+    (frames, people), cells = content
+    if not cells:
         raise OccluposeError(f"{path}: no frames in it; {_HINT}")
-    return cells
+    return [cells[people * frame : people * (frame + 1)] for frame in range(frames)]
 
 
 def _person(path: Path, number: int, who: int, annotation: Any, labels: Any) -> _Person | None:
     """Joints in px, m and universal m, and which are occluded; None if the person's position is unknown."""
     where = f"frame {number}, person {who}"
-    if not np.size(annotation):
+    if isinstance(annotation, np.ndarray) and not annotation.size:
         return None
-    names = getattr(annotation, "dtype", np.dtype(float)).names or ()
+    person = annotation if isinstance(annotation, dict) else {}
     for name in ("annot2", "annot3", "univ_annot3", "isValidFrame"):
-        if name not in names:
+        if name not in person:
             raise OccluposeError(f"{path}: {where}: no {name} in it; {_HINT}")
-    person = annotation.flat[0]
     valid = _numbers(path, f"{where}: isValidFrame", person["isValidFrame"])
     if valid.size != 1:
         raise OccluposeError(f"{path}: {where}: isValidFrame has {valid.size} numbers; it must be one; {_HINT}")

@@ -26,22 +26,22 @@ from jaxtyping import Float, Int, UInt8
 from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.datasets.images import ImageIndex, ImageRef, index_shard
-from occlupose.errors import OccluposeError
-from occlupose.files import DAMAGED_ARCHIVE
+from occlupose.errors import OccluposeError, naming
 from occlupose.media import IMAGE_SUFFIXES
+from occlupose.npz import open_npz
 from occlupose.skeletons import BODY26, MPI15
 
 VERSION = 1
 
-NEEDED = {
-    "xy": (len(BODY26), 2),
-    "xyz": (len(BODY26), 3),
-    "state": (len(BODY26),),
-    "camera": (3,),
-    "width": (),
-    "height": (),
+NEEDED: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "xy": ("f", (None, len(BODY26), 2)),
+    "xyz": ("f", (None, len(BODY26), 3)),
+    "state": ("iu", (None, len(BODY26))),
+    "camera": ("fiu", (3, 3)),
+    "width": ("iu", ()),
+    "height": ("iu", ()),
 }
-"""Arrays of a record that are read, with their shapes without the first dimension."""
+"""Arrays of a record that are read, with the kinds of their numbers and their shapes; None is the number of people."""
 
 TO_MPI15 = BODY26.index(*("thorax" if joint == "neck" else joint for joint in MPI15.joints))
 """Indices of MPI15's joints among the record's."""
@@ -92,9 +92,14 @@ class SceneRecord:
         Raises:
             OccluposeError: the file cannot be read, or is no scene; names it.
         """
-        content = _read(ImageRef(path).read_bytes(), str(path), [field.name for field in fields(cls)])
-        content |= {name: int(content[name]) for name in ("number", "seed", "width", "height")}
-        content["objects"] = tuple(str(kind) for kind in content["objects"])
+        file = ImageRef(path).read_bytes()
+        with naming(path):
+            content = _read(file, [field.name for field in fields(cls)])
+        try:
+            content |= {name: int(content[name]) for name in ("number", "seed", "width", "height")}
+            content["objects"] = tuple(str(kind) for kind in content["objects"])
+        except (ValueError, TypeError, OverflowError) as error:
+            raise OccluposeError(f"{path}: not a scene of occlupose synth ({error}); {_HINT}") from error
         return cls(**content)
 
 
@@ -123,7 +128,7 @@ def has_scenes(folder: Path) -> bool:
     try:
         with tarfile.open(tars[0], "r:") as tar:
             return any(member.name.endswith(".npz") for member in tar)
-    except (OSError, tarfile.TarError, EOFError):
+    except Exception:  # a damaged archive may fail in any way; `load` says how
         return False
 
 
@@ -156,30 +161,37 @@ def _from_shard(path: Path) -> Iterator[ImageSample]:
     records = {Path(file.member).stem: file for file in files if file.member.endswith(".npz")}
     images = {Path(file.member).stem: file for file in files if not file.member.endswith(".npz")}
     for scene, file in sorted(records.items()):
-        yield _make_sample(_read(file.read_bytes(), str(file)), images.get(scene))
+        content = file.read_bytes()
+        with naming(file):
+            sample = _make_sample(_read(content), images.get(scene))
+        yield sample
 
 
 def _from_files(folder: Path) -> Iterator[ImageSample]:
     images = {image.path.stem: image for image in ImageIndex(folder / "images").all()}
     for path in sorted((folder / "scenes").glob("*.npz")):
-        yield _make_sample(_read(ImageRef(path).read_bytes(), str(path)), images.get(path.stem))
+        content = ImageRef(path).read_bytes()
+        with naming(path):
+            sample = _make_sample(_read(content), images.get(path.stem))
+        yield sample
 
 
-def _read(file: bytes, where: str, names: Iterable[str] = NEEDED) -> dict[str, Any]:
+def _read(file: bytes, names: Iterable[str] = NEEDED) -> dict[str, Any]:
     """These arrays of a record.
 
     Raises:
-        OccluposeError: it is not a record; says where.
+        OccluposeError: it is not a record.
     """
     try:
-        with np.load(io.BytesIO(file), allow_pickle=False) as content:
+        with open_npz(io.BytesIO(file)) as content:
             version = int(content["version"])
             if version != VERSION:
-                raise OccluposeError(f"{where}: is of version {version}; this occlupose reads version {VERSION}")
+                raise OccluposeError(f"is of version {version}; this occlupose reads version {VERSION}")
             arrays = {name: content[_KEYS.get(name, name)] for name in names}
-        for name, shape in NEEDED.items():
-            if arrays[name].shape[1:] != shape:
-                raise ValueError(f"{name} has shape {arrays[name].shape}")
+        for name, (kinds, shape) in NEEDED.items():
+            wanted = tuple(len(arrays["xy"]) if side is None else side for side in shape)
+            if arrays[name].dtype.kind not in kinds or arrays[name].shape != wanted:
+                raise ValueError(f"{name} has shape {arrays[name].shape} of {arrays[name].dtype}")
         return arrays
-    except DAMAGED_ARCHIVE as error:
-        raise OccluposeError(f"{where}: not a scene of occlupose synth ({error}); {_HINT}") from error
+    except (OSError, KeyError, ValueError, TypeError, OverflowError) as error:
+        raise OccluposeError(f"not a scene of occlupose synth ({error}); {_HINT}") from error

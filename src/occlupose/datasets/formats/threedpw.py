@@ -33,8 +33,6 @@ Occlusion is not annotated, so the dataset is scored as a whole or by a list of 
 usual figures are MPJPE and PA-MPJPE of the 14 joints of `metrics.mupots.SCORED_JOINTS` relative to the pelvis.
 """
 
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,6 +43,7 @@ from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError, unreadable
+from occlupose.npz import open_npz
 from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import MPI15
 
@@ -67,6 +66,9 @@ OCCLUDED = tuple(
 )
 """3DPW-OCC, the sequences in which objects occlude people (Zhang, Huang and Wang, CVPR 2020), without the take's
 number: all takes of all splits. The list is that of ROMP's code (Sun et al., ICCV 2021)."""
+
+ARRAYS = ("jointPositions", "campose_valid", "cam_poses", "cam_intrinsics", "size")
+"""Those of a file that are read."""
 
 _HINT = "convert it again, as in occlupose.datasets.formats.threedpw"
 
@@ -150,12 +152,12 @@ _Content = tuple[
 def _read(path: Path) -> _Content:
     """Joints, validity, camera poses and camera of a sequence."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
+        with open_npz(path) as file:
+            content = {name: file[name] for name in file if name in ARRAYS}
     except OSError as error:
         raise unreadable(path, error, _HINT) from error
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise OccluposeError(f"{path}: not a whole .npz of plain arrays; {_HINT}") from error
+    except ValueError as error:
+        raise OccluposeError(f"{path}: not a whole .npz of plain arrays ({error}); {_HINT}") from error
     joints = _array(path, content, "jointPositions", (None, None, len(SMPL24), 3))
     people, count = joints.shape[:2]
     if not people or not count:

@@ -176,6 +176,8 @@ def _from_file(path: Path) -> DetectionReader:
 
 
 def _from_folder(folder: Path, clip: CameraClip, truth: Poses) -> Poses:
+    if Path(clip.name).is_absolute() or ".." in Path(clip.name).parts:
+        raise OccluposeError(f"{clip.name}: this name of a sequence leads out of {folder}; correct it in the dataset")
     stem = folder / clip.name
     candidates = [stem.with_name(stem.name + suffix) for suffix in (".npz", ".json")]
     path = next((file for file in candidates if file.exists()), None)

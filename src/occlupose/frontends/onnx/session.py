@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from occlupose.bounds import brief
 from occlupose.errors import OccluposeError
 
 Outputs = dict[str, np.ndarray]
+
+MAX_SIDE = 8192
+"""Pixels along a side of an input: a card can claim any size."""
+
+MAX_BATCH = 1024
+"""Images at a time, of a network that takes a fixed number."""
 
 PROVIDERS = {
     "cpu": (),
@@ -68,6 +75,8 @@ class OnnxSession:
         if len(sizes) != 4 or sizes[1] not in (3, None):
             raise OccluposeError(f"{file}: its input is {shape}; give a network that takes (batch, 3, height, width)")
         self._batch, _, self.height, self.width = sizes
+        if any(size is not None and size > MAX_SIDE for size in sizes) or (self._batch or 1) > MAX_BATCH:
+            raise OccluposeError(f"{file}: its input is {shape}; at most {MAX_BATCH} images of {MAX_SIDE} x {MAX_SIDE}")
         if inputs[0].type not in DTYPES:
             raise OccluposeError(f"{file}: its input is {inputs[0].type}; give a network of float or uint8 images")
         self.dtype = np.dtype(DTYPES[inputs[0].type])
@@ -102,6 +111,9 @@ class OnnxSession:
         Raises:
             OccluposeError: the network takes no images of this size, or fails.
         """
+        if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+            size = f"{brief(width)} x {brief(height)}"
+            raise OccluposeError(f"{self.file}: images of {size} are too large; at most {MAX_SIDE} x {MAX_SIDE}")
         if (self.width or width, self.height or height) != (width, height):
             raise OccluposeError(
                 f"{self.file}: takes images of {_side(self.width)} x {_side(self.height)}; its card says"

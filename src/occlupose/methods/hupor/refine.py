@@ -199,9 +199,9 @@ class RefineRecipe(Bounded):
     batch: Annotated[int, Interval(ge=2)] = 1024
     learning_rate: NonNegative | None = None
     """None is the published one of the kind: 0.01, or 0.08."""
-    width: Count = 128
+    width: Annotated[int, Interval(ge=1, le=4096)] = 128
     """Hidden channels of the graph network."""
-    depth: Annotated[int, Interval(ge=0)] = 4
+    depth: Annotated[int, Interval(ge=0, le=64)] = 4
     """Hidden layers of the graph network."""
     seed: Seed = 0
     save_every: Count = 500

@@ -21,7 +21,8 @@ from occlupose.bodies.body import BodyModel
 from occlupose.bodies.fitting import BodyFit, fit_pose
 from occlupose.datasets.formats.mocap_clips import LabelledClip, load_labelled_clips
 from occlupose.errors import OccluposeError
-from occlupose.files import DAMAGED_ARCHIVE, atomic
+from occlupose.files import atomic
+from occlupose.npz import OWN_BYTES, open_npz
 from occlupose.skeletons import BODY22, BODY26
 from occlupose.synth.pose_prior import BATCH_SIZE, JOINT_WEIGHTS, fit_subject_shape
 from occlupose.training.loop import fingerprint
@@ -180,12 +181,12 @@ def _save(motions: Sequence[LentMotion], source: str, path: Path) -> None:
 
 def _load(path: Path, source: str) -> list[LentMotion]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path, OWN_BYTES) as file:
             if str(file["source"]) != source:
                 raise OccluposeError(f"{path}: was made from other motion capture; give another folder")
             return [
                 LentMotion(str(name), str(subject), str(kind), held_out == "1", file[f"joints{number:05}"])
                 for number, (name, subject, kind, held_out) in enumerate(file["about"])
             ]
-    except DAMAGED_ARCHIVE:
+    except (OSError, KeyError, ValueError, TypeError):
         raise OccluposeError(f"{path}: damaged; delete it, it is made again") from None

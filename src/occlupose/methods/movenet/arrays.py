@@ -1,13 +1,12 @@
 """Files of arrays: what was made once for a training and is read again."""
 
-import tokenize
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from occlupose.errors import unreadable
-from occlupose.files import DAMAGED_ARCHIVE
+from occlupose.npz import OWN_BYTES, open_npz
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -17,7 +16,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         OccluposeError: it cannot be read, or lacks one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path, OWN_BYTES) as file:
             return {name: file[name] for name in names}
-    except (*DAMAGED_ARCHIVE, tokenize.TokenError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise unreadable(path, error, "delete it, and start again") from error

@@ -1,0 +1,99 @@
+"""Plain arrays in .npz files of others: read one by one, without running code, and only as large as the file really is.
+
+with open_npz(path) as file:
+    xy = file["xy"]
+"""
+
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+MAX_BYTES = 4 * 2**30
+"""Of all arrays that are read from one file of others: a small one can unpack to a thousand times its size."""
+
+OWN_BYTES = 2**40
+"""The same of our own files of training data."""
+
+MAX_EMPTY = 10_000_000
+"""Places along the sides of an array without elements, which no byte of the file pays for."""
+
+PLAIN = "biufcSU"
+"""Kinds of NumPy's types that are read: numbers, truth values, bytes and texts."""
+
+
+class NpzArrays(Mapping[str, np.ndarray]):
+    """The arrays of an open .npz file by name; each is read when it is asked for.
+
+    Raises:
+        KeyError: for a name that is not in it.
+        ValueError: for an array that is damaged, too large, or not of plain numbers or texts; names it in one line.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, max_bytes: int) -> None:
+        self._archive = archive
+        self._max_bytes = max_bytes
+        self._members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        self._bytes = 0
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        member = self._members[name]
+        try:
+            return self._read(member)
+        except Exception as error:  # a damaged archive may fail in any way
+            why = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise ValueError(f"damaged or not plain arrays ({name}: {why})") from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def _read(self, member: zipfile.ZipInfo) -> np.ndarray:
+        with self._archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = header(file)
+            self._check(member.file_size, file.tell(), shape, dtype)
+        with self._archive.open(member) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+    def _check(self, size: int, start: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        """Refuses an array that is not plain, or not as large as its header says, or too large. Raises ValueError."""
+        if dtype.kind not in PLAIN:
+            raise ValueError("objects, which are not read" if dtype.hasobject else f"values of type {dtype}")
+        count = math.prod(shape)
+        if min(shape, default=0) < 0 or start + count * dtype.itemsize != size:
+            raise ValueError(f"its data are not of shape {shape}")
+        if math.prod(max(side, 1) for side in shape) * (dtype.itemsize or 1) > max(size, MAX_EMPTY):
+            raise ValueError(f"shape {shape} is too large")
+        self._bytes += size
+        if self._bytes > self._max_bytes:
+            needed = f"{self._bytes / 2**30:.1f} GiB of memory"
+            raise ValueError(f"needs {needed}, at most {self._max_bytes / 2**30:g} are allowed")
+
+
+@contextmanager
+def open_npz(source: Path | IO[bytes], max_bytes: int = MAX_BYTES) -> Iterator[NpzArrays]:
+    """The arrays of an .npz file, open until the block ends.
+
+    Arguments:
+        max_bytes: of all arrays that are read.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is no whole .npz archive.
+    """
+    try:
+        archive = zipfile.ZipFile(source)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive may fail in any way
+        raise ValueError("not a whole .npz archive") from error
+    with archive:
+        yield NpzArrays(archive, max_bytes)
