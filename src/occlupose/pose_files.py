@@ -35,7 +35,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
-from occlupose.cameras import Camera
+from occlupose.cameras import MAX_SIDE, Camera
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
 from occlupose.npz import open_npz
@@ -176,7 +176,7 @@ class _Content(BaseModel):
     joint_names: Annotated[list[str] | None, _PLAIN] = None
     limbs: Annotated[list[tuple[str, str]] | None, _PLAIN] = None
     root: Annotated[str | None, _PLAIN] = None
-    fps: Annotated[float, AfterValidator(_possible_fps), _PLAIN, Field(gt=0, allow_inf_nan=False)]
+    fps: Annotated[float, _PLAIN, Field(gt=0, allow_inf_nan=False), AfterValidator(_possible_fps)]
     width: Annotated[int | None, _PLAIN] = None
     height: Annotated[int | None, _PLAIN] = None
     camera: _Intrinsics | None = None
@@ -324,9 +324,9 @@ def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
             "width, height: are missing, and there is neither a camera nor a finite xy to take them from; give them"
         )
     if width is None:
-        width = max(1, math.ceil(finite[:, 0].max()) + 1)
+        width = min(max(1, math.ceil(finite[:, 0].max()) + 1), MAX_SIDE)
     if height is None:
-        height = max(1, math.ceil(finite[:, 1].max()) + 1)
+        height = min(max(1, math.ceil(finite[:, 1].max()) + 1), MAX_SIDE)
     return width, height
 
 

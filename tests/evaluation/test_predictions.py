@@ -162,7 +162,7 @@ def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
         ),
         ({"skeleton": "h36m17"} | good | {first: np.full((10, 17, 3), "a")}, rf"{first}: shape"),
         ({"skeleton": "h36m17"} | good | {first: np.full((10, 17, 3), np.inf)}, f"{first}: infinite positions; "),
-        ({"skeleton": "h36m17"} | good | {first: np.array([{}])}, "not a complete .npz of plain arrays; "),
+        ({"skeleton": "h36m17"} | good | {first: np.array([{}])}, "not a complete .npz of plain arrays"),
     ]
     for content, message in cases:
         np.savez(path, **content)

@@ -34,7 +34,7 @@ from occlupose.datasets.formats import coco, h36m_images, muco, smap, synth_scen
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import TRIED, first_with_images
 from occlupose.datasets.report import DataReport
-from occlupose.errors import OccluposeError, unreadable
+from occlupose.errors import OccluposeError, naming, unreadable
 
 Split = Literal["train", "val", "test"]
 
@@ -358,7 +358,8 @@ def _find_image_folder(folder: Path, annotations: Path) -> Path:
     year = [part for part in annotations.stem.split("_") if part in ("train2017", "val2017")]
     places = [*(place for part in year for place in (part, f"images/{part}")), "images", "shards", ""]
     roots = (folder, annotations.parent, annotations.parent.parent)
-    found = first_with_images((root / place for root in roots for place in places), names)
+    with naming(annotations):
+        found = first_with_images((root / place for root in roots for place in places), names)
     if found is not None:
         return found.folder
     tried = ", ".join(f"{place}/" if place else "the folder itself" for place in places)

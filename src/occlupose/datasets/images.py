@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from threading import Lock
 
 from occlupose.datasets.report import DataReport
-from occlupose.errors import OccluposeError, unreadable
+from occlupose.errors import OccluposeError, naming, unreadable
 from occlupose.media import IMAGE_SUFFIXES, RGB, decode_image, read_image
 from occlupose.pyramid import Pyramid
 
@@ -149,12 +149,13 @@ def find_images(names: Iterable[str], folders: Sequence[Path], report: DataRepor
             none has, every image is None: there are only labels.
     """
     wanted = list(dict.fromkeys(names))
-    index = first_with_images(folders, wanted[:TRIED])
+    with naming(report.file):
+        index = first_with_images(folders, wanted[:TRIED])
+        found = {} if index is None else {name: index.find(name) for name in wanted}
     if index is None:
         for name in wanted:
             report.add_note(LABELS_ONLY, name)
         return dict.fromkeys(wanted)
-    found = {name: index.find(name) for name in wanted}
     for name, image in found.items():
         if image is None:
             report.add_problem(MISSING, name)

@@ -26,7 +26,7 @@ from occlupose.datasets.formats.json_files import read_json
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.datasets.images import MISSING, ImageIndex, ImageRef
 from occlupose.datasets.report import DataReport
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, naming
 from occlupose.poses import ABSENT
 from occlupose.skeletons import COCO17, CROWDPOSE14, MPI15, SKELETONS, Skeleton, convert, convert_weakest
 
@@ -96,7 +96,8 @@ def load(annotations: Path, images: Path, *, strict: bool = False, all_images: b
             continue
         info = ground_truth.images[int(ground_truth.image_id[number])]
         if info.id not in found:
-            found[info.id] = index.find(info.name)
+            with naming(annotations):
+                found[info.id] = index.find(info.name)
             if found[info.id] is None and all_images:
                 wrong = f"no such image, but {annotations} has people in it"
                 raise OccluposeError(f"{images / info.name}: {wrong}; give the folder of its images")
