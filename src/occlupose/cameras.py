@@ -55,13 +55,10 @@ class Camera:
             size = f"{brief(self.width)} x {brief(self.height)}"
             raise OccluposeError(f"camera: image size {size}; it must be positive, in pixels, at most {MAX_SIDE}")
         if not (low <= self.fx <= high and low <= self.fy <= high):
-            focal = f"{brief(self.fx)}, {brief(self.fy)}"
-            raise OccluposeError(
-                f"camera: focal lengths {focal}; they must be positive, in pixels, {low:g} to {high:g}"
-            )
+            focal = f"{self.fx}, {self.fy}; they must be positive, in pixels, {low:g} to {high:g}"
+            raise OccluposeError(f"camera: focal lengths {focal}")
         if not (abs(self.cx) <= _MAX_CENTRE and abs(self.cy) <= _MAX_CENTRE):
-            centre = f"{brief(self.cx)}, {brief(self.cy)}"
-            raise OccluposeError(f"camera: principal point {centre}; it must be finite, in pixels")
+            raise OccluposeError(f"camera: principal point {self.cx}, {self.cy}; it must be finite, in pixels")
         if self.up is not None and not 0 < math.hypot(*self.up) < math.inf:
             raise OccluposeError(f"camera: up {self.up}; it has no direction; (0, -1, 0) is that of a level camera")
 
