@@ -119,7 +119,8 @@ def main(
         for name in CAMERAS:
             view = load_view(video_truth, name)
             with np.load(video_truth / "single_person.npz") as data:
-                up, floor = (data[f"{name}/{value}"].astype(float) for value in ("up", "floor_point"))
+                up = data[f"{name}/up"].astype(float)
+                floor = data[f"{name}/floor_point"].astype(float)
             poses = lift(front_end, videos / f"{name}.mp4", view)
             figures = measure_world(poses, view, up, floor) | measure_limbs(poses, view)
             figures["acceleration"] = acceleration(poses)
