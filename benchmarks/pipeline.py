@@ -296,7 +296,7 @@ def main(
         mediapipe: Python interpreter of the environment of MediaPipe.
         heavy: the heavy landmark network, if that environment lacks it.
         people: numbers of people: 1, 2, 4, 8.
-        systems: names of front ends; mediapipe-full and mediapipe-heavy. blazepose and movenet are needed.
+        systems: names of front ends; mediapipe-full and mediapipe-heavy. blazepose and movenet-occlusion are needed.
         frames: of each clip.
         rounds: of all systems.
         threads: of each of our networks; 2 is what `occlupose run` uses.

@@ -140,12 +140,12 @@ def test_an_interrupted_benchmark_resumes(pipeline, tmp_path, monkeypatch):
         return of_rounds({stage: [1.0] for stage in pipeline.STAGES})[0]
 
     monkeypatch.setattr(pipeline, "measure", measure)
-    options = {"videos": tmp_path, "people": (1, 4), "systems": ("blazepose", "movenet"), "rounds": 2, "memory": False}
+    options = {"videos": tmp_path, "people": (1, 4), "systems": ("blazepose", "movenet-occlusion"), "rounds": 2, "memory": False}
     with pytest.raises(KeyboardInterrupt):
         pipeline.main(**options, output=tmp_path / "pipeline.csv")
     measured.pop(0)
     pipeline.main(**options, output=tmp_path / "pipeline.csv")
-    turns = [(people, system) for people in (1, 4) for system in ("blazepose", "movenet")]
+    turns = [(people, system) for people in (1, 4) for system in ("blazepose", "movenet-occlusion")]
     assert measured == (2 * turns)[1:]
     with (tmp_path / "pipeline_front_ends.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -198,7 +198,7 @@ def test_scores_that_cannot_be(command, crowd, tmp_path, options, words):
 def test_other_front_ends_have_no_scales(command, tmp_path):
     folder = files.write_crowdpose(tmp_path / "data")
     outcome = command("eval", "crowdpose", "--data", folder, "--scales", "1", "2")
-    assert_refused(outcome, "movenet: has no scales", "train dsed")
+    assert_refused(outcome, "movenet-occlusion: has no scales", "train dsed")
 
 
 def test_weights_are_a_front_end_of_run_too(command, data, tmp_path):

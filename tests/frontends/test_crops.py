@@ -115,7 +115,7 @@ def test_faces_and_hands_do_not_count_where_the_body_is_there():
 def test_boxes_and_mirror_images_are_not_for_everybody(tmp_path):
     with pytest.raises(
         OccluposeError,
-        match=r"^blazepose: detects people by itself and takes no boxes; give movenet or movenet-occlusion, a \.safe",
+        match=r"^blazepose: detects people by itself and takes no boxes; give movenet-occlusion or movenet, a \.safe",
     ):
         build_frontend("blazepose", boxes={})
     for name in ("blazepose", "pose.onnx"):

@@ -94,7 +94,7 @@ def run(
     what was cut short is done again. The exit code is 1 if an input failed. docs/archive.md has more.
 
         occlupose run archive -o results --no-video --workers 2
-        occlupose run "archive/2024/*.mp4" more/walk.mov -o results --log results/log.jsonl
+        occlupose run "archive/*.mp4" walk.mov -o results --log log.jsonl
         occlupose run --manifest videos.csv -o results
 
     Args:

@@ -32,10 +32,9 @@ HEIGHT_SIGMA = 0.04
 """Standard deviation of the height of a point on the floor, metres. Ours."""
 
 SOLE = 0.03
-SIZE = 0.06
+SIZE = 0.03
 """Standard deviation of an error that all heights of a person share: metres, from their soles, and as a share of the
-camera's height, from their size and so their distance. A picture hardly tells the size, and the statures of adults
-vary by about 6 % (NCD-RisC 2016, "A century of trends in adult human height", both sexes together).
+camera's height, from their size and so their distance. Ours.
 """
 
 OFTEN = 0.25
