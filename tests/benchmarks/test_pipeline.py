@@ -140,7 +140,13 @@ def test_an_interrupted_benchmark_resumes(pipeline, tmp_path, monkeypatch):
         return of_rounds({stage: [1.0] for stage in pipeline.STAGES})[0]
 
     monkeypatch.setattr(pipeline, "measure", measure)
-    options = {"videos": tmp_path, "people": (1, 4), "systems": ("blazepose", "movenet-occlusion"), "rounds": 2, "memory": False}
+    options = {
+        "videos": tmp_path,
+        "people": (1, 4),
+        "systems": ("blazepose", "movenet-occlusion"),
+        "rounds": 2,
+        "memory": False,
+    }
     with pytest.raises(KeyboardInterrupt):
         pipeline.main(**options, output=tmp_path / "pipeline.csv")
     measured.pop(0)

@@ -821,7 +821,9 @@ def test_people_are_detected_by_default(command, tmp_path):
     data = files.write_ochuman(tmp_path / "data")
     outcome = command("eval", "ochuman", "--data", data, "-o", tmp_path / "scores.csv")
     assert (
-        outcome.code == 0 and "ochuman, detected boxes" in outcome.out and "in boxes of movenet-occlusion itself" in outcome.out
+        outcome.code == 0
+        and "ochuman, detected boxes" in outcome.out
+        and "in boxes of movenet-occlusion itself" in outcome.out
     )
     assert {row["boxes"] for row in rows(tmp_path / "scores.csv")} == {"detected"}
 

@@ -685,7 +685,9 @@ def test_zeros_are_said():
 
 @pytest.mark.parametrize("fps", [2e4, 1e6, 1e300])
 def test_frame_rates_that_cannot_be_are_refused(fps):
-    with pytest.raises(OccluposeError, match=r"^fps: is .*; it must be a positive number of frames per second, 1e-06 to 10000"):
+    with pytest.raises(
+        OccluposeError, match=r"^fps: is .*; it must be a positive number of frames per second, 1e-06 to 10000"
+    ):
         lift(replace(cardboard(*ONE), fps=fps, time=np.arange(12) / fps), lifter=FLAT)
 
 
