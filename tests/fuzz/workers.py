@@ -109,7 +109,6 @@ def serve(connection: Connection, module: str, folder: Path) -> None:
         before = _start_of_peak()
         kind, about = _examine(targets[name], path)
         connection.send(Outcome(name, seed, kind, about, path, max(0, _memory("VmHWM") - before)))
-        path.write_bytes(content)
 
 
 def _examine(target: Any, path: Path) -> tuple[str, str]:
