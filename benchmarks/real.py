@@ -194,12 +194,17 @@ def follow(system: System, video: Path, view: View) -> Person:
     return _by_mediapipe(system, video, view) if isinstance(system, MediaPipe) else _by_occlupose(system, video, view)
 
 
+def find_person(xy: Float[np.ndarray, "time person joint 2"], view: View) -> int:
+    """The number of the person in the truth, by joints of BODY in pixels."""
+    near = joint_errors(xy, view.xy[:, None]) < view.torso[:, None, None]
+    return int(near.sum((0, 2)).argmax())
+
+
 def _by_occlupose(frontend: str, video: Path, view: View) -> Person:
     poses = run(video, OANet(frontend), camera=view.camera).select(joint=BODY.joints)
     assert poses.observed is not None and poses.xyz is not None
     xy = poses.observed.select(joint=BODY.joints).xy
-    near = joint_errors(xy, view.xy[:, None]) < view.torso[:, None, None]
-    person = int(near.sum((0, 2)).argmax())
+    person = find_person(xy, view)
     state = poses.state[:, person]
     return Person(xy[:, person], poses.xyz[:, person], state != ABSENT, state == OCCLUDED)
 
@@ -231,14 +236,13 @@ def score_video(person: Person, view: View) -> dict[str, float]:
     predicted = person.xyz - person.xyz[:, HIPS].mean(1, keepdims=True)
     truth = view.xyz - view.xyz[:, HIPS].mean(1, keepdims=True)
     scaled = align_scale(predicted.reshape(-1, 3), truth.reshape(-1, 3)).reshape(truth.shape)
-    acceleration = np.linalg.norm(np.diff(predicted, 2, axis=0), axis=-1) * view.fps**2
     return {
         "error_px": float(np.median(error)),
         "pck_20": float((error < 0.2 * view.torso[:, None]).mean()),
         "pck_10": float((error < 0.1 * view.torso[:, None]).mean()),
         "p_mpjpe_mm": 1000 * float(np.nanmean(joint_errors(procrustes(predicted, truth), truth))),
         "n_mpjpe_mm": 1000 * float(np.nanmean(joint_errors(scaled, truth))),
-        "acceleration": float(np.nanmean(acceleration)),
+        "acceleration": acceleration(predicted, view.fps),
         "frames": len(errors),
         "frames_2d": int(np.isfinite(errors).any(1).sum()),
         "frames_3d": int(np.isfinite(predicted).all(-1).any(1).sum()),
@@ -248,6 +252,11 @@ def score_video(person: Person, view: View) -> dict[str, float]:
         "seen": int((view.well_seen & person.known).sum()),
         "seen_said_hidden": int((view.well_seen & person.hidden).sum()),
     }
+
+
+def acceleration(xyz: Float[np.ndarray, "time joint 3"], fps: float) -> float:
+    """Mean over joints and frames, m/s²; of joints relative to the hips."""
+    return float(np.nanmean(np.linalg.norm(np.diff(xyz, 2, axis=0), axis=-1) * fps**2))
 
 
 def both(views: Sequence[dict[str, float]]) -> dict[str, float]:

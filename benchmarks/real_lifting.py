@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from real import BODY, CAMERAS, FIRST, HIPS, Person, View, both, from_first, load_view, score_video
+from real import BODY, CAMERAS, FIRST, HIPS, Person, View, both, find_person, from_first, load_view, score_video
 from results import write
 from rich.console import Console
 from tables import markdown_table
@@ -26,7 +26,6 @@ from occlupose.methods.lifter.lifting import TrackLifter
 from occlupose.methods.lifter.network import LifterNetwork, load
 from occlupose.methods.lifter.streaming import StreamLifter
 from occlupose.methods.oanet.estimator import OANet
-from occlupose.metrics.pose3d import joint_errors
 from occlupose.pipeline import run
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
@@ -46,9 +45,7 @@ def detect(front_end: str, video: Path, view: View) -> Poses:
     """The 2D of the person in the truth."""
     found = run(video, OANet(front_end), camera=view.camera).observed
     assert found is not None
-    xy = found.select(joint=BODY.joints).xy
-    near = joint_errors(xy, view.xy[:, None]) < view.torso[:, None, None]
-    return found.select(person=int(found.track_id[near.sum((0, 2)).argmax()]))
+    return found.select(person=int(found.track_id[find_person(found.select(joint=BODY.joints).xy, view)]))
 
 
 def treat(poses: Poses, hidden: str) -> Poses:

@@ -16,13 +16,12 @@ import numpy as np
 import tyro
 from floor import up_error
 from jaxtyping import Float
-from real import BODY, CAMERAS, FIRST, HIPS, View, load_view
+from real import BODY, CAMERAS, FIRST, HIPS, View, acceleration, find_person, load_view
 from results import write
 from rich.console import Console
 from tables import markdown_table
 
 from occlupose.methods.oanet.estimator import OANet
-from occlupose.metrics.pose3d import joint_errors
 from occlupose.pipeline import run
 from occlupose.poses import Poses
 
@@ -41,8 +40,7 @@ def lift(front_end: str, video: Path, view: View) -> Poses:
     """The person in the truth, as `occlupose run` gives them."""
     poses = run(video, OANet(front_end), camera=view.camera).select(joint=BODY.joints)
     assert poses.observed is not None
-    near = joint_errors(poses.observed.select(joint=BODY.joints).xy, view.xy[:, None]) < view.torso[:, None, None]
-    return poses.select(person=int(poses.track_id[near.sum((0, 2)).argmax()]))
+    return poses.select(person=int(poses.track_id[find_person(poses.observed.select(joint=BODY.joints).xy, view)]))
 
 
 def measure_world(
@@ -79,8 +77,8 @@ def measure_world(
 def measure_limbs(poses: Poses, view: View) -> dict[str, float]:
     """Lengths of limbs / those of the truth, after one scale."""
     assert poses.xyz is not None
-    ours = np.array([limb_lengths(poses.xyz[FIRST:, 0])]).ravel()
-    true = np.array([limb_lengths(view.xyz[FIRST:])]).ravel()
+    ours = np.array(limb_lengths(poses.xyz[FIRST:, 0]))
+    true = np.array(limb_lengths(view.xyz[FIRST:]))
     scale = (ours @ true) / (ours @ ours)
     return dict(zip(LIMBS, (scale * ours / true).tolist(), strict=True))
 
@@ -92,14 +90,6 @@ def limb_lengths(xyz: Float[np.ndarray, "time joint 3"]) -> list[float]:
         sides = [xyz[:, BODY.index(*(f"{side}_{end}" for end in ends))] for side in ("left", "right")]
         lengths.append(float(np.mean([np.nanmedian(np.linalg.norm(np.diff(one, axis=1), axis=-1)) for one in sides])))
     return lengths
-
-
-def acceleration(poses: Poses) -> float:
-    """Mean over joints and frames, relative to the root, m/s²."""
-    assert poses.xyz is not None
-    xyz = poses.xyz[FIRST:, 0]
-    relative = xyz - xyz[:, HIPS].mean(1, keepdims=True)
-    return float(np.nanmean(np.linalg.norm(np.diff(relative, 2, axis=0), axis=-1)) * poses.fps**2)
 
 
 def main(
@@ -123,7 +113,9 @@ def main(
                 floor = data[f"{name}/floor_point"].astype(float)
             poses = lift(front_end, videos / f"{name}.mp4", view)
             figures = measure_world(poses, view, up, floor) | measure_limbs(poses, view)
-            figures["acceleration"] = acceleration(poses)
+            assert poses.xyz is not None
+            xyz = poses.xyz[FIRST:, 0]
+            figures["acceleration"] = acceleration(xyz - xyz[:, HIPS].mean(1, keepdims=True), poses.fps)
             rows.append((front_end, name, *(round(figures[column], 3) for column in COLUMNS[2:])))
     write(output, COLUMNS, rows)
     Console().print(markdown_table([dict(zip(COLUMNS, map(str, row), strict=True)) for row in rows]), soft_wrap=True)

@@ -114,12 +114,7 @@ def self_occluded(
     """
     index = _index(skeleton)
     bodies = joints.detach().reshape(prod(joints.shape[:-2]), len(skeleton), 3)
-    result = torch.empty(bodies.shape[:2], dtype=torch.bool, device=joints.device)
-    other_parts = index.other_parts.to(joints.device).expand(-1, -1, min(len(bodies), CHUNK_SIZE)).contiguous()
-    for chunk, occluded in zip(bodies.split(CHUNK_SIZE), result.split(CHUNK_SIZE), strict=True):
-        parts = _BodyParts(chunk, index)
-        occluded.copy_(_hard_occlusion(parts, other_parts[..., : len(chunk)], index.face, perspective, rules).T)
-    return result.view(joints.shape[:-1])
+    return _occluded(bodies, bodies, index, index.other_parts, index.face, perspective, rules).view(joints.shape[:-1])
 
 
 def occluded_by(
@@ -141,10 +136,9 @@ def occluded_by(
     """
     index = _index(skeleton)
     bodies = joints.detach().reshape(prod(joints.shape[:-2]), len(skeleton), 3)
-    parts = _BodyParts(other.detach().reshape(bodies.shape), index)
-    parts.joint = bodies.permute(2, 1, 0).contiguous().unsqueeze(2)
-    all_parts = torch.ones(len(skeleton), len(CYLINDERS), len(bodies), dtype=torch.bool, device=joints.device)
-    return _hard_occlusion(parts, all_parts, [], True, OURS).T.reshape(joints.shape[:-1])
+    others = other.detach().reshape(bodies.shape)
+    all_parts = torch.ones_like(index.other_parts)
+    return _occluded(bodies, others, index, all_parts, [], True, OURS).view(joints.shape[:-1])
 
 
 def visibility(
@@ -226,6 +220,25 @@ def _soft_visibility(
         near_side = torch.where(is_known, near_side, 1.0)
         face = torch.tensor(index.face, device=bodies.device)
         result = result.index_copy(0, face, result[index.face] * near_side)
+    return result
+
+
+def _occluded(
+    bodies: Float[Tensor, "body joint 3"],
+    others: Float[Tensor, "body joint 3"],
+    index: "_SkeletonIndex",
+    occluding: Bool[Tensor, "joint part 1"],
+    face: list[int],
+    perspective: bool,
+    rules: OcclusionRules,
+) -> Bool[Tensor, "body joint"]:
+    """Which joints of bodies the parts of others, or of the same, occlude; `occluding` are those that may."""
+    result = torch.empty(bodies.shape[:2], dtype=torch.bool, device=bodies.device)
+    occluding = occluding.to(bodies.device).expand(-1, -1, min(len(bodies), CHUNK_SIZE)).contiguous()
+    chunks = zip(bodies.split(CHUNK_SIZE), others.split(CHUNK_SIZE), result.split(CHUNK_SIZE), strict=True)
+    for joints, owners, occluded in chunks:
+        parts = _BodyParts(owners, index, joints)
+        occluded.copy_(_hard_occlusion(parts, occluding[..., : len(joints)], face, perspective, rules).T)
     return result
 
 
@@ -311,12 +324,18 @@ def _index(skeleton: Skeleton) -> _SkeletonIndex:
 
 class _BodyParts:
     """Joints and parts, with coordinates first and bodies last, so that operations on many bodies run over contiguous
-    memory.
+    memory. The joints are those of the same bodies, or of others.
     """
 
-    def __init__(self, bodies: Float[Tensor, "body joint 3"], index: _SkeletonIndex) -> None:
+    def __init__(
+        self,
+        bodies: Float[Tensor, "body joint 3"],
+        index: _SkeletonIndex,
+        joints: Float[Tensor, "body joint 3"] | None = None,
+    ) -> None:
         points = bodies.permute(2, 1, 0).contiguous()
-        self.joint: Float[Tensor, "3 joint 1 body"] = points.unsqueeze(2)
+        seen = points if joints is None or joints is bodies else joints.permute(2, 1, 0).contiguous()
+        self.joint: Float[Tensor, "3 joint 1 body"] = seen.unsqueeze(2)
         if index.hips:
             points = torch.cat([points, points[:, index.hips].mean(1, keepdim=True)], 1)
         self.start: Float[Tensor, "3 1 part body"] = points[:, index.start].unsqueeze(1)
