@@ -100,6 +100,7 @@ def stream(
 
     Arguments:
         latency: seconds of later frames that a pose may depend on, 0 or more; by default 1.5, as many as `run` uses.
+            From there on, a quarter of a second of frames is lifted together, a quarter of a second later.
 
     Yields:
         A record of one frame at a time.

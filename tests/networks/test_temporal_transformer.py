@@ -209,7 +209,7 @@ def streamed(network, latency, lives, frames=FRAMES):
             if new or len(kept) < len(rows):
                 stream.reorder(torch.tensor([*kept, *[-1] * len(new)], dtype=torch.long))
             rows = [rows[place] for place in kept] + new
-            stream.push(x[rows, frame], time[0, frame].item())
+            stream.push(x[rows, frame][:, None], [time[0, frame].item()])
         if frame >= wait:
             due = frame - wait
             last = time[0, min(frame, frames - 1)].item()
@@ -242,7 +242,7 @@ def test_streams_change_places(network):
         order = [0, 1] if frame % 14 < 7 else [1, 0]
         if frame and frame % 7 == 0:
             stream.reorder(torch.tensor([1, 0]))
-        stream.push(x[order, frame], time[0, frame].item())
+        stream.push(x[order, frame][:, None], [time[0, frame].item()])
         now = time[0, frame].item()
         outputs = output(stream, now, ahead[order, frame], now)
         torch.testing.assert_close(outputs, expected[order, frame], atol=1e-5, rtol=0)
@@ -256,7 +256,7 @@ def test_a_stream_keeps_no_more_than_it_needs(network, latency):
     stream = TransformerStream(network)
     wait = round(latency * FPS)
     for frame in range(frames):
-        stream.push(x[:, frame], time[0, frame].item())
+        stream.push(x[:, frame][:, None], [time[0, frame].item()])
         if frame >= wait:
             output(stream, time[0, frame - wait].item(), ahead[:, frame - wait], time[0, frame].item())
         assert len(stream.times) <= (PAST + latency) * FPS + 2
@@ -274,7 +274,7 @@ def test_nobody_may_be_there_for_a_while(network):
         there = int(10 <= frame < 20 or frame >= 30)
         if frame in changes:
             stream.reorder(torch.tensor(changes[frame], dtype=torch.long))
-        stream.push(x[:there, frame], time[0, frame].item())
+        stream.push(x[:there, frame][:, None], [time[0, frame].item()])
         now = time[0, frame].item()
         outputs = output(stream, now, ahead[:there, frame], now)
         assert len(outputs) == there
@@ -291,7 +291,7 @@ def test_a_stream_may_be_asked_for_several_frames_at_once_and_again(network):
         if frame == 10:
             stream.reorder(torch.tensor([0, -1]))
         rows = [0] if frame < 10 else [0, 1]
-        stream.push(x[rows, frame], time[0, frame].item())
+        stream.push(x[rows, frame][:, None], [time[0, frame].item()])
     horizon = torch.full((20,), math.inf).double()
     outputs = stream.outputs(slice(0, 20), ahead, horizon)
     assert outputs.isfinite().all()

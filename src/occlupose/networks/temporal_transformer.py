@@ -208,7 +208,7 @@ def rotate(
 
 
 class TransformerStream:
-    """A network on streams that share their frames: one frame of each at a time, and the outputs of earlier ones.
+    """A network on streams that share their frames: some frames of each at a time, and the outputs of earlier ones.
 
     The output of a frame is that of `TemporalTransformer` with the same horizon.
     """
@@ -224,18 +224,18 @@ class TransformerStream:
         self._values: list[Tensor] = []
 
     @torch.inference_mode()
-    def push(self, x: Float[Tensor, "stream inputs"], time: float) -> None:
-        """Adds a frame.
+    def push(self, x: Float[Tensor, "stream frame inputs"], times: list[float]) -> None:
+        """Adds frames.
 
         Arguments:
-            time: of the frame, seconds, later than that of the one before.
+            times: of the frames, seconds, ascending and later than those before.
         """
-        x = self.network.embed(x[:, None].to(self._device))
-        turns = self._turns([time], x)
-        new = torch.ones(len(x), 1, dtype=torch.bool)
+        x = self.network.embed(x.to(self._device))
+        turns = self._turns(times, x)
+        new = torch.ones(*x.shape[:2], dtype=torch.bool)
         self._there = torch.cat([self._there, new], 1) if self.times else new
-        self.times.append(time)
-        preference = self._prefer([time], [time])
+        self.times = self.times + times
+        preference = self._prefer(times, times)
         for number, layer in enumerate(self.network.encoder):
             assert isinstance(layer, AttentionLayer)
             keys, values = self._append(number, *layer.keys_and_values(x, turns))
@@ -290,7 +290,7 @@ class TransformerStream:
         return torch.where(there.isinf().all(-1, keepdim=True), preference, there)
 
     def _append(self, number: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys and values of a layer with those of a frame."""
+        """The keys and values of a layer with those of new frames."""
         if number == len(self._keys):
             self._keys.append(keys)
             self._values.append(values)

@@ -1,6 +1,7 @@
 """Live 3D poses: frame by frame, with any delay.
 
-Frame t is what `TrackLifter` says of it when the record is cut `latency` seconds later. All ours.
+Frame t is what `TrackLifter` says of it when the record is cut `latency` seconds later. With the full look-ahead, which
+nobody waits for, frames are computed together, some at a time. All ours.
 """
 
 import math
@@ -31,6 +32,9 @@ from occlupose.poses import ABSENT, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import H36M17
 from occlupose.tracking import MAX_GAP
+
+TOGETHER = 0.25
+"""Seconds of frames that are computed together with the full look-ahead, and so the delay that is added to it."""
 
 
 @dataclass
@@ -76,7 +80,8 @@ class StreamLifter:
     Arguments:
         lift: camera, height and network.
         builder: empty; skeleton, frame rate and image size of the detections.
-        latency: seconds of later frames that a pose may depend on; more than `FUTURE` are not needed.
+        latency: seconds of later frames that a pose may depend on; more than `FUTURE` are not needed, and from there on
+            frames are returned `TOGETHER`.
 
     Raises:
         OccluposeError: the latency or the height is impossible, or the lifter has none of the skeleton's joints.
@@ -89,6 +94,7 @@ class StreamLifter:
         self._lift = lift
         self._builder = builder
         self._latency = min(latency, FUTURE)
+        self._together = TOGETHER if latency >= FUTURE else 0.0
         self._stream = TransformerStream(lift.lifter.transformer)
         self._memory = Memory(0)
         self._ids: list[int] = []
@@ -99,6 +105,8 @@ class StreamLifter:
         self._frames: list[_Frame] = []
         self._returned = 0
         """How many of the frames that are kept have been returned."""
+        self._pushed = 0
+        """How many of them the network has got."""
 
     def update(self, poses: FramePoses) -> list[Poses]:
         """Adds the people of the next frame; returns the frames that are final now, one record each.
@@ -110,7 +118,8 @@ class StreamLifter:
             raise OccluposeError(
                 f"time {poses.time:g} s: after a frame of {self._frames[-1].time:g} s; give frames in order"
             )
-        found = self._emit_until(poses.time - self._latency - 2 * MARGIN)  # before anybody is forgotten
+        final = poses.time - self._latency
+        found = self._emit_until(final - 2 * MARGIN, 0.0) if self._loses(poses.time) else []
         present = np.flatnonzero((poses.state != ABSENT).any(-1))
         detected = poses.track_id[present].tolist()
         self._follow(detected, poses.time)
@@ -119,13 +128,16 @@ class StreamLifter:
         height = math.nan if self._lift.height is None else self._lift.height
         keypoints = to_keypoints(self._joints(poses, self._ids), self._lift.camera)
         encoded = encode_frame(self._memory, keypoints, torch.full((people,), passed), torch.full((people,), height))
-        self._stream.push(encoded.channels, poses.time)
         self._frames.append(_Frame(poses, set(detected), encoded))
-        return found + self._emit_until(poses.time - self._latency + MARGIN)
+        return found + self._emit_until(final + MARGIN, self._together)
 
     def finish(self) -> list[Poses]:
         """The remaining frames when the video ends."""
-        return self._emit_until(math.inf)
+        return self._emit_until(math.inf, 0.0)
+
+    def _loses(self, time: float) -> bool:
+        """Whether somebody is forgotten at this time."""
+        return any(self._last[track] < time - MAX_GAP - MARGIN for track in self._ids)
 
     def _follow(self, ids: list[int], time: float) -> None:
         """Takes up new people, and forgets those who are lost."""
@@ -133,6 +145,7 @@ class StreamLifter:
         old = [self._ids[row] for row in kept]
         new = [track for track in ids if track not in old]
         if new or len(old) < len(self._ids):
+            self._push()
             order = torch.tensor([*kept, *[-1] * len(new)], dtype=torch.long)
             self._memory.reorder(order)
             self._stream.reorder(order)
@@ -142,23 +155,32 @@ class StreamLifter:
         self._first = {track: time if track in new else self._first[track] for track in self._ids}
         self._last = {track: time if track in ids else self._last[track] for track in self._ids}
 
-    def _emit_until(self, time: float) -> list[Poses]:
-        """The frames up to a time that have not been returned."""
+    def _push(self) -> None:
+        """Gives the network the frames that it has not got."""
+        new = self._frames[self._pushed :]
+        if new:
+            self._stream.push(stack([one.encoded for one in new]).channels, [one.time for one in new])
+            self._pushed = len(self._frames)
+
+    def _emit_until(self, time: float, least: float) -> list[Poses]:
+        """The frames up to a time that have not been returned, unless they are fewer than `least` seconds."""
+        ready = [one for one in self._frames[self._returned :] if one.time <= time]
+        if not ready or ready[-1].time - ready[0].time < least - MARGIN:
+            return []
+        self._push()
         found = []
-        while self._returned < len(self._frames) and self._frames[self._returned].time <= time:
-            found.append(self._emit())
-            self._returned += 1
+        for frames in [ready] if self._together else [[one] for one in ready]:
+            found += self._emit(frames)
+            self._returned += len(frames)
             self._forget()
         return found
 
-    def _emit(self) -> Poses:
-        """The first frame that has not been returned."""
-        frame = self._frames[self._returned]
-        inside = [one for one in self._frames if one.time <= frame.time + self._latency + MARGIN]
-        window = [one for one in inside if frame.time - BEFORE - MARGIN <= one.time <= frame.time + AFTER + MARGIN]
-        first = self._frames.index(window[0])
-        detected = set().union(*(one.detected for one in inside[self._returned :]))
-        ids = sorted(track for track in detected if self._first[track] <= frame.time)
+    def _emit(self, frames: list[_Frame]) -> list[Poses]:
+        """The first frames that have not been returned."""
+        inside = self._until(frames[-1].time + self._latency)
+        first = sum(one.time < frames[0].time - BEFORE - MARGIN for one in inside)
+        window = [one for one in inside[first:] if one.time <= frames[-1].time + AFTER + MARGIN]
+        ids = sorted(set().union(*(one.detected for one in inside[self._returned :])))
         rows = [self._ids.index(track) for track in ids]
         outputs, joints = self._answer(inside, first, len(window))
         encoded = stack([one.encoded for one in window])
@@ -167,8 +189,18 @@ class StreamLifter:
         began = torch.tensor([self._first[track] for track in ids], dtype=torch.float64)
         place = self._returned - first
         there = (time >= began[:, None]) & encoded.known[rows].any(-1)
-        calm = smooth_lifted(lifted, there, time, slice(place, place + 1))
-        return self._record(frame.poses, ids, calm[:, 0])
+        calm = smooth_lifted(lifted, there, time, slice(place, place + len(frames)))
+        found = []
+        for number, frame in enumerate(frames):
+            later = self._until(frame.time + self._latency)[self._returned + number :]
+            detected = set().union(*(one.detected for one in later))
+            own = [row for row, track in enumerate(ids) if track in detected and self._first[track] <= frame.time]
+            found.append(self._record(frame.poses, [ids[row] for row in own], calm[own, number]))
+        return found
+
+    def _until(self, time: float) -> list[_Frame]:
+        """The frames up to a time."""
+        return [one for one in self._frames if one.time <= time + MARGIN]
 
     def _answer(self, inside: list[_Frame], first: int, count: int) -> tuple[Tensor, Tensor]:
         """The network's outputs for some frames and the joints that they correct, when the record ends with `inside`.
@@ -201,6 +233,7 @@ class StreamLifter:
         count = sum(one.time < time for one in self._frames[: self._returned])
         self._frames = self._frames[count:]
         self._returned -= count
+        self._pushed -= count
         self._stream.forget(time)
 
     def _record(self, poses: FramePoses, ids: list[int], lifted: LifterOutput) -> Poses:
