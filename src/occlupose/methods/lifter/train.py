@@ -78,7 +78,7 @@ CERTAINTY = LifterRecipe(
             wrong_focal_probability=0.0,
         ),
     ),
-    optimisation=Optimisation(steps=1_600, learning_rate=1e-3, weight_decay=0.0, warm_up_steps=50, ema_decay=0.99),
+    optimisation=Optimisation(steps=600, learning_rate=2e-3, weight_decay=0.0, warm_up_steps=50, ema_decay=0.99),
     only_covariances=True,
     seed=3,
 )
@@ -96,9 +96,9 @@ RECIPES = {
     "certainty": CERTAINTY,
     "unaware": replace(LONG, name="lifter_unaware", samples=replace(LONG.samples, aware=False)),
 }
-"""Recipes of a training from the start, of a second one that continues it, of a third one with longer sequences and
-gaps, and of a fourth one of the covariances alone, as the shipped weights were trained; and of a baseline of the third
-one, without missing joints.
+"""Recipes of a training from the start, of a second one that continues it, and of a third one with longer sequences
+and gaps, as the shipped weights were trained; of one that trains the covariances of such weights alone; and of a
+baseline of the third one, without missing joints.
 """
 
 
