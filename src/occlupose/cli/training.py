@@ -62,9 +62,9 @@ def write_recipe(
         trainer: Command of occlupose train that the recipe is for: lifter, oanet, keypoints, ljof, movenet, ssf,
             hupor, dsed, refine.
         output: .json file to write.
-        name: For lifter shipped, continued, long, unaware; for oanet paper; for ljof an estimator, such as hrnet_w48;
-            for movenet shipped, without-papers; for hupor, dsed and ssf published, small; for dsed also pifpaf-
-            published, pifpaf-small.
+        name: For lifter shipped, continued, long, certainty, unaware; for oanet paper; for ljof an estimator, such as
+            hrnet_w48; for movenet shipped, without-papers; for hupor, dsed and ssf published, small; for dsed also
+            pifpaf-published, pifpaf-small.
     """
     from occlupose.training import recipe
 
@@ -393,8 +393,8 @@ def train_lifter(
         mocap: Folder of motion capture with cmu, more and, optionally, cmu_expmap.
         output: Folder for checkpoint, log, weights and card.
         recipe: shipped; continued, for a second training from its weights (--init-from); long, for a third one with
-            longer sequences; unaware, without missing joints; or a JSON file: occlupose train recipe lifter writes one
-            to start from, and the card of weights is one.
+            longer sequences; certainty, for the covariances alone; unaware, without missing joints; or a JSON file:
+            occlupose train recipe lifter writes one to start from, and the card of weights is one.
         data: Folder for the motions on other bodies, made once in some minutes, so that runs may share them.
         steps: Number of steps.
         batch: Sequences in a step.

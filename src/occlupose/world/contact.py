@@ -32,13 +32,13 @@ HEIGHT_SIGMA = 0.04
 """Standard deviation of the height of a point on the floor, metres. Ours."""
 
 SOLE = 0.03
-SIZE = 0.03
+SIZE = 0.06
 """Standard deviation of an error that all heights of a person share: metres, from their soles, and as a share of the
 camera's height, from their size and so their distance. Ours.
 """
 
-OFTEN = 0.25
-"""Quantile of the heights of what somebody touches that is on the floor. Ours."""
+OFFSETS = 41
+"""How many errors that all heights of a person share are tried, within two standard deviations. Ours."""
 
 OTHERS_ABOVE = 0.1
 OTHERS_BELOW = 0.01
@@ -73,7 +73,7 @@ def find_contacts(
 
     So nobody touches anything in the air, a foot touches the step of a stair that it stands on, and a body that lies
     touches the floor with all that is low. People of a wrong size, who would float or sink all the time, are on the
-    floor where they are lowest. What is borne above the body's lowest point is not found: hips on a chair while the
+    floor where most of what they touch is. What is borne above the body's lowest point is not found: hips on a chair while the
     feet are on the floor, and hands on a wall.
 
     Arguments:
@@ -87,29 +87,19 @@ def find_contacts(
     points = bearing_points(xyz, skeleton, fps)
     heights = bottoms(points, world)
     touching = touch(points, heights)
-    heights = heights - _person_offsets(heights, touching, world)
-    on_floor = touching * floor_share(heights, HEIGHT_SIGMA**2 + world.floor_sigma**2)
-    return Contacts(points.names, points.radius, touching, on_floor)
+    variance = np.full_like(heights, HEIGHT_SIGMA**2 + world.floor_sigma**2)
+    shares = np.full_like(heights, np.nan)
+    for person in range(heights.shape[1]):
+        known = np.isfinite(heights[:, person])
+        own = (heights[:, person][known], variance[:, person][known])
+        offset = find_offset(*own, touching[:, person][known], person_sigma(world))
+        shares[:, person][known] = floor_share(own[0] - offset, own[1])
+    return Contacts(points.names, points.radius, touching, touching * shares)
 
 
 def person_sigma(world: WorldFrame) -> float:
     """Standard deviation of an error that all heights of a person share, metres."""
     return float(np.hypot(SOLE, SIZE * world.translation[2]))
-
-
-def _person_offsets(
-    heights: Float[np.ndarray, "time person point"],
-    touching: Float[np.ndarray, "time person point"],
-    world: WorldFrame,
-) -> Float[np.ndarray, "1 person 1"]:
-    """How far above the floor each person is all the time, at most two standard deviations, metres."""
-    largest = 2 * person_sigma(world)
-    offsets = np.zeros((1, heights.shape[1], 1))
-    for person in range(heights.shape[1]):
-        low = heights[:, person][touching[:, person] >= 0.5]  # NaN is not
-        if len(low):
-            offsets[0, person] = np.clip(np.quantile(low, OFTEN), -largest, largest)
-    return offsets
 
 
 def bottoms(points: BearingPoints, world: WorldFrame) -> Float[np.ndarray, "time person point"]:
@@ -136,8 +126,34 @@ def touch(
 
 
 def floor_share(
-    heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"] | float
+    heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"]
 ) -> Float[np.ndarray, "*any"]:
     """Probability that a touching point of this height is on the floor, the heights of such points being normal."""
-    density = ON_FLOOR * np.exp(-(heights**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
-    return density / (density + np.where(heights > 0, OTHERS_ABOVE, OTHERS_BELOW))
+    on_floor, others = _densities(heights, variance)
+    return on_floor / (on_floor + others)
+
+
+def find_offset(
+    heights: Float[np.ndarray, "place"],
+    variance: Float[np.ndarray, "place"],
+    weight: Float[np.ndarray, "place"],
+    sigma: float,
+) -> float:
+    """How far above the floor somebody is all the time: the likeliest error that all their heights share, metres. Ours.
+
+    Arguments:
+        heights, variance: of touching points, as of `floor_share`.
+        weight: how much each point counts.
+        sigma: standard deviation of the error, metres.
+    """
+    offsets = np.linspace(-2, 2, OFFSETS) * sigma
+    likelihood = [np.log(sum(_densities(heights - offset, variance))) @ weight for offset in offsets]
+    return float(offsets[(np.array(likelihood) - (offsets / sigma) ** 2 / 2).argmax()])
+
+
+def _densities(
+    heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"]
+) -> tuple[Float[np.ndarray, "*any"], Float[np.ndarray, "*any"]]:
+    """Densities of heights of touching points on the floor and elsewhere, per metre."""
+    on_floor = ON_FLOOR * np.exp(-(heights**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+    return on_floor, np.where(heights > 0, OTHERS_ABOVE, OTHERS_BELOW)

@@ -10,7 +10,7 @@ from occlupose.bodies.body import SIDES
 from occlupose.covariances import to_matrix
 from occlupose.skeletons import H36M17, Skeleton, convert
 from occlupose.world.bearing import BearingPoints, bearing_points
-from occlupose.world.contact import HEIGHT_SIGMA, bottoms, floor_share, person_sigma, touch
+from occlupose.world.contact import HEIGHT_SIGMA, bottoms, find_offset, floor_share, person_sigma, touch
 from occlupose.world_frame import WorldFrame
 
 ROLL = np.radians(10.0)
@@ -168,15 +168,19 @@ def of_touched_places(world: WorldFrame, evidence: Evidence) -> tuple[NormalEqua
     height = cells.place[:, 2]
     jacobian = np.stack([cells.place[:, 1], -cells.place[:, 0], np.ones_like(height)], 1)
     raised = person_sigma(world)
-    expected = cells.variance + raised**2 + np.einsum("ni,ij,nj->n", jacobian, world.covariance, jacobian)
-    weight = np.minimum(1.0, cells.seconds / TOUCH) * floor_share(height, expected)
+    expected = cells.variance + np.einsum("ni,ij,nj->n", jacobian, world.covariance, jacobian)
+    counted = np.minimum(1.0, cells.seconds / TOUCH)
     turned = np.sqrt(STEADY**2 + (1 - _share_on_legs(world, evidence)) * UNSTEADY**2)
     normal = NormalEquations.none()
+    on_floor = 0.0
     for person in np.unique(cells.person):
         own = cells.person == person
-        theirs = NormalEquations.of(jacobian[own], height[own], weight[own] / cells.variance[own])
+        offset = find_offset(height[own], expected[own], counted[own], raised)
+        weight = counted[own] * floor_share(height[own] - offset, expected[own])
+        theirs = NormalEquations.of(jacobian[own], height[own], weight / cells.variance[own])
         normal = normal + theirs.with_errors(turned[person], raised)
-    return normal, float(weight.sum())
+        on_floor += float(weight.sum())
+    return normal, on_floor
 
 
 def _share_on_legs(world: WorldFrame, evidence: Evidence) -> Float[np.ndarray, "person"]:

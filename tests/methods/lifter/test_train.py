@@ -13,7 +13,7 @@ from occlupose import __version__
 from occlupose.errors import OccluposeError
 from occlupose.methods.lifter.losses import LifterTraining
 from occlupose.methods.lifter.motions import LentMotion, _identify_source, _save, identify
-from occlupose.methods.lifter.network import LifterNetwork, load
+from occlupose.methods.lifter.network import JOINTS, OUTPUTS, LifterNetwork, load
 from occlupose.methods.lifter.samples import LifterSamples, SequenceSettings
 from occlupose.methods.lifter.train import RECIPES, LifterRecipe, LifterTask, parameter_groups, train_lifter
 from occlupose.training import recipe as recipe_files
@@ -178,6 +178,21 @@ def test_training_can_start_from_weights(data, tmp_path, whole):
     assert not (tmp_path / "wider").exists()
 
 
+def test_covariances_are_trained_alone(data, tmp_path, whole):
+    optimisation = replace(plan().optimisation, weight_decay=0.0)
+    path = trained(data, tmp_path, plan(only_covariances=True, optimisation=optimisation), init_from=whole)
+    begun = load(whole).state_dict()
+    found = load(path).state_dict()
+    changed = [name for name in begun if not torch.equal(begun[name], found[name])]
+    assert changed == ["transformer.out.3.weight", "transformer.out.3.bias"]
+    moved = [(begun[name] != found[name]).reshape(OUTPUTS, -1).any(1).nonzero()[:, 0] for name in changed]
+    joints = range(3 * JOINTS, 9 * JOINTS)
+    root = range(9 * JOINTS + 3, OUTPUTS)
+    assert set(torch.cat(moved).tolist()) <= {*joints, *root}
+    assert len(moved[0]) > 0.9 * (len(joints) + len(root))
+    assert rows(path.parent / "log.csv")[0] == ["step", "certainty"]
+
+
 def test_what_is_trained_is_told():
     task = LifterTask(plan(), motions(60))
     assert task.about() == "2 clips, 4 s; held out: 1 clips"
@@ -194,6 +209,7 @@ def test_the_recipes(tmp_path):
     long = RECIPES["long"]
     assert (long.width, long.depth, long.sized_until, long.muon) == (320, 3, 1, 3.0)
     assert long.samples.frames == 72 and long.samples.longest_gap == 48 and long.samples.rate == (10.0, 60.0)
+    assert RECIPES["certainty"].only_covariances and not long.only_covariances
     assert replace(unaware, name="lifter", samples=replace(unaware.samples, aware=True)) == long
     for name, value in {"depth": 0, "muon": -1.0}.items():
         with pytest.raises(OccluposeError, match=name):

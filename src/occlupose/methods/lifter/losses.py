@@ -33,20 +33,27 @@ class LifterTraining(nn.Module):
 
     Arguments:
         sized_until: the step.
+        only_covariances: nothing else is trained.
     """
 
     step: Tensor
     """Batches so far; saved in the checkpoint like the weights."""
 
-    def __init__(self, network: LifterNetwork, sized_until: int) -> None:
+    def __init__(self, network: LifterNetwork, sized_until: int, *, only_covariances: bool = False) -> None:
         super().__init__()
         self.network = network
         self.sized_until = sized_until
+        self.only_covariances = only_covariances
+        if only_covariances:
+            network.requires_grad_(False)
+            network.transformer.out[-1].requires_grad_(True)
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: LifterBatch) -> Terms:
         """Errors of position and velocity, of the root, and the likelihood of both under the stated covariances."""
         lifted = self.network(batch.frames, batch.ahead, batch.joints, batch.time, batch.horizon)
+        if self.only_covariances:
+            return {"certainty": measure_certainty(lifted, batch)}
         size = torch.ones(len(batch.time), device=batch.time.device)
         if self.step >= self.sized_until:
             size = fit_size(lifted, batch)
@@ -77,15 +84,21 @@ def measure(lifted: LifterOutput, batch: LifterBatch, size: Float[Tensor, "batch
     distance = batch.root.norm(dim=-1)
     root_error = (size[:, None, None] * lifted.root - batch.root).norm(dim=-1)
     root = (root_error / distance * known).sum() / count
-    likelihood = _surprise(lifted.factor, lifted.xyz - batch.xyz).mean(-1)
-    likelihood = likelihood + _surprise(lifted.root_factor, lifted.root - batch.root)
     return {
         "position": position,
         "velocity": VELOCITY * velocity.sum() / count,
         "root": ROOT * root,
         "size": SIZE * size.log().abs().mean(),
-        "certainty": CERTAINTY * (likelihood * known).sum() / count,
+        "certainty": CERTAINTY * measure_certainty(lifted, batch),
     }
+
+
+def measure_certainty(lifted: LifterOutput, batch: LifterBatch) -> Float[Tensor, ""]:
+    """Mean negative logarithm of the likelihood of the errors of joints and root. It trains the covariances only."""
+    known = batch.known.float()
+    joints = _surprise(lifted.factor, lifted.xyz - batch.xyz).mean(-1)
+    root = _surprise(lifted.root_factor, lifted.root - batch.root)
+    return ((joints + root) * known).sum() / known.sum().clamp_min(1)
 
 
 def _surprise(factor: Float[Tensor, "*batch 3 3"], error: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:

@@ -100,7 +100,7 @@ def decode(outputs: Float[Tensor, "*batch outputs"], joints: Float[Tensor, "*bat
     )
     axes = view.rotation[..., None, :, :]
     factor = _factor(precision.unflatten(-1, (JOINTS, 6))) @ axes
-    root_factor = _factor(place[..., 3:]) @ view.rotation / distance[..., None, None]
+    root_factor = _factor(place[..., 3:]) @ view.rotation / distance.detach()[..., None, None]
     xyz = (xyz - root[..., None, :]) @ view.rotation
     position = ((where * distance[..., None])[..., None, :] @ view.rotation)[..., 0, :]
     return LifterOutput(xyz, factor, position, root_factor)

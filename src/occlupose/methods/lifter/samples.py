@@ -45,9 +45,6 @@ DANCERS = {"60": "61", "61": "60"}
 APART = (0.3, 1.5)
 """Horizontal distance of somebody else, m."""
 
-BODY_SHARE = 0.5
-"""Share of the captured body among the bodies of a motion."""
-
 
 def mask_kinds(longest: int) -> list[tuple[float, gaps.MaskGenerator]]:
     """How joints go missing, with probabilities.
@@ -79,6 +76,8 @@ class SequenceSettings(Bounded):
     """Joints go missing. False is the baseline, which is trained without missing joints."""
     longest_gap: Count = 32
     """Frames in which the same joints are missing."""
+    captured_probability: Fraction = 0.5
+    """Probability of the captured body; else it is another adult's or a child's."""
     complete_probability: Fraction = 0.25
     self_occlusion_probability: Fraction = 0.4
     object_probability: Fraction = 0.3
@@ -199,7 +198,7 @@ class LifterSamples:
         augmentation = settings.augmentation
         clip = torch.multinomial(self._weight, self.batch, replacement=True, generator=generator)
         other = 1 + (torch.rand(self.batch, generator=generator) * (self._bodies[clip] - 1)).long()
-        captured = torch.rand(self.batch, generator=generator) < BODY_SHARE
+        captured = torch.rand(self.batch, generator=generator) < settings.captured_probability
         body = torch.where(captured, 0, other.minimum(self._bodies[clip] - 1))
         speed = torch.empty(self.batch).uniform_(*augmentation.speed, generator=generator)
         speed = torch.where(_choose(self.batch, augmentation.still_probability, generator), 0.0, speed)

@@ -11,6 +11,7 @@ from torch import nn
 from occlupose.bounds import Bounded, Count, Positive, Seed
 from occlupose.datasets.formats import mocap_clips
 from occlupose.errors import OccluposeError
+from occlupose.methods.lifter.augmentation import BodyAugmentation
 from occlupose.methods.lifter.losses import LifterTraining
 from occlupose.methods.lifter.motions import FPS, LentMotion, identify, load_motions
 from occlupose.methods.lifter.network import LifterNetwork, load, save
@@ -42,6 +43,8 @@ class LifterRecipe(Bounded):
     """Factor of the learning rate of the transformer's matrices, which are trained with Muon; None: with AdamW."""
     sized_until: Count = 9_000
     """Step from which errors are measured without that of the person's size."""
+    only_covariances: bool = False
+    """Train only how certain the answers are; the answers stay."""
     seed: Seed = 0
 
 
@@ -54,6 +57,33 @@ LONG = LifterRecipe(
     seed=2,
 )
 
+CERTAINTY = LifterRecipe(
+    batch=20,
+    samples=SequenceSettings(
+        frames=96,
+        rate=(12.0, 60.0),
+        longest_gap=48,
+        captured_probability=0.85,
+        self_occlusion_probability=0.5,
+        border_probability=0.1,
+        augmentation=BodyAugmentation(
+            bone_scale=0.03,
+            distance=(1.8, 10.0),
+            elevation=(-20.0, 50.0),
+            roll=6.0,
+            speed=(0.9, 1.15),
+            arm_exchange_probability=0.05,
+            bend_probability=0.1,
+            tumble_probability=0.02,
+            wrong_focal_probability=0.0,
+        ),
+    ),
+    optimisation=Optimisation(steps=600, learning_rate=2e-3, weight_decay=0.0, warm_up_steps=50, ema_decay=0.99),
+    only_covariances=True,
+    seed=3,
+)
+"""People as they mostly are, adults before known cameras, so that covariances fit them."""
+
 RECIPES = {
     "shipped": LifterRecipe(),
     "continued": LifterRecipe(
@@ -63,10 +93,12 @@ RECIPES = {
         seed=1,
     ),
     "long": LONG,
+    "certainty": CERTAINTY,
     "unaware": replace(LONG, name="lifter_unaware", samples=replace(LONG.samples, aware=False)),
 }
 """Recipes of a training from the start, of a second one that continues it, and of a third one with longer sequences
-and gaps, as the shipped weights were trained; and of a baseline of the third one, without missing joints.
+and gaps, as the shipped weights were trained; of one that trains the covariances of such weights alone; and of a
+baseline of the third one, without missing joints.
 """
 
 
@@ -123,7 +155,8 @@ class LifterTask(TrainingTask):
         noises = [NoiseModel.load(path) for path in NOISES]
         sample = LifterSamples(self.motions, noises, self.recipe.samples, self.recipe.batch)
         assert isinstance(network, LifterNetwork)
-        training = LifterTraining(network, self.recipe.sized_until)
+        options = {"only_covariances": self.recipe.only_covariances}
+        training = LifterTraining(network, self.recipe.sized_until, **options)
         groups = partial(parameter_groups, muon=self.recipe.muon)
         return [TrainingStage(training, sample, forward, self.recipe.optimisation, parameter_groups=groups)]
 
