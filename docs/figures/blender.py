@@ -1,8 +1,8 @@
 """Renders the picture of docs/blender.md: the people of a glTF file on a floor. Needs Blender's Python, not occlupose.
 
     occlupose demo
-    python -c "from occlupose import Poses; Poses.load('out/demo/poses.npz').select(person=[2, 3]).export('demo.glb')"
-    python docs/figures/blender.py demo.glb --width 640 --height 360 --samples 4
+    occlupose export out/demo --to gltf
+    python docs/figures/blender.py out/demo/poses.glb --width 640 --height 360 --samples 4
 
 Needs Python 3.11 with Blender's module and Pillow (pip install "bpy==5.0.*" pillow); takes some minutes.
 """
