@@ -1,7 +1,8 @@
 """Renders the picture of docs/blender.md: the people of a glTF file on a floor. Needs Blender's Python, not occlupose.
 
-    occlupose run CLIP --export gltf -o out/demo
-    python docs/figures/blender.py out/demo/poses.glb
+    occlupose demo
+    occlupose export out/demo --to gltf
+    python docs/figures/blender.py out/demo/poses.glb --width 640 --height 360 --samples 4
 
 Needs Python 3.11 with Blender's module and Pillow (pip install "bpy==5.0.*" pillow); takes some minutes.
 """

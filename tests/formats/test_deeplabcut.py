@@ -25,9 +25,13 @@ def table(xy, joints=COCO17.joints, people=("",), scorer=SCORER):
     return labels, np.concatenate([xy, score], -1).reshape(len(xy), -1)
 
 
+def levels(labels):
+    """What the rows of the header are called."""
+    return ["scorer", *(["individuals"] if len(labels[0]) == 4 else []), "bodyparts", "coords"]
+
+
 def csv(path, labels, numbers, index=None):
-    levels = ["scorer", *(["individuals"] if len(labels[0]) == 4 else []), "bodyparts", "coords"]
-    header = [[level, *names] for level, names in zip(levels, zip(*labels, strict=True), strict=True)]
+    header = [[level, *names] for level, names in zip(levels(labels), zip(*labels, strict=True), strict=True)]
     index = [[row] for row in range(len(numbers))] if index is None else index
     if len(index[0]) == 3:
         header = [[row[0], "", "", *row[1:]] for row in header]
@@ -65,7 +69,15 @@ def pandas_fixed(path, labels, numbers):
     return path
 
 
-every_file = pytest.mark.parametrize("write", [csv, pandas_table, pandas_fixed])
+def by_pandas(path, labels, numbers):
+    """As DeepLabCut saves it."""
+    pandas = pytest.importorskip("pandas")
+    columns = pandas.MultiIndex.from_tuples(labels, names=levels(labels))
+    pandas.DataFrame(numbers, columns=columns).to_csv(path)
+    return path
+
+
+every_file = pytest.mark.parametrize("write", [csv, by_pandas, pandas_table, pandas_fixed])
 
 
 @every_file
