@@ -294,7 +294,7 @@ def test_impossible_values_are_refused(change, reason):
 @pytest.mark.parametrize(
     "plan",
     [
-        {"kind": "gcn", "width": 24, "depth": 2, "epochs": 40, "batch": 100},
+        {"kind": "gcn", "width": 24, "depth": 2, "epochs": 80, "batch": 100},
         {"kind": "mlp", "learning_rate": 0.01, "epochs": 40, "batch": 100},
     ],
     ids=["gcn", "mlp"],
