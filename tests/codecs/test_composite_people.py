@@ -61,7 +61,7 @@ def same_people(found, people, within=0.1):
 
 def height_at(heatmap, place):
     """The map in the cell nearest to a place."""
-    x, y = (int(np.floor(number + 0.5)) for number in place)
+    x, y = np.floor(np.asarray(place) + 0.5).astype(int)
     return heatmap[min(max(y, 0), heatmap.shape[0] - 1), min(max(x, 0), heatmap.shape[1] - 1)]
 
 
@@ -73,7 +73,7 @@ def slow_line_score(field, start, end):
     count = int(np.clip(np.rint(np.sqrt(5 * np.abs(way).max())), 5, 25))
     agreement = []
     for step in range(count):
-        x, y = (int(number + 0.5) for number in np.maximum(start + step / (count - 1) * way, -0.5))
+        x, y = (np.maximum(start + step / (count - 1) * way, -0.5) + 0.5).astype(int)
         vector = field[:, min(y, field.shape[1] - 1), min(x, field.shape[2] - 1)]
         agreement.append(vector @ way / max(length, 1e-6))
     agreeing = [each for each in agreement if each > 0.05]

@@ -135,7 +135,8 @@ class BottomUpDesign(Bounded):
     @property
     def family(self) -> Family:
         """The kind of network that the base is."""
-        return next((kind for kind in ("pifpaf", "hupor") if self.base.startswith(kind)), "higherhrnet")
+        others: tuple[Family, ...] = ("pifpaf", "hupor")
+        return next((kind for kind in others if self.base.startswith(kind)), "higherhrnet")
 
     @property
     def joints(self) -> Skeleton:

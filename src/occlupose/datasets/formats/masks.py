@@ -41,9 +41,7 @@ class Segment(BaseModel):
     segmentation: RunLengths
 
 
-_SCHEMA: TypeAdapter[list[RunLengths | Segment]] = TypeAdapter(
-    Annotated[list[RunLengths | Segment], Field(max_length=MAX_MASKS)]
-)
+_SCHEMA = TypeAdapter[list[RunLengths | Segment]](Annotated[list[RunLengths | Segment], Field(max_length=MAX_MASKS)])
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,8 @@ def read_numbered(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "mask h
 def read_run_lengths(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "mask height width"]:
     """The masks of a .json file; arguments and errors as for `read_numbered`."""
     masks = []
-    for number, entry in enumerate(read_json(path, _SCHEMA, _HINT), 1):
+    entries: list[RunLengths | Segment] = read_json(path, _SCHEMA, _HINT)
+    for number, entry in enumerate(entries, 1):
         lengths = entry.segmentation if isinstance(entry, Segment) else entry
         _check_size(path, lengths.size[::-1], size)
         try:
