@@ -127,7 +127,6 @@ def test_data_that_is_not_there_or_is_no_dataset_is_refused(command, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("memory", ["-1", "nan", "inf"])
 @pytest.fixture(scope="module")
 def fitting(synth, tmp_path_factory):
     """Untrained networks that fit bodies, and masks for the scenes: the joints of each person, thick."""
@@ -182,6 +181,7 @@ def test_networks_and_masks_that_cannot_be(command, synth, fitting, tmp_path):
         assert_refused(outcome, message, out=outcome.out)
 
 
+@pytest.mark.parametrize("memory", ["-1", "nan", "inf"])
 def test_an_impossible_image_cache_is_refused(command, synth, tmp_path, memory):
     refused = command(
         "train", "hupor", "--data", synth, "-o", tmp_path / "run", "--image-cache-gib", memory, *small(tmp_path)
