@@ -5,11 +5,11 @@
     python benchmarks/hupor_ablation.py --detector WEIGHTS --train TRAIN --test TEST --runs RUNS
 
 All rows share one detector, that of the shipped weights, which no reasoner changes. The reasoner of each row is trained
-on labels only, as in the paper; its seed determines weights, order and augmentation. All people in held-out scenes are
-scored by the protocol `mpi15` of `metrics.people3d` with the true cameras: `pck_rel` relative to the pelvis, `pck_abs`
-absolute, `pck_occ` as pck_rel on hidden joints, all at 150 mm over all people, where all joints of a missed person are
-wrong (people whose pelvis is outside of the image count in pck_abs only); `mpjpe_mm` of matched people, relative to the
-pelvis.
+on labels only, as in the paper, except in the row whose reasoner sees the image too (the supplement's table 6); its
+seed determines weights, order and augmentation. All people in held-out scenes are scored by the protocol `mpi15` of
+`metrics.people3d` with the true cameras: `pck_rel` relative to the pelvis, `pck_abs` absolute, `pck_occ` as pck_rel on
+hidden joints, all at 150 mm over all people, where all joints of a missed person are wrong (people whose pelvis is
+outside of the image count in pck_abs only); `mpjpe_mm` of matched people, relative to the pelvis.
 
 A small detector misses many joints, whatever the reasoner. Rows that end in "true maps" are of the reasoner alone: its
 input is the true maps of visible joints, and the depths of visible joints are true too.
@@ -96,6 +96,7 @@ VARIANTS: dict[str, Variant] = {
     "DSED, cylinder labels": Variant(PUBLISHED, lambda samples: relabel(samples, "cylinders")),
     "DSED, hidden at random": Variant(PUBLISHED, hidden_at_random),
     "DSED, all cells alike": Variant(replace(PUBLISHED, foreground_weight=1.0)),
+    "DSED, with the image": Variant(replace(PUBLISHED, design=replace(SMALL.design, reasoner_image=True))),
     "DSED, detector's maps mixed in": Variant(replace(PUBLISHED, predicted_input_fraction=0.5)),
 }
 REFINERS = {
@@ -112,12 +113,13 @@ FINEST = len(KERNELS) - 1
 @torch.inference_mode()
 def output_of_true_maps(hupor: HUPORPredictor, sample: ImageSample) -> HUPOROutput:
     """The networks' output for an image with a perfect detector."""
-    batch = make_bottomup_batch([sample], None, hupor.networks.design.letterbox)
     networks = hupor.networks
+    images = [sample.read()] if networks.design.reasoner_image else None
+    batch = make_bottomup_batch([sample], images, networks.design.letterbox)
     truth = TargetMaps(networks.codec, batch.people)
     codec = networks.codec
     visible = PoseMaps(truth.heatmaps("visible", FINEST), truth.fields("visible", FINEST))
-    hidden = networks.hidden_maps(visible)
+    hidden = networks.hidden_maps(visible, batch.images)
     cells, depth = codec.depths(batch.people, "visible")
     depths = torch.zeros(1, depth.shape[-1], codec.shape[0] * codec.shape[1])
     for joint in range(depth.shape[-1]):

@@ -537,16 +537,18 @@ HUPOR_SCORES = {
 """Columns of the HUPOR table and their titles."""
 
 PAPER_HUPOR = {
-    "detection only": ("74", ""),
-    "+ DSED": ("78.77", "58.98"),
-    "DSED, blocks 2-4": ("75.07", "54.83"),
-    "DSED, block 4": ("75.11", "54.81"),
-    "DSED, blocks 1+4": ("77.95", "57.97"),
-    "+ DSED + RefineNet, MLP": ("83.9", ""),
-    "+ DSED + RefineNet, GCN": ("84.3", ""),
+    "detection only": ("74", "", ""),
+    "+ DSED": ("78.77", "58.98", ""),
+    "DSED, blocks 2-4": ("75.07", "54.83", ""),
+    "DSED, blocks 3-4": ("75.07", "54.80", ""),
+    "DSED, block 4": ("75.11", "54.81", ""),
+    "DSED, blocks 1+4": ("77.95", "57.97", ""),
+    "DSED, with the image": ("78.23", "58.58", ""),
+    "+ DSED + RefineNet, MLP": ("83.9", "74.0", "93.3"),
+    "+ DSED + RefineNet, GCN": ("84.3", "74.1", "90.8"),
 }
-"""PCK on MuPoTS-3D, relative and of occluded joints: tables 4 and 5 of HUPOR's supplement, which have different
-settings; for detection only, from the authors' code.
+"""PCK on MuPoTS-3D, relative and of occluded joints, and MPJPE: tables 4, 5 and 6 of HUPOR's supplement, which have
+different settings; for detection only, from the authors' code.
 """
 
 
@@ -556,11 +558,22 @@ def hupor_ablation() -> str:
     """
     seeds = group_runs(_rows("hupor_ablation"), ("variant",), tuple(HUPOR_SCORES))
     lines = [
-        [name, str(len(runs)), *mean_and_deviation(runs), *PAPER_HUPOR.get(name, ("", ""))]
+        [name, str(len(runs)), *mean_and_deviation(runs), *PAPER_HUPOR.get(name, ("", "", ""))]
         for (name,), runs in seeds.items()
     ]
-    columns = ["", "seeds", *HUPOR_SCORES.values(), "paper, relative", "paper, occluded"]
+    columns = ["", "seeds", *HUPOR_SCORES.values(), "paper, relative", "paper, occluded", "paper, MPJPE"]
     return _table_of_lines(columns, lines) + _caption("hupor_ablation")
+
+
+def hupor_bases() -> str:
+    """AP of networks without reasoning, with an hourglass and with DSED: mean and standard deviation over seeds."""
+    seeds = group_runs(_rows("hupor_bases"), ("base", "reasoning", "scales", "paper"), ("ap", "ap_hidden", "ar"))
+    lines = [
+        [base, reasoning, scales, str(len(runs)), *mean_and_deviation(runs), paper]
+        for (base, reasoning, scales, paper), runs in seeds.items()
+    ]
+    columns = ["base", "reasoning", "scales", "seeds", "AP", "AP, hidden joints", "AR", "paper, AP"]
+    return _table_of_lines(columns, lines) + _caption("hupor_bases")
 
 
 def real_video() -> str:
@@ -724,6 +737,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "grid of ljof_ablation": ljof_grid,
     "long of ljof_ablation": ljof_long,
     "parts of hupor_ablation": hupor_ablation,
+    "means of hupor_bases": hupor_bases,
     "video of real": real_video,
     "photographs of real": real_photographs,
     "joints of real": real_joints,

@@ -11,8 +11,10 @@ from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.datasets.formats import coco
 from occlupose.media import write_image
 from occlupose.methods.hupor.bases.recipe import (
+    DetectorRecipe,
     HigherHRNetDSEDRecipe,
     HigherHRNetRecipe,
+    HUPORDSEDRecipe,
     PifPafDSEDRecipe,
     PifPafRecipe,
 )
@@ -35,6 +37,17 @@ PIFPAF = PifPafDSEDRecipe(
     name="tiny",
     design=replace(DESIGN, base="pifpaf_small"),
     pifpaf=PifPafRecipe(epochs=2, batch=2, warm_up_steps=1),
+    augmentation=STILL,
+    epochs=2,
+    batch=2,
+    warm_up_steps=1,
+)
+
+
+HUPOR = HUPORDSEDRecipe(
+    name="tiny",
+    design=replace(DESIGN, base="hupor_small"),
+    hupor=DetectorRecipe(epochs=2, batch=2, warm_up_steps=1),
     augmentation=STILL,
     epochs=2,
     batch=2,

@@ -12,7 +12,7 @@ import torch
 import coco_files as files
 from commands import assert_refused, names
 from interrupted_runs import kill_after, run_to_the_end
-from keypoint_samples import PIFPAF, TINY, write_people
+from keypoint_samples import HUPOR, PIFPAF, TINY, write_people
 from occlupose.networks import bottom_up
 from occlupose.poses import Poses
 from occlupose.skeletons import CROWDPOSE14
@@ -103,7 +103,20 @@ def test_behind_pifpaf(command, data, tmp_path):
     assert again.code == 0 and (tmp_path / "again" / "tiny.safetensors").read_bytes() == weights.read_bytes()
 
 
-@pytest.mark.parametrize("base", ["higherhrnet", "pifpaf"])
+def test_hupor_in_2d(command, tmp_path):
+    """On CrowdPose, from training to a score."""
+    folder = files.write_crowdpose(tmp_path / "data")
+    recipe = files.write_json(tmp_path / "recipe.json", to_json(HUPOR))
+    outcome = command("train", "dsed", "--data", folder, "-o", tmp_path / "run", "--recipe", recipe, "--base", "hupor")
+    assert (outcome.code, outcome.err) == (0, "")
+    weights = tmp_path / "run" / "tiny.safetensors"
+    assert bottom_up.load(weights).design.skeleton == "crowdpose14"
+    assert command("eval", "crowdpose", "--data", folder, "--frontend", weights).code == 0
+    refused = command("eval", "crowdpose", "--data", folder, "--frontend", weights, "--scales", "1", "2")
+    assert_refused(refused, "HUPOR has no flip and no scales")
+
+
+@pytest.mark.parametrize("base", ["higherhrnet", "pifpaf", "hupor"])
 def test_names_of_recipes_are_of_the_base(command, data, tmp_path, base):
     """Refused for want of initial weights, before anything is trained."""
     words = ["train", "dsed", "--data", data, "-o", tmp_path / "run", "--recipe", "small"]

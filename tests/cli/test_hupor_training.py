@@ -9,16 +9,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import image_dataset_files
 from coco_files import write_coco, write_json
 from commands import assert_refused, names
 from image_dataset_files import muco, records, write_scenes
 from interrupted_runs import kill_after, run_to_the_end
+from occlupose.bodies.cylinders import cylinders
 from occlupose.datasets.discovery import load_dataset
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
 from occlupose.methods.hupor.recipe import SMALL
+from occlupose.methods.hupor.ssf import weights as ssf_weights
+from occlupose.methods.hupor.ssf.network import SSF
 from occlupose.networks.mspn import StageSize
 from occlupose.synth.dataset import DatasetPlan, write_dataset
 from occlupose.synth.generate import ImageSettings
@@ -121,6 +125,60 @@ def test_data_that_is_not_there_or_is_no_dataset_is_refused(command, tmp_path):
             command("train", "hupor", "--data", folder, "-o", tmp_path / "run", *small(tmp_path)), str(folder), message
         )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def fitting(synth, tmp_path_factory):
+    """Untrained networks that fit bodies, and masks for the scenes: the joints of each person, thick."""
+    folder = tmp_path_factory.mktemp("fitting")
+    torch.manual_seed(0)
+    ssf = SSF(cylinders(), input_type="mask", size=32, blocks=(1, 1), width=4, cnn_width=2, hidden=(8, 8))
+    ssf_weights.save(ssf, folder / "ssf.safetensors")
+    (folder / "masks").mkdir()
+    for sample in load_dataset(synth).samples:
+        numbers = np.zeros(sample.size[::-1], np.uint8)
+        for person, (xy, state) in enumerate(zip(sample.xy, sample.state, strict=True), 1):
+            for x, y in xy[state > 0].round().astype(int):
+                numbers[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = person
+        path = folder / "masks" / sample.image.name
+        Image.fromarray(numbers).save(path.with_suffix(".png"))
+    return folder
+
+
+def test_occlusion_labels_by_networks_and_masks(command, synth, fitting, tmp_path):
+    """The card names neither folder; the same labels are not made twice."""
+    recipe = small(tmp_path, occlusion_labels="ssf")
+    words = ["train", "hupor", "--data", synth, *recipe, "--masks", fitting / "masks"]
+    done = command(*words, "--ssf", fitting / "ssf.safetensors", "-o", tmp_path / "run")
+    assert done.code == 0, done
+    assert names(tmp_path / "run") == sorted([*RUN, "labels.safetensors"])
+    card = (tmp_path / "run" / RUN[0]).read_text()
+    assert "--masks MASKS --ssf SSF" in card and str(fitting) not in card
+    labels = (tmp_path / "run" / "labels.safetensors").stat().st_mtime_ns
+    again = command(*words, "--ssf", fitting / "ssf.safetensors", "-o", tmp_path / "run", "--resume")
+    assert again.code == 0 and (tmp_path / "run" / "labels.safetensors").stat().st_mtime_ns == labels
+
+
+def test_networks_and_masks_that_cannot_be(command, synth, fitting, tmp_path):
+    ssf = fitting / "ssf.safetensors"
+    masks = fitting / "masks"
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in masks.iterdir():
+        Image.new("L", (64, 40)).save(other / path.name)
+    (tmp_path / "empty").mkdir()
+    for options, labels, message in (
+        (["--masks", masks], "dataset", "occlusion_labels dataset: need neither networks nor masks; leave out"),
+        (["--ssf", ssf], "cylinders", "occlusion_labels cylinders: need neither"),
+        (["--ssf", ssf], "ssf", "these networks need masks of the people; give --masks"),
+        (["--masks", tmp_path / "none"], "ssf", "none: no such folder"),
+        (["--masks", tmp_path / "empty"], "ssf", "empty: no masks of these images"),
+        (["--masks", other], "ssf", "masks of 64 x 40 px, but the image has 128 x 80"),
+        (["--masks", masks, "--ssf", masks], "ssf", "masks"),
+    ):
+        run = ["-o", tmp_path / "run", *small(tmp_path, occlusion_labels=labels)]
+        outcome = command("train", "hupor", "--data", synth, *run, *options)
+        assert_refused(outcome, message, out=outcome.out)
 
 
 @pytest.mark.parametrize("memory", ["-1", "nan", "inf"])

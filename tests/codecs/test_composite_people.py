@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from occlupose.codecs.composite_people import LimbVotes, connect_people
+from occlupose.codecs.limb_fields import find_peaks
 from occlupose.codecs.multi_person import maps_in_2d
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17, CROWDPOSE14
@@ -56,6 +57,117 @@ def same_people(found, people, within=0.1):
         assert errors[best] <= within and best not in taken
         assert np.isnan(found.xy[best, ~known]).all() and not found.score[best, ~known].any()
         taken.add(best)
+
+
+def height_at(heatmap, place):
+    """The map in the cell nearest to a place."""
+    x, y = np.floor(np.asarray(place) + 0.5).astype(int)
+    return heatmap[min(max(y, 0), heatmap.shape[0] - 1), min(max(x, 0), heatmap.shape[1] - 1)]
+
+
+def slow_line_score(field, start, end):
+    """Mean agreement along a line, if all but five in a hundred samples agree (Cao et al. 2017, as in SMAP)."""
+    way = end - start
+    length = np.hypot(*way)
+    few = 0.1 if length < np.sqrt(field.shape[1] * field.shape[2]) / 150 else -1.0
+    count = int(np.clip(np.rint(np.sqrt(5 * np.abs(way).max())), 5, 25))
+    agreement = []
+    for step in range(count):
+        x, y = (np.maximum(start + step / (count - 1) * way, -0.5) + 0.5).astype(int)
+        vector = field[:, min(y, field.shape[1] - 1), min(x, field.shape[2] - 1)]
+        agreement.append(vector @ way / max(length, 1e-6))
+    agreeing = [each for each in agreement if each > 0.05]
+    return np.mean(agreeing) if len(agreeing) > 0.95 * count else few
+
+
+def slow_people(heatmaps, fields, votes, limbs):
+    """The greedy decoder by its description, with plain loops and without a queue: seeds of 0.2 or more, the highest
+    first; always the most certain connection, by a vote of 0.05 or more, else along a field; a peak for one person.
+    """
+    peaks = [of_joint.xy for of_joint in find_peaks(heatmaps, 0.1)]
+    heights = [of_joint.score for of_joint in find_peaks(heatmaps, 0.1)]
+    given = []  # (joint, place) that somebody has
+
+    def free(joint, place):
+        return all(other != joint or np.hypot(*(place - where)) >= 2 for other, where in given)
+
+    def by_votes(limb, end, other, place):
+        best = (0.0, None)
+        for confidence, ends, spread in zip(votes[limb].confidence, votes[limb].ends, votes[limb].spread, strict=True):
+            distance = np.hypot(*(ends[end] - place)) / max(spread[end], 1.0)
+            lead = ends[1 - end]
+            worth = confidence * np.exp(-distance) * height_at(heatmaps[other], lead) * free(other, lead)
+            if worth > best[0]:
+                best = (worth, lead)
+        if best[0] <= 0.05:
+            return None
+        near = [peak for peak in peaks[other] if np.hypot(*(peak - best[1])) < 2]
+        return best[0], min(near, key=lambda peak: np.hypot(*(peak - best[1]))) if near else best[1]
+
+    def by_field(limb, end, other, place):
+        best = (0.05, None)
+        for peak, height in zip(peaks[other], heights[other], strict=True):
+            line = (place, peak) if end == 0 else (peak, place)
+            worth = slow_line_score(fields[limb], *line) * height * free(other, peak)
+            if worth > best[0]:
+                best = (worth, peak)
+        return None if best[1] is None else best
+
+    people = []
+    seeds = [
+        (height, joint, place)
+        for joint in range(len(heatmaps))
+        for height, place in zip(heights[joint], peaks[joint], strict=True)
+        if height > 0.2
+    ]
+    for _, joint, place in sorted(seeds, key=lambda seed: -seed[0]):
+        if not free(joint, place):
+            continue
+        person = {}
+        ways = [(np.inf, joint, place)]
+        while ways:
+            ways.sort(key=lambda way: way[0])
+            _, joint, place = ways.pop()
+            if joint in person or not free(joint, place):
+                continue
+            person[joint] = place
+            given.append((joint, place))
+            for limb, ends in enumerate(limbs):
+                if joint in ends and (other := ends[1 - ends.index(joint)]) not in person:
+                    end = ends.index(joint)
+                    found = by_votes(limb, end, other, place) or by_field(limb, end, other, place)
+                    if found:
+                        ways.append((found[0], other, found[1]))
+        people.append(person)
+    return people
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_people_are_connected_as_by_the_description(seed):
+    """Of maps that no network makes: votes doubtful, misplaced and missing, fields noisy, people near each other."""
+    random = np.random.default_rng(seed)
+    shape = (40, 56)
+    limbs = limbs_of(CROWDPOSE14)
+    people = random_people(random, 4, 14, shape, apart=3, absent=0.15)
+    heights = random.uniform(0.15, 1, (14, 1, 1))
+    heatmaps = perfect_heatmaps(people, shape, 1.2) * heights + random.uniform(0, 0.02, (14, *shape))
+    fields = fields_of(people, limbs, shape) * random.uniform(0, 1, (len(limbs), 1, 1, 1))
+    fields = fields + random.normal(0, 0.1, fields.shape)
+    votes = [
+        LimbVotes(
+            random.uniform(0.1, 1, len(each.confidence)),
+            each.ends + random.normal(0, 1, each.ends.shape),
+            random.uniform(0.3, 3, each.spread.shape),
+        )
+        for each in votes_of(people, limbs, random.random((4, 14)) > 0.3)
+    ]
+    found = connect_people(heatmaps, fields, votes, limbs)
+    slow = slow_people(heatmaps, fields, votes, limbs)
+    assert len(found.xy) == len(slow) > 1 and max(map(len, slow)) > 5
+    for xy, person in zip(found.xy, slow, strict=True):
+        assert np.flatnonzero(np.isfinite(xy[:, 0])).tolist() == sorted(person)
+        for joint, place in person.items():
+            np.testing.assert_allclose(xy[joint], place, atol=1e-6)
 
 
 @pytest.mark.parametrize("skeleton", [COCO17, CROWDPOSE14], ids=lambda skeleton: skeleton.name)

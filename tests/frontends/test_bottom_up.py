@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from bottom_up_networks import build
+from bottom_up_networks import SIZE, build
 from composite_fields import batch_of, perfect_fields
 from occlupose.codecs.multi_person import PeopleBatch, maps_in_2d
 from occlupose.errors import OccluposeError
 from occlupose.frontends import bottom_up, build_frontend, check_options, is_bottom_up_file, load_crop_network
 from occlupose.frontends.bottom_up import BottomUpFrontend, ImageMaps, input_of, place_connected, place_tagged
 from occlupose.media import Frame
-from occlupose.networks.bottom_up import save
+from occlupose.networks.bottom_up import BottomUpDesign, BottomUpNetwork, save
 from occlupose.networks.higher_hrnet import HigherHRNetMaps
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.pyramid import Pyramid
@@ -235,13 +235,13 @@ def test_a_frame_becomes_people_in_its_pixels(file):
 
 
 class PerfectReasoner(nn.Module):
-    """Says the same of every image."""
+    """The same output for every image."""
 
     def __init__(self, hidden):
         super().__init__()
         self.hidden = hidden
 
-    def forward(self, visible):
+    def forward(self, visible, images):
         return [[self.hidden] * 4]
 
 
@@ -311,10 +311,89 @@ def test_pifpaf_finds_people_in_frames(pifpaf):
     assert people.skeleton == COCO17 and np.isfinite(people.xy).all()
 
 
+# ------------------------------------------------------------------------------------ HUPOR in 2D
+
+
+@pytest.fixture(scope="module")
+def hupor(tmp_path_factory):
+    path = tmp_path_factory.mktemp("net") / "hupor.safetensors"
+    save(build(base="hupor_small"), path)
+    return path
+
+
+def detected(people, codec):
+    """What a perfect detector says, at every level."""
+    maps = torch.cat([codec.heatmaps(people, "visible", 4), codec.fields(people, "visible", 4).flatten(1, 2)], 1)
+    return [[{"maps": maps.float()}] * 4]
+
+
+@pytest.mark.parametrize("joint", range(17))
+def test_hidden_joints_of_a_perfect_detector_and_a_perfect_reasoner(hupor, monkeypatch, joint):
+    """Each in turn, of people side by side, by part affinity fields alone."""
+    frontend = BottomUpFrontend(hupor)
+    side = 256
+    codec = replace(frontend.network.design, side=side).codecs[0]
+    random = np.random.default_rng(joint)
+    halves = [random_people(random, 1, 17, (64, 32)) + np.array([left, 0]) for left in (0, 32)]
+    xy = 4 * np.concatenate(halves) + 1.5
+    state = np.full((2, 17), VISIBLE)
+    state[1, joint] = OCCLUDED
+    people = batch_of(xy, state)
+    monkeypatch.setattr(frontend.network, "detect", lambda images: detected(people, codec))
+    hidden = [codec.heatmaps(people, "hidden", 4), codec.fields(people, "hidden", 4).flatten(1, 2)]
+    frontend.network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
+    output = frontend.network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+    found = place_connected(output, codec, STILL)
+    who = nearest(found, xy)
+    assert len(found) == 2 and np.linalg.norm(found.xy[who] - xy, axis=-1).max() <= 1.5
+    np.testing.assert_array_equal(found.state[who], state)
+
+
+@pytest.mark.parametrize("base", ["pifpaf", "hupor"])
+@pytest.mark.parametrize("skeleton", [COCO17, CROWDPOSE14], ids=lambda skeleton: skeleton.name)
+@pytest.mark.parametrize("count", [1, 2, 5, 10, 20])
+def test_perfect_fields_become_the_people_that_made_them(base, skeleton, count):
+    """From fields as the networks have them, everybody in a place of their own; some joints are hidden."""
+    side = 640
+    design = BottomUpDesign(f"{base}_small", skeleton=skeleton.name, side=side, reasoner_size=SIZE)
+    codec, coarse = design.codecs
+    random = np.random.default_rng((count, len(skeleton)))
+    joints = len(skeleton)
+    places = [np.array([16 * (person % 5), 20 * (person // 5)]) for person in range(count)]
+    xy = 8 * np.concatenate([random_people(random, 1, joints, (20, 16)) + place for place in places]) + 3.5
+    state = np.where(random.random((count, joints)) < 0.15, OCCLUDED, VISIBLE)
+    people = batch_of(xy, state)
+    network = BottomUpNetwork(design)
+    network.detect = lambda images: perfect_fields(people, coarse) if base == "pifpaf" else detected(people, codec)
+    hidden = [codec.heatmaps(people, "hidden", 4), codec.fields(people, "hidden", 4).flatten(1, 2)]
+    network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
+    found = place_connected(network(torch.zeros(1, side, side, 3, dtype=torch.uint8)), codec, STILL)
+    assert len(found) == count
+    who = nearest(found, xy)
+    assert sorted(who) == list(range(count))
+    assert np.linalg.norm(found.xy[who] - xy, axis=-1).max() <= 3.5
+    np.testing.assert_array_equal(found.state[who], state)
+
+
+def test_hupor_finds_people_in_frames(hupor):
+    people = build_frontend(hupor)(Frame(0, 0.0, picture(150, 100)))
+    assert people.skeleton == COCO17 and np.isfinite(people.xy).all()
+    with pytest.raises(OccluposeError, match=r"hupor.safetensors: HUPOR has no flip and no scales; leave them out"):
+        BottomUpFrontend(hupor, flip=True)
+
+
 @pytest.mark.parametrize("options", [{"flip": True}, {"scales": (0.5, 1.0)}])
 def test_pifpaf_has_no_flip_and_no_scales(pifpaf, options):
     with pytest.raises(OccluposeError, match=r"pifpaf.safetensors: PifPaf has no flip and no scales; leave them out"):
         BottomUpFrontend(pifpaf, **options)
+
+
+@pytest.mark.parametrize("base", ["higher_hrnet_small", "pifpaf_small", "hupor_small"])
+@pytest.mark.parametrize("size", [(1, 1), (20_000, 3), (3, 20_000)])
+def test_images_of_any_size(tmp_path, base, size):
+    save(build(base=base, side=32), tmp_path / "net.safetensors")
+    people = BottomUpFrontend(tmp_path / "net.safetensors")(Frame(0, 0.0, picture(*size)))
+    assert np.isfinite(people.xy).all() and np.isfinite(people.score).all()
 
 
 # ----------------------------------------------------------------------------------------- options

@@ -119,3 +119,27 @@ def test_a_detached_student_has_no_gradient_to_earlier_stages(detach):
 def test_hidden_maps_are_small_before_training():
     for stage in network(stages=2).distil(maps(0), maps(1)).hidden:
         assert all(0.2 * INITIAL_HEIGHT < each.square().mean().sqrt() < 2 * INITIAL_HEIGHT for each in stage)
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_a_reasoner_may_see_the_image_and_its_stem_learns(detach):
+    """Supplement, table 6: what it sees goes to the first student; the teacher has labels alone."""
+    seeing = network(image=True, detach=detach)
+    photos = [
+        torch.randint(0, 256, (3, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+        for seed in (0, 1)
+    ]
+    taught = [seeing.distil(maps(0), maps(1), photo) for photo in photos]
+    assert not torch.equal(taught[0].distances[0], taught[1].distances[0])
+    assert torch.equal(taught[0].hidden[0][0], taught[1].hidden[0][0])
+    taught[0].distances.sum().backward()
+    assert all(value.grad.any() for value in seeing.stem.parameters())
+    seeing.eval()
+    with torch.no_grad():
+        one = seeing(maps(0), photos[0])[-1][0]
+        assert not torch.equal(one, seeing(maps(0), photos[1])[-1][0])
+        for value in seeing.stem.parameters():
+            value.zero_()
+        blind = network(detach=detach).eval()
+        blind.load_state_dict({n: v for n, v in seeing.state_dict().items() if not n.startswith("stem.")})
+        assert torch.equal(blind(maps(0))[-1][0], seeing(maps(0), photos[0])[-1][0])

@@ -64,7 +64,7 @@ def write_recipe(
         output: .json file to write.
         name: For lifter shipped, continued, long, certainty, unaware; for oanet paper; for ljof an estimator, such as
             hrnet_w48; for movenet shipped, without-papers; for hupor, dsed and ssf published, small; for dsed also
-            pifpaf-published, pifpaf-small.
+            pifpaf-published, pifpaf-small, hupor-published, hupor-small.
     """
     from occlupose.training import recipe
 
@@ -489,6 +489,8 @@ def train_hupor(
     learning_rate: Rate = None,
     seed: Number = None,
     init_from: InitialWeights = None,
+    ssf: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: by optimisation)")] = None,
+    masks: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None,
     image_cache_gib: GiB = 2.0,
     strict: bool = False,
     resume: bool = False,
@@ -509,6 +511,9 @@ def train_hupor(
         learning_rate: Learning rate.
         seed: Seed of all random numbers.
         init_from: Initial weights, of the detector alone or of all networks.
+        ssf: Weights of train ssf that fit bodies to masks, for a recipe with occlusion_labels ssf.
+        masks: Masks of the people for the same: NAME.png with a number for each person, 0 the background, or NAME.json
+            with COCO's run lengths.
         image_cache_gib: Memory for decoded images, so that they are read only once.
         strict: Stop at the first image that cannot be read, instead of leaving it out.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
@@ -519,10 +524,13 @@ def train_hupor(
     cache_bytes = _cache_bytes(image_cache_gib)
     changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     chosen = _recipe("hupor", recipe, changes)
-    run = _run(output, recipe, _card_names(data), init_from=init_from, strict=strict, resume=resume, device=device)
+    places = _card_names(data) | {ssf: "SSF", masks: "MASKS"}
+    run = _run(output, recipe, places, init_from=init_from, strict=strict, resume=resume, device=device)
     datasets = _load_datasets(data, strict)
     samples = [sample for dataset in datasets for sample in dataset.samples]
-    weights = train.train_hupor(samples, chosen, run, cache_bytes=cache_bytes, **_card_fields(datasets))
+    weights = train.train_hupor(
+        samples, chosen, run, ssf=ssf, masks=masks, cache_bytes=cache_bytes, **_card_fields(datasets)
+    )
     print(f"{weights}: weights and card written; use them with occlupose run --method hupor --weights {weights}")
 
 
@@ -531,8 +539,8 @@ def train_dsed(
     output: Output,
     recipe: NamedRecipe,
     base: Annotated[
-        Literal["higherhrnet", "pifpaf"] | None,
-        arg(metavar="higherhrnet|pifpaf", help_behavior_hint="(default: that of the recipe file, or higherhrnet)"),
+        Literal["higherhrnet", "pifpaf", "hupor"] | None,
+        arg(metavar="NAME", help_behavior_hint="(default: that of the recipe file, or higherhrnet)"),
     ] = None,
     annotations: Annotated[
         Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")
@@ -562,7 +570,7 @@ def train_dsed(
         output: Folder for weights and card, and in base and reasoner for checkpoint and log.
         recipe: published, small, or a JSON file: occlupose train recipe dsed small writes one to start from, and the
             card of weights is one.
-        base: The network: HigherHRNet or PifPaf.
+        base: The network: higherhrnet, pifpaf, or hupor for HUPOR's own detector without depths.
         annotations: Annotations to use instead of those of the training split.
         reasoning: What predicts hidden joints: DSED; an hourglass, the same without a teacher; nothing.
         base_epochs: How often each image is drawn for the base, on average; 0 keeps the initial weights.

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from occlupose.codecs.associative_embedding import group_people
-from occlupose.codecs.composite_fields import AssociationField
 from occlupose.codecs.composite_people import MIN_VOTE, LimbVotes, connect_people
 from occlupose.codecs.heatmaps import check_numbers, values_at
 from occlupose.codecs.letterbox import Letterbox
@@ -35,6 +34,9 @@ LONG_STEP = 64
 
 MAX_ASPECT = 4
 """The longer side of the input is at most this many times as long as the shorter one (ours)."""
+
+NAMES = {"pifpaf": "PifPaf", "hupor": "HUPOR"}
+"""Of the bases that find people by connections, for messages."""
 
 MIN_JOINTS = 2
 """People with fewer joints are dropped (ours)."""
@@ -62,7 +64,7 @@ class BottomUpFrontend:
     Arguments:
         file: .safetensors.
         scales: sizes of the input relative to that of training; the heatmaps of all are averaged, the tags are those of
-            the size nearest to 1. HigherHRNet and HUPOR report 0.5, 1 and 2.
+            the size nearest to 1. HigherHRNet and HUPOR's supplement report 0.5, 1 and 2.
         flip: test-time augmentation by horizontal flip: slightly better, twice the time.
         device: torch device.
 
@@ -72,8 +74,8 @@ class BottomUpFrontend:
         min_joint_confidence: least score of a visible joint.
 
     Raises:
-        OccluposeError: no such file, or not weights of this network; an impossible scale, or any for PifPaf, which is
-            not flipped either; no such device.
+        OccluposeError: no such file, or not weights of this network; an impossible scale, or any for PifPaf or HUPOR,
+            which are not flipped either; no such device.
     """
 
     min_joint_confidence = MIN_CONFIDENCE
@@ -84,8 +86,9 @@ class BottomUpFrontend:
         if not scales or not all(np.isfinite(scale) and scale > 0 for scale in scales):
             raise OccluposeError(f"scales {', '.join(map(str, scales))}: must be one or more positive numbers")
         network = to_device(load(file), device)
-        if network.design.family == "pifpaf" and (flip or tuple(scales) != (1.0,)):
-            raise OccluposeError(f"{file}: PifPaf has no flip and no scales; leave them out")
+        family = network.design.family
+        if family != "higherhrnet" and (flip or tuple(scales) != (1.0,)):
+            raise OccluposeError(f"{file}: {NAMES[family]} has no flip and no scales; leave them out")
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.name = str(file)
         self.skeleton: Skeleton = network.design.joints
@@ -106,13 +109,13 @@ class BottomUpFrontend:
         Raises:
             OccluposeError: the networks' output is not a number.
         """
-        if self.network.design.family == "pifpaf":
+        if self.network.design.family != "higherhrnet":
             return self._connect(frame.pyramid)
         return place_tagged(self.predict_maps(frame.pyramid), self.skeleton)
 
     @torch.inference_mode()
     def _connect(self, image: Pyramid) -> Detections:
-        """The people in an image, by PifPaf."""
+        """The people in an image, by connections."""
         box = input_of(image.size, self.network.design.side)
         matrix = box.matrix(*image.size)
         maps = self._run(torch.from_numpy(box.warp(image, matrix))[None].to(self._device))
@@ -203,8 +206,8 @@ def place_tagged(maps: ImageMaps, skeleton: Skeleton) -> Detections:
 
 
 def place_connected(maps: ConnectedMaps, codec: MultiPersonMaps, matrix: Float[np.ndarray, "2 3"]) -> Detections:
-    """The people in an image, in its pixels, from PifPaf's fields and the reasoner's maps, by PifPaf's decoder; states
-    as `place_tagged`.
+    """The people in an image, in its pixels, from fields and the reasoner's maps, by PifPaf's decoder; states as
+    `place_tagged`.
 
     Arguments:
         maps: of one image.
@@ -220,14 +223,18 @@ def place_connected(maps: ConnectedMaps, codec: MultiPersonMaps, matrix: Float[n
     people = connect_people(
         visible + hidden,
         maps.fields[0].cpu().numpy(),
-        _votes(maps.limbs, maps.visible.shape[-1] / maps.limbs.confidence.shape[-1]),
+        _votes(maps),
         list(zip(*codec.limbs, strict=True)),
     )
     return _place(codec.to_pixels(people.xy), people.score, values_at(visible, people.xy), matrix, codec.skeleton)
 
 
-def _votes(limbs: AssociationField, ratio: float) -> list[LimbVotes]:
-    """The confident cells of each limb of the first image, in cells that are `ratio` times as many along an axis."""
+def _votes(maps: ConnectedMaps) -> list[LimbVotes]:
+    """The confident cells of each limb of the first image, in cells of the maps; none without association fields."""
+    limbs = maps.limbs
+    if limbs is None:
+        return [LimbVotes(np.zeros(0), np.zeros((0, 2, 2)), np.zeros((0, 2)))] * maps.fields.shape[1]
+    ratio = maps.visible.shape[-1] / limbs.confidence.shape[-1]
     confidence = limbs.confidence[0].float().sigmoid().cpu().numpy()
     offset = limbs.offset[0].float().cpu().numpy()
     assert limbs.spread is not None

@@ -5,7 +5,8 @@ Their designs and weights files.
 Behind PifPaf the paper leaves open what the reasoner gets and how its output reaches the decoder. Ours: it gets maps of
 joints accumulated from the intensity fields, and part affinity fields made of the association fields, both at a quarter
 of the image's resolution; its output is added to these, and the decoder takes seeds and connections from the sums where
-the composite fields have none.
+the composite fields have none. HUPOR's own detector in 2D, without depths, has heatmaps and part affinity fields only,
+and all seeds and connections are of the sums (ours).
 """
 
 from collections.abc import Callable
@@ -34,10 +35,25 @@ from occlupose.networks.higher_hrnet import (
     higher_hrnet_w32,
     higher_hrnet_w48,
 )
-from occlupose.networks.mspn import StageSize
+from occlupose.networks.mspn import MSPN, Heads, StageSize
 from occlupose.networks.pifpaf import STRIDE as PIFPAF_STRIDE
 from occlupose.networks.pifpaf import PifPafFields, pifpaf_r50, pifpaf_small
 from occlupose.skeletons import Skeleton, by_name
+
+MAPS_HEAD = "maps"
+"""The only head of HUPOR's detector in 2D: heatmaps, then x and y of the fields limb by limb."""
+
+
+def hupor_detector(joints: int = 17, limbs: int = 16) -> MSPN:
+    """HUPOR's detector in 2D, at its published size: three stages of ResNet-50s."""
+    return MSPN({MAPS_HEAD: joints + 2 * limbs})
+
+
+def hupor_detector_small(joints: int = 17, limbs: int = 16) -> MSPN:
+    """One narrow stage; ours, for machines without a GPU."""
+    size = StageSize((2, 3, 4, 2), (16, 32, 48, 64), 64)
+    return MSPN({MAPS_HEAD: joints + 2 * limbs}, stages=1, size=size)
+
 
 BASES: dict[str, Callable[..., nn.Module]] = {
     "higher_hrnet_w32": higher_hrnet_w32,
@@ -45,10 +61,12 @@ BASES: dict[str, Callable[..., nn.Module]] = {
     "higher_hrnet_small": higher_hrnet_small,
     "pifpaf_r50": pifpaf_r50,
     "pifpaf_small": pifpaf_small,
+    "hupor": hupor_detector,
+    "hupor_small": hupor_detector_small,
 }
 """All bases."""
 
-Family = Literal["higherhrnet", "pifpaf"]
+Family = Literal["higherhrnet", "pifpaf", "hupor"]
 
 SIDES = {
     "higher_hrnet_w32": 512,
@@ -56,6 +74,8 @@ SIDES = {
     "higher_hrnet_small": 192,
     "pifpaf_r50": 384,
     "pifpaf_small": 192,
+    "hupor": 512,
+    "hupor_small": 192,
 }
 """Side of each base's input, px: Cheng table 1 for HigherHRNet; ours for the others (PifPaf's is 401, which is no
 multiple of 32).
@@ -82,6 +102,7 @@ class BottomUpDesign(Bounded):
         fine_fields: whether it has one at half of the resolution as well (ours). Both are HigherHRNet's.
         reasoning: dsed; hourglass, the same without a teacher; none.
         reasoner_stages, reasoner_size: of the reasoner; None is the published size.
+        reasoner_image: whether the reasoner sees the image too (supplement, table 6, where it does not help).
         detach: stop the gradient of the distillation at the teacher.
 
     Raises:
@@ -96,6 +117,7 @@ class BottomUpDesign(Bounded):
     reasoning: Reasoning = "dsed"
     reasoner_stages: Count = 1
     reasoner_size: StageSize | None = None
+    reasoner_image: bool = False
     detach: bool = False
 
     def __post_init__(self) -> None:
@@ -106,14 +128,15 @@ class BottomUpDesign(Bounded):
             raise OccluposeError(f"side {self.side}: must be a multiple of {SIDE_STEP}")
         if self.reasoning != "none" and not self.fields:
             raise OccluposeError(f"fields: {self.reasoning} needs them; give design.fields true, or reasoning none")
-        if self.family == "pifpaf" and (self.fine_fields or not self.fields):
+        if self.family != "higherhrnet" and (self.fine_fields or not self.fields):
             raise OccluposeError(f"fields, fine_fields: {self.base} has its own; leave them as they are")
         by_name(self.skeleton)
 
     @property
     def family(self) -> Family:
         """The kind of network that the base is."""
-        return "pifpaf" if self.base.startswith("pifpaf") else "higherhrnet"
+        others: tuple[Family, ...] = ("pifpaf", "hupor")
+        return next((kind for kind in others if self.base.startswith(kind)), "higherhrnet")
 
     @property
     def joints(self) -> Skeleton:
@@ -128,10 +151,10 @@ class BottomUpDesign(Bounded):
     @cached_property
     def codecs(self) -> tuple[MultiPersonMaps, MultiPersonMaps]:
         """The codecs of the maps in training: of the reasoner's, and of the base's other ones: HigherHRNet's at half of
-        the resolution, PifPaf's at an eighth.
+        the resolution, PifPaf's at an eighth. HUPOR's detector has the reasoner's only.
 
-        Behind HigherHRNet the fields are those of a tree of limbs, behind PifPaf those of all limbs, as PifPaf has
-        them.
+        Behind HigherHRNet and HUPOR's detector the fields are those of a tree of limbs, behind PifPaf those of all
+        limbs, as PifPaf has them.
         """
         side = self.side
         if self.family == "pifpaf":
@@ -152,7 +175,9 @@ class BottomUpDesign(Bounded):
         Raises:
             KeyError, ValueError, OccluposeError: an entry is missing or impossible.
         """
-        flags = {name: {"True": True, "False": False}[header[name]] for name in ("fields", "fine_fields", "detach")}
+        header = {"reasoner_image": "False"} | header  # not in older files
+        names = ("fields", "fine_fields", "reasoner_image", "detach")
+        flags = {name: {"True": True, "False": False}[header[name]] for name in names}
         return cls(
             base=header["base"],
             skeleton=header["skeleton"],
@@ -180,18 +205,22 @@ class TaggedMaps:
 
 @dataclass
 class ConnectedMaps:
-    """What PifPaf and a reasoner predict for a batch of images, at a quarter of the resolution.
+    """What PifPaf or HUPOR's detector and a reasoner predict for a batch of images, at a quarter of the resolution.
 
     Attributes:
         visible, hidden: maps of visible joints, from the base, and of hidden joints, from the reasoner.
         fields: part affinity fields of visible and hidden limbs together.
-        limbs: the association fields of visible limbs, at an eighth of the resolution.
+        limbs: PifPaf's association fields of visible limbs, at an eighth of the resolution; None of HUPOR's detector.
     """
 
     visible: Float[Tensor, "batch joint y x"]
     hidden: Float[Tensor, "batch joint y x"]
     fields: Float[Tensor, "batch limb 2 y x"]
-    limbs: AssociationField
+    limbs: AssociationField | None
+
+
+BaseMaps = HigherHRNetMaps | PifPafFields | list[list[Heads]]
+"""What a base predicts; HUPOR's detector its heads by stage and level."""
 
 
 class BottomUpNetwork(nn.Module):
@@ -213,31 +242,42 @@ class BottomUpNetwork(nn.Module):
             self.joints + 2 * limbs,
             stages=design.reasoner_stages,
             size=design.reasoner_size,
+            image=design.reasoner_image,
             detach=design.detach,
         )
 
-    def detect(self, images: UInt8[Tensor, "batch height width 3"]) -> HigherHRNetMaps | PifPafFields:
+    def detect(self, images: UInt8[Tensor, "batch height width 3"]) -> BaseMaps:
         """The base's maps of RGB images."""
-        maps: HigherHRNetMaps | PifPafFields = self.base(normalise_images(images))
+        maps: BaseMaps = self.base(normalise_images(images))
         return maps
 
     @staticmethod
-    def reasoner_input(maps: HigherHRNetMaps | PifPafFields) -> Float[Tensor, "batch channel y x"]:
+    def reasoner_input(maps: BaseMaps) -> Float[Tensor, "batch channel y x"]:
         """Heatmaps and fields of visible joints for the reasoner, at a quarter of the image's resolution: of
-        HigherHRNet the mean of both of its resolutions; of PifPaf maps and fields made of its composite fields.
+        HigherHRNet the mean of both of its resolutions; of PifPaf maps and fields made of its composite fields; of
+        HUPOR's detector the mean of the last stage's finest levels.
         """
         if isinstance(maps, HigherHRNetMaps):
             return torch.cat([_mean_at_a_quarter(maps.heatmaps), _mean_at_a_quarter(maps.fields)], 1)
+        if not isinstance(maps, PifPafFields):
+            return mean_of_finest([level[MAPS_HEAD] for level in maps[-1]])
         joints = accumulate(maps.joints, PIFPAF_STRIDE // STRIDES[0])
         return torch.cat([joints, _resize(directions(maps.limbs).flatten(1, 2), joints.shape[-2:])], 1)
 
-    def hidden_maps(self, visible: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y x"]:
+    def hidden_maps(
+        self,
+        visible: Float[Tensor, "batch channel y x"],
+        images: UInt8[Tensor, "batch height width 3"] | None = None,
+    ) -> Float[Tensor, "batch channel y x"]:
         """Heatmaps and fields of hidden joints, predicted by the reasoner; zeros without one.
 
         Arguments:
             visible: as `reasoner_input`.
+            images: RGB; only needed by a reasoner that sees them.
         """
-        return torch.zeros_like(visible) if self.reasoner is None else mean_of_finest(self.reasoner(visible)[-1])
+        if self.reasoner is None:
+            return torch.zeros_like(visible)
+        return mean_of_finest(self.reasoner(visible, images)[-1])
 
     def forward(self, images: UInt8[Tensor, "batch height width 3"]) -> TaggedMaps | ConnectedMaps:
         """What both predict for RGB images whose sides are multiples of SIDE_STEP.
@@ -246,16 +286,17 @@ class BottomUpNetwork(nn.Module):
         are at a quarter, and are brought to the same size, so that the sum of both describes whole bodies (ours).
         """
         maps = self.detect(images)
-        if isinstance(maps, PifPafFields):
+        if not isinstance(maps, HigherHRNetMaps):
             channels = self.reasoner_input(maps)
-            hidden = self.hidden_maps(channels)
+            hidden = self.hidden_maps(channels, images)
+            limbs = maps.limbs if isinstance(maps, PifPafFields) else None
             fields = (channels + hidden)[:, self.joints :].unflatten(1, (-1, 2))
-            return ConnectedMaps(channels[:, : self.joints], hidden[:, : self.joints], fields, maps.limbs)
+            return ConnectedMaps(channels[:, : self.joints], hidden[:, : self.joints], fields, limbs)
         size = images.shape[1:3]
         visible = torch.stack([_resize(each, size) for each in maps.heatmaps]).mean(0)
         hidden = torch.zeros_like(visible)
         if self.reasoner is not None:
-            hidden = _resize(self.hidden_maps(self.reasoner_input(maps))[:, : self.joints], size)
+            hidden = _resize(self.hidden_maps(self.reasoner_input(maps), images)[:, : self.joints], size)
         return TaggedMaps(visible, hidden, _resize(maps.tags, size))
 
 
@@ -320,7 +361,7 @@ def load_initial_weights(network: BottomUpNetwork, path: Path) -> str:
             needed -= own
             theirs = {name: value for name, value in theirs.items() if name not in own}
     fit = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
-    if not needed <= fit.keys():
+    if not needed or not needed <= fit.keys():  # HUPOR's detector has no backbone of estimators
         wrong = f"not of {network.design.base}"
         raise OccluposeError(f"{path}: {wrong}; train with the base of the file, or without initial weights")
     reasoner = {name for name in (*theirs, *_without_teachers(network)) if name.startswith("reasoner.")}

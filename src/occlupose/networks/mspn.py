@@ -140,6 +140,11 @@ class MapConvolution(nn.Conv2d):
         super().__init__(inputs, outputs, 3, padding=1)
 
 
+def build_stem(width: int) -> nn.Sequential:
+    """Images to features with the stride of the maps."""
+    return nn.Sequential(conv_block(3, width, 7, 2), nn.MaxPool2d(3, 2, 1))
+
+
 def build_head(inputs: int, outputs: int) -> nn.Sequential:
     """A head: features to maps."""
     return nn.Sequential(conv_block(inputs, inputs), MapConvolution(inputs, outputs))
@@ -217,7 +222,7 @@ class MSPN(nn.Module):
     def __init__(self, heads: Mapping[str, int], *, stages: int = 3, size: StageSize = StageSize()) -> None:
         super().__init__()
         stem = size.widths[0]
-        self.stem = nn.Sequential(conv_block(3, stem, 7, 2), nn.MaxPool2d(3, 2, 1))
+        self.stem = build_stem(stem)
         self.encoders = nn.ModuleList(Encoder(stem, size) for _ in range(stages))
         self.upsamplers = nn.ModuleList(
             Upsampler(size, heads, None if stage == stages - 1 else stem) for stage in range(stages)

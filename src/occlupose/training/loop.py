@@ -39,6 +39,7 @@ Terms = dict[str, Tensor]
 Decay = Annotated[float, Interval(ge=0, lt=1)]
 MaxNorm = Annotated[float, Interval(gt=0)]
 Milestone = Annotated[float, Interval(gt=0)]
+DropFactor = Annotated[float, Interval(gt=0, le=1)]
 
 STEPS = "steps"
 """Key of the log's sums for the number of their steps."""
@@ -61,9 +62,10 @@ class Optimisation(Bounded):
     ema_decay: Decay = 0.999
     """Decay of the moving average of the weights at each step; 0 keeps the last weights."""
     milestones: tuple[Milestone, ...] = ()
-    """Fractions of the training at which the learning rate is divided by 10 (never at 1 or more); without any,
-    `lr_schedule` applies.
+    """Fractions of the training at which the learning rate is multiplied by `drop_factor` (never at 1 or more); without
+    any, `lr_schedule` applies.
     """
+    drop_factor: DropFactor = 0.1
     lr_schedule: Literal["cosine", "linear"] = "cosine"
     """How the learning rate falls to 0 without milestones."""
     save_every: Count = 500
@@ -77,7 +79,7 @@ class Optimisation(Bounded):
         """Learning rate of a step."""
         progress = min(1.0, step / self.steps)
         if self.milestones:
-            factor = 0.1 ** sum(progress >= milestone for milestone in self.milestones)
+            factor = self.drop_factor ** sum(progress >= milestone for milestone in self.milestones)
         elif self.lr_schedule == "linear":
             factor = 1 - progress
         else:

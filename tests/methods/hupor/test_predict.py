@@ -134,7 +134,7 @@ def test_from_the_networks_last_layers_on_nothing_is_lost(monkeypatch):
     predictor = hupor(HUPORDesign(256, 160, stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
     heads, hidden = heads_of(predictor.networks, exact_maps(xyz, state, SPACE))
     monkeypatch.setattr(predictor.networks, "detect", lambda images: heads)
-    monkeypatch.setattr(predictor.networks, "hidden_maps", lambda visible: hidden)
+    monkeypatch.setattr(predictor.networks, "hidden_maps", lambda visible, images: hidden)
     found = predictor(random_image(600, 320), camera)
     assert_found(found, xyz, state, camera)
     assumed = predictor(random_image(600, 320))

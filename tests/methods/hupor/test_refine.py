@@ -264,8 +264,14 @@ def test_the_published_training():
     assert graph.schedule(5_000).learning_rate_at(0) == pytest.approx(0.01)
     plan = perceptron.schedule(1024)
     assert (plan.weight_decay, plan.ema_decay) == (0, 0)  # Adam, and the last weights
-    for epoch in range(200):  # within half a power of ten of what is published, and of a step of its own
-        assert 0.5 / 10**0.5 < plan.learning_rate_at(epoch) / (0.08 * 0.5 ** (epoch // 30)) < 2 * 10**0.5
+    for recipe, rate in ((graph, 0.01), (perceptron, 0.08)):
+        for pairs in (1024, 5_000):  # one batch an epoch, or four
+            plan = recipe.schedule(pairs)
+            for epoch in range(200):
+                expected = rate * 0.5 ** (epoch // 30)  # StepLR(30, 0.5)
+                assert plan.learning_rate_at(epoch * plan.steps // 200) == pytest.approx(expected)
+                assert plan.learning_rate_at((epoch + 1) * plan.steps // 200 - 1) == pytest.approx(expected)
+    assert RefineRecipe(epochs=40).schedule(1024).learning_rate_at(39) == pytest.approx(0.01 / 64)
     assert isinstance(RefineRecipe(published=True).build(), GCN)
     assert isinstance(RefineRecipe(kind="mlp", published=True).build(), MLP)
     assert isinstance(perceptron.build().network, MLP)
@@ -288,7 +294,7 @@ def test_impossible_values_are_refused(change, reason):
 @pytest.mark.parametrize(
     "plan",
     [
-        {"kind": "gcn", "width": 24, "depth": 2, "epochs": 40, "batch": 100},
+        {"kind": "gcn", "width": 24, "depth": 2, "epochs": 80, "batch": 100},
         {"kind": "mlp", "learning_rate": 0.01, "epochs": 40, "batch": 100},
     ],
     ids=["gcn", "mlp"],

@@ -5,7 +5,9 @@ the finest level only the hardest channels count. The reasoner is trained on the
 on the distance between student and teacher.
 
 Published weights are for heatmaps up to 255, fields up to 127 and centimetres, with limb depths weighted by 50. Ours
-are up to 1 and in metres; the factors below make the losses equal.
+are up to 1 and in metres; the factors below make the losses equal. At the coarser levels heatmaps and the x and y of
+fields have means of their own, as in the supplement; the authors' earlier code has one mean over both (so heatmaps
+weigh 43 / 15 and fields 43 / 28 of what they do there).
 """
 
 from dataclasses import dataclass

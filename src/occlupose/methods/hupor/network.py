@@ -42,6 +42,7 @@ class HUPORDesign(Bounded):
         stages, size: of the detector.
         reasoning: dsed; hourglass, the same without a teacher; none.
         reasoner_stages, reasoner_size: of the reasoner; None is the published size.
+        reasoner_image: whether the reasoner sees the image too (supplement, table 6, where it does not help).
         detach: stop the gradient of the distillation at the teacher.
 
     Raises:
@@ -55,6 +56,7 @@ class HUPORDesign(Bounded):
     reasoning: Reasoning = "dsed"
     reasoner_stages: Count = 2
     reasoner_size: StageSize | None = None
+    reasoner_image: bool = False
     detach: bool = False
 
     def __post_init__(self) -> None:
@@ -85,7 +87,8 @@ class HUPORDesign(Bounded):
             KeyError, ValueError, OccluposeError: an entry is missing or impossible.
         """
         reasoning = next((known for known in get_args(Reasoning) if known == header["reasoning"]), None)
-        if reasoning is None or header["detach"] not in ("True", "False"):
+        flags = {"True": True, "False": False}
+        if reasoning is None or header["detach"] not in flags:
             raise ValueError("reasoning")
         return cls(
             width=int(header["width"]),
@@ -95,7 +98,8 @@ class HUPORDesign(Bounded):
             reasoning=reasoning,
             reasoner_stages=int(header["reasoner_stages"]),
             reasoner_size=size_from_text(header["reasoner_size"]),
-            detach=header["detach"] == "True",
+            reasoner_image=flags[header.get("reasoner_image", "False")],  # not in older files
+            detach=flags[header["detach"]],
         )
 
 
@@ -120,6 +124,7 @@ class HUPORNetwork(nn.Module):
             joints + 3 * limbs,
             stages=design.reasoner_stages,
             size=design.reasoner_size,
+            image=design.reasoner_image,
             detach=design.detach,
         )
 
@@ -137,12 +142,16 @@ class HUPORNetwork(nn.Module):
         averaged = mean_of_finest([level[IMAGE_HEAD] for level in heads[-1]])
         return split_channels(torch.cat([averaged, heads[-1][0][LIMB_DEPTH_HEAD].float()], 1), self.codec)
 
-    def hidden_maps(self, visible: PoseMaps) -> PoseMaps:
-        """Maps of hidden joints, predicted by the reasoner, the depths at its finest level; zeros without one."""
+    def hidden_maps(self, visible: PoseMaps, images: UInt8[Tensor, "batch height width 3"] | None = None) -> PoseMaps:
+        """Maps of hidden joints, predicted by the reasoner, the depths at its finest level; zeros without one.
+
+        Arguments:
+            images: RGB; only needed by a reasoner that sees them.
+        """
         channels = stack_channels(visible)
         if self.reasoner is None:
             return split_channels(torch.zeros_like(channels), self.codec)
-        levels = self.reasoner(channels)[-1]
+        levels = self.reasoner(channels, images)[-1]
         averaged = split_channels(mean_of_finest(levels), self.codec)
         finest = split_channels(levels[0].float(), self.codec)
         return PoseMaps(averaged.heatmaps, torch.cat([averaged.fields[:, :, :2], finest.fields[:, :, 2:]], 2))

@@ -129,7 +129,7 @@ class HUPORPredictor:
             heads = self.networks.detect(images)
             visible = self.networks.visible_maps(heads)
             depths = heads[-1][0][TORSO_DEPTH_HEAD].float()
-            hidden = self.networks.hidden_maps(visible)
+            hidden = self.networks.hidden_maps(visible, images)
         combined = add_maps(visible, hidden)
         if self.flip:
             visible = _average_flipped(visible, self.codec)
@@ -208,7 +208,7 @@ def _first_nonfinite_layer(networks: HUPORNetwork, images: UInt8[Tensor, "batch 
 
     hooks = [module.register_forward_hook(check) for module in names if not any(True for _ in module.children())]
     try:
-        networks.hidden_maps(networks.visible_maps(networks.detect(images)))
+        networks.hidden_maps(networks.visible_maps(networks.detect(images)), images)
     finally:
         for hook in hooks:
             hook.remove()

@@ -106,15 +106,38 @@ def reasoner_terms(
     """
     if isinstance(reasoner, DSED):
         teacher_input = target_maps(targets, recipe.teacher_input, TEACHER_KERNEL)
-        output = reasoner.distil(visible, stack_channels(teacher_input))
+        output = reasoner.distil(visible, stack_channels(teacher_input), batch.images)
         hidden = output.hidden
         distance = output.distances[:, [level - 1 for level in recipe.distilled_levels]].sum()
         weight = distillation_weight(progress, recipe.distillation_weight, recipe.distillation_warm_up)
         distillation = weight * distance
     else:
-        hidden = reasoner(visible)
+        hidden = reasoner(visible, batch.images)
         distillation = torch.zeros((), device=visible.device)
     return reasoning_loss(hidden, batch, targets, recipe) | {"distillation": distillation}
+
+
+def maps_losses(
+    stages: list[list[PoseMaps]],
+    batch: BottomUpBatch,
+    targets: TargetMaps,
+    subset: JointSubset,
+    *,
+    weight: float,
+    foreground_weight: float,
+) -> Float[Tensor, ""]:
+    """The sum of `maps_loss` over every stage and level of a network; the arguments are those of `maps_loss`."""
+    mask = annotation_mask(targets.codec, batch)
+    terms = []
+    for stage in stages:
+        for level, kernel in enumerate(level_kernels(stage is stages[-1])):
+            target = target_maps(targets, subset, kernel)
+            finest = level == 0
+            loss = maps_loss(
+                stage[level], target, mask, finest=finest, weight=weight, foreground_weight=foreground_weight
+            )
+            terms.append(level_weight(level) * loss)
+    return torch.stack(terms).sum()
 
 
 def reasoning_loss(

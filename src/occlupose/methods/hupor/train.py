@@ -4,6 +4,7 @@ No gradient flows from the reasoner to the detector: the reasoner's input is tru
 detector's maps without gradient.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +15,18 @@ from torch import Tensor, nn
 
 from occlupose.codecs.multi_person import TargetMaps
 from occlupose.datasets.augmentation import BottomUpBatch
+from occlupose.datasets.formats.masks import MaskFolder
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import CACHE_BYTES
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.labels import relabel
-from occlupose.methods.hupor.losses import PoseMaps, level_weight, maps_loss, torso_loss
+from occlupose.methods.hupor.labels import BodyLabels, label_with_networks, relabel
+from occlupose.methods.hupor.losses import PoseMaps, level_weight, torso_loss
 from occlupose.methods.hupor.network import TORSO_DEPTH_HEAD, HUPORNetwork, stack_channels
-from occlupose.methods.hupor.reasoning import (
-    annotation_mask,
-    draw_reasoner_input,
-    level_kernels,
-    reasoner_terms,
-    target_maps,
-)
+from occlupose.methods.hupor.reasoning import draw_reasoner_input, maps_losses, reasoner_terms
 from occlupose.methods.hupor.recipe import HUPORRecipe
 from occlupose.methods.hupor.sampler import BottomUpSampler, fingerprint_parts
+from occlupose.methods.hupor.ssf import weights as ssf_weights
 from occlupose.networks.mspn import Heads
 from occlupose.threads import opencv_on_one_thread
 from occlupose.training.distributed import Process
@@ -114,25 +111,20 @@ def detection_loss(
 ) -> Terms:
     """L_det: maps of visible joints and depths of torso joints, at every stage and level."""
     cells, depth = networks.codec.depths(batch.people, "visible")
-    mask = annotation_mask(networks.codec, batch)
-    maps_terms = []
-    torso_terms = []
-    for stage in heads:
-        for level, kernel in enumerate(level_kernels(stage is heads[-1])):
-            output = networks.maps_of_level(stage[level])
-            target = target_maps(targets, "visible", kernel)
-            loss = maps_loss(
-                output,
-                target,
-                mask,
-                finest=level == 0,
-                weight=recipe.visible_weight,
-                foreground_weight=recipe.foreground_weight,
-            )
-            weight = level_weight(level)
-            maps_terms.append(weight * loss)
-            torso_terms.append(weight * torso_loss(stage[level][TORSO_DEPTH_HEAD].float(), cells, depth))
-    return {"visible": torch.stack(maps_terms).sum(), "torso": torch.stack(torso_terms).sum()}
+    visible = maps_losses(
+        [[networks.maps_of_level(level) for level in stage] for stage in heads],
+        batch,
+        targets,
+        "visible",
+        weight=recipe.visible_weight,
+        foreground_weight=recipe.foreground_weight,
+    )
+    torso = [
+        level_weight(level) * torso_loss(of_level[TORSO_DEPTH_HEAD].float(), cells, depth)
+        for stage in heads
+        for level, of_level in enumerate(stage)
+    ]
+    return {"visible": visible, "torso": torch.stack(torso).sum()}
 
 
 @dataclass(frozen=True)
@@ -185,6 +177,8 @@ def train_hupor(
     recipe: HUPORRecipe,
     run: TrainingRun,
     *,
+    ssf: Path | None = None,
+    masks: Path | None = None,
     cache_bytes: int = CACHE_BYTES,
     **described: object,
 ) -> Path:
@@ -194,24 +188,32 @@ def train_hupor(
 
     Arguments:
         samples: of all datasets together.
+        ssf: weights of `ssf.train` that fit the bodies to masks, for occlusion labels by fitted bodies; None fits them
+            by optimisation.
+        masks: folder of the people's masks (`formats.masks`), for the same.
         cache_bytes: size of the cache of decoded images, in bytes.
         described: further entries of the card; `data` and `licence` of the images.
 
     Raises:
-        OccluposeError: no people or images to train on; several processes; as `TrainingRun.fit`.
+        OccluposeError: no people or images to train on; several processes; networks or masks without labels by fitted
+            bodies, or networks without masks; as `relabel` and `TrainingRun.fit`.
     """
     processes = Process.current().world_size
     if processes > 1:  # they would wait for gradients of a reasoner that is not trained yet
         raise OccluposeError(f"hupor: trains in one process, not in {processes}; start it without torchrun")
-    needs_images = recipe.train_detector or recipe.predicted_input_fraction > 0
+    needs_images = recipe.train_detector or recipe.predicted_input_fraction > 0 or recipe.design.reasoner_image
     samples = [sample for sample in samples if sample.image is not None or not needs_images]
     if not samples:
         raise OccluposeError("data: no images; give a dataset with images, or train the reasoner alone from labels")
     if not recipe.train_detector and run.init_from is None and recipe.predicted_input_fraction > 0:
         raise OccluposeError("train_detector: an untrained detector would stay untrained; give initial weights")
+    if recipe.occlusion_labels != "ssf" and (ssf or masks):
+        wrong = f"occlusion_labels {recipe.occlusion_labels}: need neither networks nor masks"
+        raise OccluposeError(f"{wrong}; leave out --ssf and --masks, or set occlusion_labels ssf in the recipe")
     if recipe.occlusion_labels != "dataset":
         cache = run.folder / "labels.safetensors"
-        samples = relabel(samples, recipe.occlusion_labels, cache=cache, progress=run.progress)
+        bodies = _body_labels(samples, ssf, masks)
+        samples = relabel(samples, recipe.occlusion_labels, bodies=bodies, cache=cache, progress=run.progress)
     sampler = BottomUpSampler(
         samples,
         recipe.design.letterbox,
@@ -224,3 +226,20 @@ def train_hupor(
     )
     with opencv_on_one_thread():
         return run.fit(HUPORTask(samples, recipe, sampler, described))
+
+
+def _body_labels(samples: Sequence[ImageSample], ssf: Path | None, masks: Path | None) -> BodyLabels:
+    """Labels by bodies that are fitted by these networks, or by optimisation, to these masks, or to joints alone."""
+    folder = None if masks is None else MaskFolder(masks)
+    if ssf is not None and folder is None:
+        raise OccluposeError(f"{ssf}: these networks need masks of the people; give --masks, or leave out --ssf")
+    files = [] if folder is None else folder.find_all(samples)
+    networks = None if ssf is None else ssf_weights.load(ssf)
+    digest = hashlib.sha256(b"" if ssf is None else ssf.read_bytes())
+    for path in files:
+        status = path.stat()
+        digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    identity = f" {digest.hexdigest()}" if folder is not None else ""
+    if networks is None:
+        return BodyLabels(masks=folder, identity=identity)
+    return BodyLabels(label_with_networks(networks), folder, networks.input_type == "image", identity)

@@ -3,7 +3,13 @@ from dataclasses import replace
 import pytest
 
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.bases.recipe import RECIPES, HigherHRNetDSEDRecipe, PifPafDSEDRecipe, find_recipe
+from occlupose.methods.hupor.bases.recipe import (
+    RECIPES,
+    HigherHRNetDSEDRecipe,
+    HUPORDSEDRecipe,
+    PifPafDSEDRecipe,
+    find_recipe,
+)
 from occlupose.training import recipe as recipes
 
 PUBLISHED = RECIPES["published"]
@@ -46,8 +52,17 @@ def test_behind_pifpaf():
     assert (recipe.epochs, recipe.learning_rate, recipe.design.reasoner_stages) == (10, 2e-4, 1)
 
 
+def test_hupor_in_2d():
+    """Supplement 2.1: lambda 0.1, omega from 0 to 1 over the first quarter, two stages behind a detector of three."""
+    recipe = RECIPES["hupor-published"]
+    assert recipe == HUPORDSEDRecipe() and recipe.design.base == "hupor" and recipe.design.reasoner_stages == 2
+    assert (recipe.hupor.visible_weight, recipe.hidden_weight, recipe.all_weight) == (0.1, 0.1, 0.1)
+    assert (recipe.distillation_weight, recipe.distillation_warm_up) == (1.0, 0.25)
+    assert recipe.hupor.learning_rate == 2e-4
+
+
 def test_a_recipe_is_for_one_kind_of_base():
-    assert [recipe.family for recipe in RECIPES.values()] == ["higherhrnet"] * 2 + ["pifpaf"] * 2
+    assert [recipe.family for recipe in RECIPES.values()] == ["higherhrnet"] * 2 + ["pifpaf"] * 2 + ["hupor"] * 2
     assert find_recipe("small", "pifpaf") == "pifpaf-small" and find_recipe("small", None) == "small"
     assert find_recipe("small", "higherhrnet") == "small" and find_recipe("a.json", "pifpaf") == "a.json"
     with pytest.raises(OccluposeError, match=r"design.base higher_hrnet_w32: not pifpaf; begin with a recipe of that"):

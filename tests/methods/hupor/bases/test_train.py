@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from composite_fields import SPREAD, perfect_fields
-from keypoint_samples import PIFPAF, TINY, load_people, recipe_with
+from keypoint_samples import HUPOR, PIFPAF, TINY, load_people, recipe_with
 from occlupose.codecs.multi_person import TargetMaps
 from occlupose.datasets.augmentation import make_bottomup_batch
 from occlupose.datasets.formats.coco import make_keypoint_samples
@@ -265,6 +265,52 @@ def test_the_same_seed_gives_the_same_weights(people, tmp_path):
 
 class Killed(Exception):
     pass
+
+
+# ------------------------------------------------------------------------------------- HUPOR in 2D
+
+
+def test_a_perfect_detector_has_no_loss_and_a_mistake_the_weight_of_its_level(people, monkeypatch):
+    """L_det without depths: coarse to fine; at the finest level the eight hardest heatmaps count."""
+    batch = make_batch(people)
+    network = BottomUpNetwork(HUPOR.design)
+    codec = network.design.codecs[0]
+    truth = TargetMaps(codec, batch.people)
+    perfect = [
+        [{"maps": stack_channels(target_maps(truth, "visible", kernel))} for kernel in kernels]
+        for kernels in ([3, 2, 1, 0], [4, 3, 2, 1])
+    ]
+    monkeypatch.setattr(network, "detect", lambda images: perfect)
+    training = base_training(network, replace(HUPOR.hupor, visible_weight=0.3))
+    assert training(batch).keys() == {"visible"} and training(batch)["visible"].item() == pytest.approx(0, abs=1e-6)
+    for stage, level, weight, channels in ((0, 0, 1, 8), (1, 2, 0.25, 17)):
+        maps = perfect[stage][level]["maps"]
+        maps[0, 5] += 0.1
+        expected = 0.3 * weight * 255**2 * 0.01 / (channels * len(maps))
+        assert training(batch)["visible"].item() == pytest.approx(expected, rel=1e-3)
+        maps[0, 5] -= 0.1
+
+
+def test_hupor_s_detector_learns_and_then_its_reasoner(people, tmp_path):
+    network = BottomUpNetwork(HUPOR.design)
+    sum(base_training(network, HUPOR.hupor)(make_batch(people)).values()).backward()
+    assert moved(network) == {name for name, _ in network.named_parameters() if name.startswith("base.")}
+    written = trained(people, tmp_path, HUPOR)
+    assert bottom_up.load(written).design.base == "hupor_small"
+    assert rows(tmp_path / "base")[0].keys() >= {"visible"}
+    assert rows(tmp_path / "reasoner")[0].keys() >= {"hidden", "all", "distillation"}
+
+
+def test_a_reasoner_that_sees_the_image_is_given_it(people, tmp_path):
+    """Also when its input is true maps."""
+    recipe = replace(TINY, design=replace(TINY.design, reasoner_image=True))
+    assert recipe.predicted_input_fraction == 0
+    network = BottomUpNetwork(recipe.design)
+    training = ReasonerTraining(network, recipe, 4)
+    training.step += 2  # distillation counts
+    sum(training(make_batch(people)).values()).backward()
+    assert {name for name in moved(network) if ".stem." in name}
+    assert bottom_up.load(trained(people, tmp_path, recipe)).design.reasoner_image
 
 
 @pytest.mark.parametrize("after", [1, 2, 4, 5])

@@ -1,5 +1,6 @@
 """The recipes of DSED behind PifPaf and behind HigherHRNet (HUPOR, arXiv 2208.00090, supplement 1.2 and 1.3): first the
-base on visible joints, then, with the base frozen, a reasoner of one stack.
+base on visible joints, then, with the base frozen, a reasoner of one stack. Those of HUPOR itself in 2D, where the
+reasoner has two.
 """
 
 from abc import ABC, abstractmethod
@@ -10,6 +11,7 @@ from occlupose.bounds import Count, NonNegative, Positive, PositiveFraction, See
 from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.epochs import EpochRecipe
+from occlupose.methods.hupor.losses import WEIGHT
 from occlupose.methods.hupor.reasoning import ReasonerRecipe
 from occlupose.networks.bottom_up import SIDES, BottomUpDesign, Family
 from occlupose.networks.mspn import StageSize
@@ -62,6 +64,23 @@ class PifPafRecipe(EpochRecipe):
     confidence_weight: NonNegative = 1.0
     offset_weight: NonNegative = 1.0
     scale_weight: NonNegative = 1.0
+
+
+@dataclass(frozen=True)
+class DetectorRecipe(EpochRecipe):
+    """How HUPOR's detector learns in 2D: as with depths. Zero epochs keep the initial weights. The fields of the
+    optimisation are explained in `EpochRecipe`.
+
+    Attributes:
+        visible_weight: of the maps of visible joints in the loss.
+        foreground_weight: weight of the cells of a map with a joint or limb (ours; 1 as published).
+
+    Raises:
+        OccluposeError: an impossible value.
+    """
+
+    visible_weight: NonNegative = WEIGHT
+    foreground_weight: Positive = 1.0
 
 
 @dataclass(frozen=True)
@@ -146,6 +165,27 @@ class PifPafDSEDRecipe(DSEDRecipe):
         return "pifpaf"
 
 
+@dataclass(frozen=True)
+class HUPORDSEDRecipe(DSEDRecipe):
+    """HUPOR in 2D: its own detector and two stages of the reasoner (supplement 2.1), on data without depth; lambda 0.1,
+    omega from 0 to 1 over the first quarter of the reasoner's training.
+
+    Attributes:
+        hupor: training of the detector.
+    """
+
+    distillation_warm_up: PositiveFraction = 0.25
+    name: str = "dsed.hupor"
+    design: BottomUpDesign = field(
+        default_factory=lambda: BottomUpDesign("hupor", side=SIDES["hupor"], reasoner_stages=2)
+    )
+    hupor: DetectorRecipe = field(default_factory=DetectorRecipe)
+
+    @property
+    def family(self) -> Family:
+        return "hupor"
+
+
 SMALL_SIZE = StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64)
 SMALL_BASE: dict[str, Any] = {
     "epochs": 12,
@@ -181,6 +221,13 @@ RECIPES: dict[str, DSEDRecipe] = {
         name="dsed.pifpaf.small",
         design=BottomUpDesign("pifpaf_small", side=SIDES["pifpaf_small"], reasoner_size=SMALL_SIZE),
         pifpaf=PifPafRecipe(**SMALL_BASE),
+        **SMALL,
+    ),
+    "hupor-published": HUPORDSEDRecipe(),
+    "hupor-small": HUPORDSEDRecipe(
+        name="dsed.hupor.small",
+        design=BottomUpDesign("hupor_small", side=SIDES["hupor_small"], reasoner_size=SMALL_SIZE),
+        hupor=DetectorRecipe(foreground_weight=10.0, **SMALL_BASE),
         **SMALL,
     ),
 }

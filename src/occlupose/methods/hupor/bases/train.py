@@ -1,4 +1,5 @@
-"""The training of DSED behind PifPaf and behind HigherHRNet (HUPOR, arXiv 2208.00090, supplement 1.2 and 1.3).
+"""The training of DSED behind PifPaf and behind HigherHRNet (HUPOR, arXiv 2208.00090, supplement 1.2 and 1.3), and of
+HUPOR in 2D.
 
 The base learns first, heatmaps and fields of visible joints and limbs. HigherHRNet also learns the tags of all labelled
 joints, as a tag at a hidden joint would be undefined otherwise (ours; the paper is silent). Then the base is frozen,
@@ -25,12 +26,13 @@ from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import CACHE_BYTES
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.bases.losses import composite_loss, field_loss, heatmap_loss, tag_losses
-from occlupose.methods.hupor.bases.recipe import DSEDRecipe, HigherHRNetRecipe, PifPafRecipe
+from occlupose.methods.hupor.bases.recipe import DetectorRecipe, DSEDRecipe, HigherHRNetRecipe, PifPafRecipe
 from occlupose.methods.hupor.epochs import EpochRecipe
-from occlupose.methods.hupor.reasoning import draw_reasoner_input, reasoner_terms
+from occlupose.methods.hupor.network import split_channels
+from occlupose.methods.hupor.reasoning import draw_reasoner_input, maps_losses, reasoner_terms
 from occlupose.methods.hupor.sampler import BottomUpSampler
 from occlupose.networks import bottom_up
-from occlupose.networks.bottom_up import BottomUpNetwork
+from occlupose.networks.bottom_up import MAPS_HEAD, BottomUpNetwork
 from occlupose.networks.higher_hrnet import HigherHRNetMaps
 from occlupose.networks.pifpaf import PifPafFields
 from occlupose.threads import opencv_on_one_thread
@@ -116,6 +118,32 @@ class PifPafTraining(nn.Module):
         }
 
 
+class DetectorTraining(nn.Module):
+    """The training module of HUPOR's detector in 2D: from a batch to the term of its loss."""
+
+    def __init__(self, network: BottomUpNetwork, recipe: DetectorRecipe) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+
+    def forward(self, batch: BottomUpBatch) -> Terms:
+        """L_det without depths: maps of visible joints, at every stage and level (supplement 2.1)."""
+        assert batch.images is not None
+        heads = self.network.detect(batch.images)
+        assert isinstance(heads, list)
+        codec = self.network.design.codecs[0]
+        stages = [[split_channels(level[MAPS_HEAD].float(), codec) for level in stage] for stage in heads]
+        loss = maps_losses(
+            stages,
+            batch,
+            TargetMaps(codec, batch.people),
+            "visible",
+            weight=self.recipe.visible_weight,
+            foreground_weight=self.recipe.foreground_weight,
+        )
+        return {"visible": loss}
+
+
 class ReasonerTraining(nn.Module):
     """The training module of the reasoner behind a frozen base.
 
@@ -165,6 +193,8 @@ def base_training(network: BottomUpNetwork, recipe: EpochRecipe) -> nn.Module:
     """The training module of a base."""
     if isinstance(recipe, PifPafRecipe):
         return PifPafTraining(network, recipe)
+    if isinstance(recipe, DetectorRecipe):
+        return DetectorTraining(network, recipe)
     assert isinstance(recipe, HigherHRNetRecipe)
     return HigherHRNetTraining(network, recipe)
 
@@ -212,7 +242,8 @@ class DSEDTask(TrainingTask):
             plan = recipe.optimisation(images)
             reasoner = ReasonerTraining(network, recipe, plan.steps)
             reasoner = reasoner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            draw = self.sampler(recipe.batch, with_images=recipe.predicted_input_fraction > 0).draw
+            with_images = recipe.predicted_input_fraction > 0 or recipe.design.reasoner_image
+            draw = self.sampler(recipe.batch, with_images=with_images).draw
             yield TrainingStage(reasoner, draw, forward, plan, REASONER)
 
     def save(self, network: nn.Module, path: Path) -> None:

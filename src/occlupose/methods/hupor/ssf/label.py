@@ -27,7 +27,7 @@ class SSFInput:
         joints: metres, camera frame; NaN where unknown.
         skeleton: of the joints.
         camera: that took the image.
-        masks: segmentation mask of each person; None if unknown.
+        masks: segmentation mask of each person, an empty one if unknown; None if all are.
         image: RGB; only needed by networks with input_type image.
     """
 

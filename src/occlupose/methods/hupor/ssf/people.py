@@ -106,7 +106,7 @@ def crop_people(
 
     Arguments:
         joints: metres, camera frame; NaN where unknown.
-        masks: segmentation mask of each person; None if unknown.
+        masks: segmentation mask of each person, an empty one if unknown; None if all are.
         image: RGB.
         size: of the crops, px.
 
@@ -139,7 +139,7 @@ def crop_people(
     valid = torch.zeros(len(joints), size, size)
     images = []
     for person, matrix in enumerate(matrices):
-        if masks is not None:
+        if masks is not None and masks[person].any():
             nearer = masks[(depth < depth[person]) & (np.arange(len(depth)) != person)].any(0)
             mask[person] = warp(masks[person].astype(np.float32), matrix)
             valid[person] = (warp((~nearer | masks[person]).astype(np.float32), matrix) > 0.99).float()
