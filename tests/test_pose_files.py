@@ -60,7 +60,7 @@ def test_the_same_record_is_the_same_bytes(tmp_path, suffix):
 def test_npz_holds_the_documented_keys(tmp_path):
     record().save(tmp_path / "full.npz")
     record(lifted=False, observed=None, camera=False).save(tmp_path / "flat.npz")
-    plain = {"xy", "score", "state", "track_id", "time", "skeleton", "joint_names", "fps", "width", "height", "version"}
+    plain = {"row_frame", "row_track_id", "xy", "score", "state", "track_id", "time", "skeleton", "joint_names", "fps", "width", "height", "version"}
     with np.load(tmp_path / "flat.npz") as flat:
         assert set(flat) == plain
     with np.load(tmp_path / "full.npz") as full:
