@@ -84,7 +84,9 @@ def walker(frames: int, random: np.random.Generator) -> Float[np.ndarray, "time 
     return convert(places, tree.skeleton, COCO17)
 
 
-def crossings(minutes: float, people: int, seconds: tuple[float, float] = SECONDS) -> Iterator[tuple[int, int, np.random.Generator]]:
+def crossings(
+    minutes: float, people: int, seconds: tuple[float, float] = SECONDS
+) -> Iterator[tuple[int, int, np.random.Generator]]:
     """Of each passer-by the first frame, their number of frames, and what the rest follows from."""
     frames = round(60 * minutes * FPS)
     for person in range(people):
@@ -134,7 +136,9 @@ def run(minutes: float, people: int, seconds: tuple[float, float], folder: Path)
 
     def done(stage: str, file: Path | None = None) -> Stage:
         nonlocal start
-        found = Stage(stage, round(perf_counter() - start, 1), round(peak()), "" if file is None else round(size(file), 1))
+        found = Stage(
+            stage, round(perf_counter() - start, 1), round(peak()), "" if file is None else round(size(file), 1)
+        )
         start = perf_counter()
         return found
 
@@ -207,7 +211,7 @@ def main(
     frames = sum(own for _, own, _ in crossings(minutes, people, seconds))
     about = (code, f"{minutes:g}", str(people), str(frames))
     table = RESULTS / "memory.csv"
-    rows = [row for row in csv.reader(table.open())][1:] if table.exists() else []
+    rows = list(csv.reader(table.open()))[1:] if table.exists() else []
     rows = [row for row in rows if tuple(row[:4]) != about]
     for stage in measure(minutes, people, seconds, limit_gib):
         rows.append([*about, *map(str, vars(stage).values())])

@@ -23,8 +23,8 @@ z is up) and `world_translation` (m) lead from the camera frame to the world, wh
   `track_id`. Frames in which a person is absent are left out; NaN is null. The 2D detections are `observed`, with
   `skeleton`, `joint_names`, `per_joint` and `people` of its own.
 
-Version 1 had no uncertainty, version 2 no fitted skeletons, version 3 no rows. Files made by hand need less; see `Poses.load`. One schema
-checks names and types, missing fields are filled in, `Poses` checks the rest.
+Version 1 had no uncertainty, version 2 no fitted skeletons, version 3 no rows. Files made by hand need less; see
+`Poses.load`. One schema checks names and types, missing fields are filled in, `Poses` checks the rest.
 """
 
 import json
@@ -429,7 +429,7 @@ def _read_npz(path: Path) -> Poses:
 
 
 def _read_rows(archive: NpzArrays) -> Poses:
-    """A record whose arrays are in rows."""
+    """A record whose arrays are in rows. Raises OccluposeError, ValueError: as of others."""
     rows = ("row_frame", "row_track_id", *JOINT_FIELDS, *PERSON_FIELDS)
     by_row = {prefix + name for name in rows for prefix in ("", "observed_")}
     others = [name for name in archive if name not in by_row]
@@ -472,7 +472,11 @@ def _read_tracks(archive: NpzArrays, prefix: str, header: dict[str, Any], about:
                 if values.shape != wanted:
                     raise OccluposeError(f"{prefix}{name}: has rows of shape {values.shape[1:]}, not {wanted[1:]}")
             content = _validated(header | {name: values[:, None] for name, values in given.items()})
-            arrays = {name: values[:, 0] for name, values in _filled(_arrays(content, "", False)).items() if values is not None}
+            arrays = {
+                name: values[:, 0]
+                for name, values in _filled(_arrays(content, "", False)).items()
+                if values is not None
+            }
             append_rows(store, frames[start:stop], arrays)
         for name, part in read.items():
             if part(0).shape[1:] != empty_rows(name, 0, joints).shape[1:]:

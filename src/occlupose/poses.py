@@ -14,7 +14,8 @@ from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
 from occlupose.bounds import brief
 from occlupose.cameras import MAX_SIDE, Camera
 from occlupose.errors import OccluposeError
-from occlupose.pose_checks import UNIT_ERROR, ArrayChecks
+from occlupose.pose_checks import UNIT_ERROR as UNIT_ERROR
+from occlupose.pose_checks import ArrayChecks
 from occlupose.skeletons import Skeleton, convert, convert_weakest
 from occlupose.track_store import TrackStore
 from occlupose.world_frame import WorldFrame
@@ -351,6 +352,19 @@ class Poses:
         """Who has a joint of one of these states in some frame."""
         own = (self.rows(person)[1]["state"] for person in range(len(self.track_id)))
         return np.array([bool(np.isin(state, states).any()) for state in own], bool)
+
+    @property
+    def is_anybody_there(self) -> bool:
+        """Whether any joint is visible or occluded."""
+        return bool(self.has_state(OCCLUDED, VISIBLE).any())
+
+    def count_states(self) -> Int64[np.ndarray, "state"]:
+        """How many joints of all people in all frames are absent, occluded and visible."""
+        count = np.zeros(len(STATE_NAMES), np.int64)
+        for person in range(len(self.track_id)):
+            count += np.bincount(self.rows(person)[1]["state"].ravel(), minlength=len(STATE_NAMES))
+        count[ABSENT] += len(self) * len(self.track_id) * len(self.skeleton) - count.sum()
+        return count
 
     def rows(self, person: int) -> tuple[Int64[np.ndarray, "row"], dict[str, np.ndarray]]:
         """The frames in which anything is known of a person, and the arrays of these frames, (row, joint, ...).

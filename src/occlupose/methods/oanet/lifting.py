@@ -127,7 +127,7 @@ def lift(
             warnings.warn(note, stacklevel=2)
     lifted = lift_checked(poses, camera, fov, height, lifter or load_lifter())
     standing, why = stand(lifted, up=up, keep_lifted=keep_lifted)
-    for note in [*find_unplaced(lifted), *([why] if why and lifted.has_state(OCCLUDED, VISIBLE).any() else [])]:
+    for note in [*find_unplaced(lifted), *([why] if why and lifted.is_anybody_there else [])]:
         warnings.warn(note, stacklevel=2)
     return standing
 
