@@ -204,13 +204,13 @@ def main(
     minutes: float = 60,
     people: int = 300,
     seconds: Annotated[tuple[float, float], arg(help="Least and most that somebody is in view.")] = SECONDS,
+    table: Annotated[Path, arg(help="Where rows are added.")] = RESULTS / "memory.csv",
     code: Annotated[str, arg(help="What is measured, as the table names it.")] = "by track",
     limit_gib: Annotated[float, arg(help="Memory that the process may have, GiB.")] = 14.0,
 ) -> None:
     """Measures one record and adds it to the table."""
     frames = sum(own for _, own, _ in crossings(minutes, people, seconds))
     about = (code, f"{minutes:g}", str(people), str(frames))
-    table = RESULTS / "memory.csv"
     rows = list(csv.reader(table.open()))[1:] if table.exists() else []
     rows = [row for row in rows if tuple(row[:4]) != about]
     for stage in measure(minutes, people, seconds, limit_gib):
