@@ -52,8 +52,9 @@ class NpzArrays(Mapping[str, np.ndarray]):
         return len(self._members)
 
     @contextmanager
-    def in_parts(self, name: str) -> Iterator[Callable[[int], np.ndarray]]:
-        """Reads an array from its beginning on: what is called with a number of rows returns the next ones.
+    def in_parts(self, name: str) -> Iterator[tuple[tuple[int, ...], Callable[[int], np.ndarray]]]:
+        """The shape of an array, and what reads it from its beginning on: called with a number of rows, it returns the
+        next ones.
 
         Raises:
             KeyError, ValueError: as of the whole array, when it is opened or read.
@@ -76,7 +77,7 @@ class NpzArrays(Mapping[str, np.ndarray]):
                         raise ValueError(f"has fewer than {rows} more rows")
                     return np.frombuffer(data, dtype).reshape(values.shape)
 
-            yield read
+            yield shape, read
 
     def _read(self, member: zipfile.ZipInfo) -> np.ndarray:
         with self._archive.open(member) as file:

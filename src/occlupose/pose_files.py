@@ -460,27 +460,27 @@ def _read_tracks(archive: NpzArrays, prefix: str, header: dict[str, Any], about:
     frames, lengths = _find_rows(archive, prefix, about["track_id"], len(about["time"]))
     names = [name for name in (*JOINT_FIELDS, *PERSON_FIELDS) if prefix + name in archive]
     store = TrackStore()
+    if "xy" not in names:
+        raise OccluposeError(f"{prefix}xy: is missing; a poses file needs at least xy, skeleton and fps")
     with ExitStack() as stack:
-        read = {name: stack.enter_context(archive.in_parts(prefix + name)) for name in names}
+        read = {}
+        for name in names:
+            shape, read[name] = stack.enter_context(archive.in_parts(prefix + name))
+            wanted = empty_rows(name, 0, joints).shape[1:]
+            if shape[1:] != wanted:
+                raise OccluposeError(f"{prefix}{name}: has rows of shape {shape[1:]}, not {wanted}")
+            if shape[0] != len(frames):
+                raise OccluposeError(f"{prefix}{name}: has {shape[0]} rows, not {len(frames)} as row_frame")
         stop = 0
         for length in lengths:
             start = stop
             stop = start + length
-            given = {name: part(length) for name, part in read.items()}
-            for name, values in given.items():
-                wanted = empty_rows(name, length, joints).shape
-                if values.shape != wanted:
-                    raise OccluposeError(f"{prefix}{name}: has rows of shape {values.shape[1:]}, not {wanted[1:]}")
-            content = _validated(header | {name: values[:, None] for name, values in given.items()})
-            arrays = {
-                name: values[:, 0]
-                for name, values in _filled(_arrays(content, "", False)).items()
-                if values is not None
-            }
+            given = {name: part(length)[:, None] for name, part in read.items()}
+            filled = _filled(_arrays(_validated(header | given), "", False))
+            arrays = {name: values[:, 0] for name, values in filled.items() if values is not None}
             append_rows(store, frames[start:stop], arrays)
-        for name, part in read.items():
-            if part(0).shape[1:] != empty_rows(name, 0, joints).shape[1:]:
-                raise OccluposeError(f"{prefix}{name}: is not of {joints} joints")
+        for part in read.values():
+            part(0)  # the end, where the checksum is
     return Poses.by_track(store, {*names, "score", "state"}, **about)
 
 
