@@ -78,6 +78,8 @@ class NpzArrays(Mapping[str, np.ndarray]):
                     return np.frombuffer(data, dtype).reshape(values.shape)
 
             yield shape, read
+            with _naming(name):
+                file.read(1)  # the end, where the checksum is compared
 
     def _read(self, member: zipfile.ZipInfo) -> np.ndarray:
         with self._archive.open(member) as file:
