@@ -1,5 +1,5 @@
 # Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
-.PHONY: demo test slow fuzz browser three lint format
+.PHONY: demo test slow hour fuzz browser three lint format
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
@@ -9,10 +9,13 @@ demo: $(READY)
 	.venv/bin/occlupose demo -o out/demo
 
 test: $(READY)  # a process for each core, so that none of them needs threads
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser"
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist loadfile -m "not slow and not hour and not browser"
 
 slow: $(READY)
-	.venv/bin/python -m pytest -q -m slow
+	.venv/bin/python -m pytest -q -m "slow and not hour"
+
+hour: $(READY)  # an hour with 300 people within 1 GiB of memory; takes hours
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -m hour
 
 fuzz: $(READY)  # 20,000 mutated files of all kinds
 	PYTHONPATH=tests .venv/bin/python -m fuzz --count 20000

@@ -60,24 +60,28 @@ def test_the_same_record_is_the_same_bytes(tmp_path, suffix):
 def test_npz_holds_the_documented_keys(tmp_path):
     record().save(tmp_path / "full.npz")
     record(lifted=False, observed=None, camera=False).save(tmp_path / "flat.npz")
-    plain = {"xy", "score", "state", "track_id", "time", "skeleton", "joint_names", "fps", "width", "height", "version"}
+    header = {"version", "skeleton", "joint_names", "fps", "width", "height", "time", "track_id"}
+    plain = header | {"row_frame", "row_track_id", "xy", "score", "state"}
     with np.load(tmp_path / "flat.npz") as flat:
         assert set(flat) == plain
     with np.load(tmp_path / "full.npz") as full:
-        observed = {f"observed_{name}" for name in ("xy", "score", "state", "skeleton", "joint_names")}
+        observed = {f"observed_{name}" for name in (*plain - header, "skeleton", "joint_names")}
         assert set(full) == plain | observed | {"xyz", "camera", "camera_assumed"}
         np.testing.assert_array_equal(full["camera"], Camera.from_fov(640, 480).matrix)
         assert (
             full["camera"].dtype == np.float64
             and full["camera_assumed"]
-            and full["version"] == 3
+            and full["version"] == 4
             and full["skeleton"] == "body22"
         )
         assert full["joint_names"].tolist() == list(BODY22.joints) and full["observed_skeleton"] == "coco17"
     uncertain(record()).save(tmp_path / "uncertain.npz")
     with np.load(tmp_path / "full.npz") as full, np.load(tmp_path / "uncertain.npz") as more:
         assert set(more) - set(full) == {"spread", "covariance", "root_covariance", "observed_spread"}
-        assert more["covariance"].shape == (4, 2, 22, 6) and more["root_covariance"].shape == (4, 2, 6)
+        assert more["covariance"].shape == (8, 22, 6) and more["root_covariance"].shape == (8, 6)
+        assert (
+            more["row_frame"].tolist() == [*range(4), *range(4)] and more["row_track_id"].tolist() == [1] * 4 + [4] * 4
+        )
 
 
 def test_npz_holds_the_documented_keys_of_skeletons(tmp_path):
@@ -91,7 +95,7 @@ def test_npz_holds_the_documented_keys_of_skeletons(tmp_path):
         assert set(more) - set(full) == arrays | names | world | {"camera_up"}
         assert more["segments"].tolist() == list(SEGMENTS) and more["bearing"].tolist() == list(BEARING)
         assert more["bones"].tolist() == list(BONES) and more["shape_names"].tolist() == list(SHAPE)
-        assert more["rotation"].shape == (4, 2, len(SEGMENTS), 4) and more["rotation"].dtype == np.float32
+        assert more["rotation"].shape == (8, len(SEGMENTS), 4) and more["rotation"].dtype == np.float32
         assert more["bone_offsets"].shape == (2, len(BONES), 3) and more["camera_up"].tolist() == [0, -2, 1]
         np.testing.assert_array_equal(more["world_rotation"], poses.world.rotation)
     replace(poses, contact=None, shape=None).save(tmp_path / "less.npz")
@@ -105,7 +109,7 @@ def test_json_says_its_units_frame_and_version(tmp_path):
     document = json.loads((tmp_path / "poses.json").read_text())
     assert document["units"] == "metres, pixels, seconds" and document["frame"] == "camera: x right, y down, z forward"
     assert (document["version"], document["skeleton"], document["fps"], document["width"], document["height"]) == (
-        3,
+        4,
         "body22",
         25,
         640,
@@ -304,6 +308,65 @@ def test_files_of_version_2_are_still_read(tmp_path):
     assert poses.rotation is poses.bone_offsets is poses.shape is poses.world is poses.camera.up is None
 
 
+def content_of(poses, path):
+    """What the .npz of a record holds."""
+    poses.save(path)
+    with np.load(path) as file:
+        return dict(file)
+
+
+def test_files_of_version_3_are_still_read(tmp_path):
+    """Arrays were (time, person, ...)."""
+    poses = fitted(uncertain(record()))
+    content = content_of(poses, tmp_path / "new.npz")
+    header = {name: value for name, value in content.items() if not name.removeprefix("observed_").startswith("row_")}
+    observed = {f"observed_{name}": values for name, values in poses.observed.arrays.items()}
+    np.savez_compressed(tmp_path / "old.npz", **header | poses.arrays | observed | {"version": 3})
+    assert Poses.load(tmp_path / "old.npz") == poses
+    poses.save(tmp_path / "new.json")
+    text = (tmp_path / "new.json").read_text().replace('"version": 4', '"version": 3')
+    (tmp_path / "old.json").write_text(text)
+    assert Poses.load(tmp_path / "old.json") == poses
+
+
+WRONG_ROWS = {
+    "a frame twice": ({"row_frame": np.zeros(8, int)}, r"row_frame, row_track_id: are not in order"),
+    "a frame too late": ({"row_frame": np.arange(8)}, r"row_frame, row_track_id: .* numbers of frames below 4"),
+    "a frame before the first": ({"row_frame": np.arange(8) % 4 - 1}, r"row_frame, row_track_id: are not in order"),
+    "frames of another kind": ({"row_frame": np.arange(8) % 4 + 0.5}, r"row_frame, row_track_id: are not in order"),
+    "an unknown person": ({"row_track_id": np.full(8, 9)}, r"row_frame, row_track_id: are not in order"),
+    "other people first": ({"row_track_id": np.repeat([4, 1], 4)}, r"row_frame, row_track_id: are not in order"),
+    "fewer frames": ({"row_frame": np.arange(7) % 4}, r"row_frame, row_track_id: are not in order"),
+    "no people": ({"row_track_id": None}, r"row_track_id: is missing; rows need their frames and people"),
+    "no time": ({"time": None}, r"time: is missing; a poses file with row_frame needs it"),
+    "no width": ({"width": None}, r"width: is missing; a poses file with row_frame needs it"),
+    "no places": ({"xy": None}, r"xy: is missing"),
+    "other joints": ({"xy": np.zeros((8, 5, 2))}, r"xy: has rows of shape \(5, 2\), not \(22, 2\)"),
+    "fewer rows": ({"score": np.zeros((7, 22))}, r"score: has 7 rows, not 8"),
+    "no rows": ({"score": np.zeros(())}, r"\(score: its rows do not follow each other\)"),
+    "texts": ({"score": np.full((8, 22), "a")}, r"score: holds values of type .*; it must hold numbers"),
+    "an unknown state": ({"state": np.full((8, 22), 3)}, r"state: holds an unknown state"),
+    "an unknown key": ({"row_person": np.zeros(8)}, r"row_person: is not known"),
+    "people seen elsewhere": ({"observed_row_track_id": np.full(8, 9)}, r"observed_row_frame, .*: are not in order"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG_ROWS.values(), ids=WRONG_ROWS)
+def test_wrong_rows_are_refused(tmp_path, change, message):
+    content = content_of(record(), tmp_path / "good.npz") | change
+    path = write(tmp_path / "bad.npz", **{name: value for name, value in content.items() if value is not None})
+    with pytest.raises(OccluposeError, match=f"bad.npz: .*{message}") as caught:
+        Poses.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_rows_than_people_have_are_refused(tmp_path):
+    content = content_of(record(), tmp_path / "good.npz")
+    path = write(tmp_path / "bad.npz", **content | {"xy": np.concatenate([content["xy"], content["xy"][:1]])})
+    with pytest.raises(OccluposeError, match=r"bad\.npz: xy: has 9 rows, not 8"):
+        Poses.load(path)
+
+
 def write(path, **content):
     np.savez(path, **content)
     return path
@@ -401,7 +464,7 @@ lifted = np.where(finite[..., None], 1.5, np.nan) * np.ones(3)
 
 
 REFUSED = {
-    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 3; update occlupose"),
+    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 4; update occlupose"),
     "no xy": ({"xy": None}, r"xy: is missing; a poses file needs at least xy, skeleton and fps"),
     "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
     "no fps": ({"fps": None}, r"fps: is missing"),
@@ -686,7 +749,7 @@ def person(*frames, **change):
 
 
 BAD_JSON = {
-    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 3; update occlupose"),
+    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 4; update occlupose"),
     "no people": ({"people": None}, r"people: is missing; a poses file needs at least people, skeleton and fps"),
     "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
     "no fps": ({"fps": None}, r"fps: is missing"),

@@ -6,7 +6,7 @@ with open_npz(path) as file:
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -42,11 +42,8 @@ class NpzArrays(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         member = self._members[name]
-        try:
+        with _naming(name):
             return self._read(member)
-        except Exception as error:  # a damaged archive may fail in any way
-            why = next(iter(str(error).splitlines()), "") or type(error).__name__
-            raise ValueError(f"damaged or not plain arrays ({name}: {why})") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -54,11 +51,39 @@ class NpzArrays(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._members)
 
+    @contextmanager
+    def in_parts(self, name: str) -> Iterator[tuple[tuple[int, ...], Callable[[int], np.ndarray]]]:
+        """The shape of an array, and what reads it from its beginning on: called with a number of rows, it returns the
+        next ones.
+
+        Raises:
+            KeyError, ValueError: as of the whole array, when it is opened or read.
+        """
+        member = self._members[name]
+        with _naming(name):
+            file = self._archive.open(member)
+        with file:
+            with _naming(name):
+                shape, transposed, dtype = _read_header(file)
+                self._check(member.file_size, file.tell(), shape, dtype)
+                if transposed or not shape:
+                    raise ValueError("its rows do not follow each other")
+
+            def read(rows: int) -> np.ndarray:
+                values = np.zeros((rows, *shape[1:]), dtype)
+                with _naming(name):
+                    data = file.read(values.nbytes)
+                    if len(data) < values.nbytes:
+                        raise ValueError(f"has fewer than {rows} more rows")
+                    return np.frombuffer(data, dtype).reshape(values.shape)
+
+            yield shape, read
+            with _naming(name):
+                file.read(1)  # the end, where the checksum is compared
+
     def _read(self, member: zipfile.ZipInfo) -> np.ndarray:
         with self._archive.open(member) as file:
-            version = np.lib.format.read_magic(file)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = header(file)
+            shape, _, dtype = _read_header(file)
             self._check(member.file_size, file.tell(), shape, dtype)
         with self._archive.open(member) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
@@ -76,6 +101,37 @@ class NpzArrays(Mapping[str, np.ndarray]):
         if self._bytes > self._max_bytes:
             needed = f"{self._bytes / 2**30:.1f} GiB of memory"
             raise ValueError(f"needs {needed}, at most {self._max_bytes / 2**30:g} are allowed")
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Raises ValueError for whatever fails: names the array, in one line."""
+    try:
+        yield
+    except Exception as error:  # a damaged archive may fail in any way
+        why = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ValueError(f"damaged or not plain arrays ({name}: {why})") from error
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether the first axis changes fastest, and type of an array."""
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return header(file)
+
+
+def write_array(archive: zipfile.ZipFile, name: str, parts: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
+    """Adds an array to an .npz file, in parts that follow each other along its first axis.
+
+    Arguments:
+        shape: of the whole.
+    """
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        for number, part in enumerate(parts):
+            if number == 0:
+                kind = {"descr": np.lib.format.dtype_to_descr(part.dtype), "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, kind)
+            file.write(part.tobytes())
 
 
 @contextmanager

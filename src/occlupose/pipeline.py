@@ -70,7 +70,9 @@ def run(
             builder.frames.append(frame_poses)
             if progress is not None:
                 progress(frame_poses)
-    poses, why = stand(estimator.finish(builder.poses(), height), up=up, keep_lifted=keep_lifted)
+    tracks = builder.poses()
+    builder.frames.clear()  # the tracks hold the same
+    poses, why = stand(estimator.finish(tracks, height), up=up, keep_lifted=keep_lifted)
     if why and len(poses.track_id):
         warnings.warn(why, stacklevel=2)
     return poses

@@ -1,6 +1,6 @@
 """The two file formats of `Poses`, .npz and .json, with the same content.
 
-Both hold `version` (of the format, now 3), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
+Both hold `version` (of the format, now 4), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
 and where it is known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed` and maybe `camera_up`. Of every person
 they hold a `track_id`, and of every joint `xy` (px), `score`, `state` and in 3D `xyz` (m, camera frame: x right, y
 down, z forward). Where it is known they also hold how uncertain these are: `spread` (px) and `covariance` (m^2: xx, yy,
@@ -12,48 +12,59 @@ z is up) and `world_translation` (m) lead from the camera frame to the world, wh
 (m) and `world_covariance` say how uncertain it is, see `WorldFrame`. For a skeleton that is not among
 `skeletons.SKELETONS` there are also `limbs` (pairs of joint names, to draw) and `root` (a joint name).
 
-- .npz has them as arrays of these names, (time, person, joint, ...); the 2D detections are `observed_xy`,
-  `observed_score`, `observed_state`, `observed_spread`, `observed_skeleton` and `observed_joint_names`.
+- .npz has them as arrays of these names, person by person: what is of joints and people over time has a row for each
+  frame in which the person is there, (row, joint, ...), whose frame and person are `row_frame` (from 0, ascending) and
+  `row_track_id` (in the order of `track_id`). The 2D detections are `observed_xy`, `observed_score`, `observed_state`,
+  `observed_spread`, `observed_skeleton`, `observed_joint_names`, with rows of their own. Without `row_frame` the arrays
+  are (time, person, joint, ...), or (time, joint, ...) of a single person.
 - .json has `format`, `units` and `frame` in words, and a list of `people`, each with a `track_id` and `frames`; a frame
   has its number, `frame`, those of `xy`, `xyz`, `score`, `state`, `spread`, ... that `per_joint` lists, for all joints,
   and those of `root_covariance`, `rotation`, ... that `per_person` lists; `bone_offsets` and `shape` are beside
   `track_id`. Frames in which a person is absent are left out; NaN is null. The 2D detections are `observed`, with
   `skeleton`, `joint_names`, `per_joint` and `people` of its own.
 
-Version 1 had no uncertainty, version 2 no fitted skeletons. Files made by hand need less; see `Poses.load`. One schema
-checks names and types, missing fields are filled in, `Poses` checks the rest.
+Version 1 had no uncertainty, version 2 no fitted skeletons, version 3 no rows. Files made by hand need less; see
+`Poses.load`. One schema checks names and types, missing fields are filled in, `Poses` checks the rest.
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
+from jaxtyping import Int64
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
 from occlupose.cameras import MAX_SIDE, Camera
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
-from occlupose.npz import open_npz
+from occlupose.npz import NpzArrays, open_npz, write_array
 from occlupose.poses import (
     ABSENT,
+    FRAMES,
     JOINT_FIELDS,
     PERSON_FIELDS,
     TRACK_FIELDS,
     VISIBLE,
     Poses,
     absent_array,
+    append_rows,
     check_fps,
     check_room,
+    empty_rows,
 )
 from occlupose.skeletons import Skeleton, build_skeleton, find
+from occlupose.track_store import TrackStore
 from occlupose.world_frame import WorldFrame
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 _FIELDS = {"per_joint": JOINT_FIELDS, "per_person": PERSON_FIELDS}
 _WORLD = ("rotation", "translation", "centre", "covariance")
@@ -72,7 +83,7 @@ def load(path: str | Path) -> Poses:
     path = Path(path)
     check_suffix(path)
     try:
-        return _record(_validated(_FORMATS[path.suffix].read(path)))
+        return _FORMATS[path.suffix].read(path)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise unreadable(path, error, "give a .npz or .json file") from error
     except OccluposeError as error:
@@ -244,35 +255,46 @@ def _record(content: _Content) -> Poses:
         )
     frames, people = arrays["xy"].shape[:2]
     width, height = _image_size(content, arrays["xy"])
-    camera = None
-    if content.camera is not None:
-        camera = Camera.from_matrix(content.camera, width, height, content.camera_assumed)
-        camera = replace(camera, up=None if content.camera_up is None else tuple(content.camera_up.tolist()))
-    for name, parts in _PARTS.items():
-        if getattr(content, name) not in (None, list(parts)):
-            raise OccluposeError(f"{name}: are not those of this version; they must be {', '.join(parts)}")
+    _check_parts(content)
     poses = Poses(
         **_filled(arrays),
         **{name: _of_person(getattr(content, name), single) for name in TRACK_FIELDS},
         world=_world(content),
         track_id=np.arange(people) if content.track_id is None else content.track_id,
         time=np.arange(frames) / content.fps if content.time is None else content.time,
-        skeleton=build_skeleton(*(getattr(content, name) for name in _SKELETON)),
+        **_skeleton(content, ""),
         fps=content.fps,
         width=width,
         height=height,
-        camera=camera,
+        camera=_camera(content, width, height),
     )
     if content.observed_xy is None and content.observed_skeleton is None:
         return poses
     if content.observed_xy is None or content.observed_skeleton is None:
         raise OccluposeError("observed_xy, observed_skeleton: one is there without the other; give both or neither")
     observed = _arrays(content, "observed_", single)
-    skeleton = build_skeleton(*(getattr(content, f"observed_{name}") for name in _SKELETON))
+    skeleton = _skeleton(content, "observed_")
     try:
-        return replace(poses, observed=replace(poses.to_2d(), **_filled(observed), skeleton=skeleton))
+        return replace(poses, observed=replace(poses.to_2d(), **_filled(observed), **skeleton))
     except OccluposeError as error:
         raise OccluposeError(f"observed: {error}") from error
+
+
+def _camera(content: _Content, width: int, height: int) -> Camera | None:
+    if content.camera is None:
+        return None
+    camera = Camera.from_matrix(content.camera, width, height, content.camera_assumed)
+    return replace(camera, up=None if content.camera_up is None else tuple(content.camera_up.tolist()))
+
+
+def _skeleton(content: _Content, prefix: str) -> dict[str, Skeleton]:
+    return {"skeleton": build_skeleton(*(getattr(content, prefix + name) for name in _SKELETON))}
+
+
+def _check_parts(content: _Content) -> None:
+    for name, parts in _PARTS.items():
+        if getattr(content, name) not in (None, list(parts)):
+            raise OccluposeError(f"{name}: are not those of this version; they must be {', '.join(parts)}")
 
 
 def _arrays(content: _Content, prefix: str, single: bool) -> dict[str, Any]:
@@ -334,7 +356,7 @@ def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
 
 
 def _content(poses: Poses) -> dict[str, Any]:
-    """The fields of a record, by the names that `_Content` reads."""
+    """The fields of a record, by the names that `_Content` reads, but what is of joints and people over time."""
     content: dict[str, Any] = {
         "version": FORMAT_VERSION,
         **_skeleton_content(poses.skeleton),
@@ -348,13 +370,13 @@ def _content(poses: Poses) -> dict[str, Any]:
         content |= {"camera": poses.camera.matrix, "camera_assumed": poses.camera.assumed}
         if poses.camera.up is not None:
             content["camera_up"] = list(poses.camera.up)
-    content |= poses.arrays | poses.constants
-    content |= {parts: list(_PARTS[parts]) for name, parts in _NAMED_BY.items() if name in content}
+    content |= poses.constants
+    known = {*poses.names, *poses.constants}
+    content |= {parts: list(_PARTS[parts]) for name, parts in _NAMED_BY.items() if name in known}
     if poses.world is not None:
         content |= {f"world_{name}": getattr(poses.world, name) for name in _WORLD}
     if poses.observed is not None:
-        observed = _skeleton_content(poses.observed.skeleton) | poses.observed.arrays
-        content |= {f"observed_{name}": value for name, value in observed.items()}
+        content |= {f"observed_{name}": value for name, value in _skeleton_content(poses.observed.skeleton).items()}
     return content
 
 
@@ -369,16 +391,118 @@ def _skeleton_content(skeleton: Skeleton) -> dict[str, Any]:
 
 
 def _write_npz(path: Path, poses: Poses) -> None:
-    np.savez_compressed(path, allow_pickle=False, **_content(poses))
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        for name, value in _content(poses).items():
+            array = np.asarray(value)
+            write_array(archive, name, [array], array.shape)
+        _write_rows(archive, "", poses)
+        if poses.observed is not None:
+            _write_rows(archive, "observed_", poses.observed)
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
+def _write_rows(archive: ZipFile, prefix: str, poses: Poses) -> None:
+    """Writes what is of joints and people over time, person by person."""
+    store = TrackStore()
+    lengths = []
+    for person in range(len(poses.track_id)):
+        frames, arrays = poses.rows(person)
+        append_rows(store, frames, arrays)
+        lengths.append(len(frames))
+    numbers = np.repeat(poses.track_id, lengths)
+    write_array(archive, f"{prefix}row_track_id", [numbers], numbers.shape)
+    for source, name in ((FRAMES, "row_frame"), *((name, name) for name in poses.names)):
+        nothing = np.zeros(0, np.int64) if source == FRAMES else empty_rows(name, 0, len(poses.skeleton))
+        parts = (store.get(person, [source])[source] for person in range(len(store)))
+        write_array(archive, prefix + name, chain([nothing], parts), (len(numbers), *nothing.shape[1:]))
+
+
+def _read_npz(path: Path) -> Poses:
     with path.open("rb") as file:
         try:
             with open_npz(file) as archive:
-                return {name: archive[name] if name in _Content.model_fields else None for name in archive}
+                if "row_frame" in archive:
+                    return _read_rows(archive)
+                known = _Content.model_fields
+                return _record(_validated({name: archive[name] if name in known else None for name in archive}))
         except ValueError as error:
             raise OccluposeError(f"{error}; write it again with numpy.savez or Poses.save") from error
+
+
+def _read_rows(archive: NpzArrays) -> Poses:
+    """A record whose arrays are in rows. Raises OccluposeError, ValueError: as of others."""
+    rows = ("row_frame", "row_track_id", *JOINT_FIELDS, *PERSON_FIELDS)
+    by_row = {prefix + name for name in rows for prefix in ("", "observed_")}
+    others = [name for name in archive if name not in by_row]
+    header = {name: archive[name] if name in _Content.model_fields else None for name in others}
+    for name in ("time", "track_id", "width", "height"):
+        if name not in header:
+            raise OccluposeError(f"{name}: is missing; a poses file with row_frame needs it")
+    content = _validated(header | {"xy": np.zeros((0, 1, 1, 2))})
+    about = {name: getattr(content, name) for name in ("track_id", "time", "fps", "width", "height")}
+    about |= {"camera": _camera(content, content.width, content.height)}
+    _check_parts(content)
+    about["observed"] = None
+    if content.observed_skeleton is not None:
+        about["observed"] = _read_tracks(archive, "observed_", header, about | _skeleton(content, "observed_"))
+    about |= {name: getattr(content, name) for name in TRACK_FIELDS} | {"world": _world(content)}
+    return _read_tracks(archive, "", header, about | _skeleton(content, ""))
+
+
+def _read_tracks(archive: NpzArrays, prefix: str, header: dict[str, Any], about: dict[str, Any]) -> Poses:
+    """The people of a record, one by one.
+
+    Arguments:
+        prefix: of the arrays' names.
+        header: the other fields of the file.
+        about: those of the record, as of `Poses`.
+    """
+    joints = len(about["skeleton"])
+    frames, lengths = _find_rows(archive, prefix, about["track_id"], len(about["time"]))
+    names = [name for name in (*JOINT_FIELDS, *PERSON_FIELDS) if prefix + name in archive]
+    store = TrackStore()
+    if "xy" not in names:
+        raise OccluposeError(f"{prefix}xy: is missing; a poses file needs at least xy, skeleton and fps")
+    with ExitStack() as stack:
+        read = {}
+        for name in names:
+            shape, read[name] = stack.enter_context(archive.in_parts(prefix + name))
+            wanted = empty_rows(name, 0, joints).shape[1:]
+            if shape[1:] != wanted:
+                raise OccluposeError(f"{prefix}{name}: has rows of shape {shape[1:]}, not {wanted}")
+            if shape[0] != len(frames):
+                raise OccluposeError(f"{prefix}{name}: has {shape[0]} rows, not {len(frames)} as row_frame")
+        stop = 0
+        for length in lengths:
+            start = stop
+            stop = start + length
+            given = {name: part(length)[:, None] for name, part in read.items()}
+            filled = _filled(_arrays(_validated(header | given), "", False))
+            arrays = {name: values[:, 0] for name, values in filled.items() if values is not None}
+            append_rows(store, frames[start:stop], arrays)
+    return Poses.by_track(store, {*names, "score", "state"}, **about)
+
+
+def _find_rows(
+    archive: NpzArrays, prefix: str, track_id: np.ndarray, frames: int
+) -> tuple[Int64[np.ndarray, "row"], list[int]]:
+    """The frame of each row, and how many rows each person has."""
+    for name in (f"{prefix}row_frame", f"{prefix}row_track_id"):
+        if name not in archive:
+            raise OccluposeError(f"{name}: is missing; rows need their frames and people")
+    row_frame = archive[f"{prefix}row_frame"]
+    row_track_id = archive[f"{prefix}row_track_id"]
+    columns = {number: column for column, number in enumerate(track_id.tolist())}
+    person = np.array([columns.get(number, -1) for number in row_track_id.ravel().tolist()], np.int64)
+    is_plain = row_frame.ndim == 1 and row_frame.shape == person.shape and row_frame.dtype.kind in "iu"
+    if is_plain and len(person):
+        in_range = (person >= 0).all() and row_frame.min() >= 0 and row_frame.max() < frames
+        is_plain = in_range and bool((np.diff(person * frames + row_frame.astype(np.int64)) > 0).all())
+    if not is_plain:
+        raise OccluposeError(
+            f"{prefix}row_frame, {prefix}row_track_id: are not in order; they must be numbers of frames below {frames},"
+            " ascending, of each person in the order of track_id"
+        )
+    return row_frame.astype(np.int64), np.bincount(person, minlength=len(track_id)).tolist()
 
 
 def _write_json(path: Path, poses: Poses) -> None:
@@ -387,7 +511,7 @@ def _write_json(path: Path, poses: Poses) -> None:
 
 
 def _json_text(poses: Poses) -> Iterator[str]:
-    by_person = (*poses.arrays, *poses.constants, "track_id")
+    by_person = (*poses.constants, "track_id")
     header = {name: value for name, value in _content(poses).items() if name not in by_person}
     header = _JSON_HEADER | {name: value for name, value in header.items() if not name.startswith("observed_")}
     yield json.dumps(header | _names(poses), default=np.ndarray.tolist)[:-1]
@@ -404,21 +528,17 @@ def _json_text(poses: Poses) -> Iterator[str]:
 
 def _names(poses: Poses) -> dict[str, list[str]]:
     """Names of what every frame of a person holds, of all joints and of the person."""
-    names = {kind: [name for name in fields if name in poses.arrays] for kind, fields in _FIELDS.items()}
+    names = {kind: [name for name in fields if name in poses.names] for kind, fields in _FIELDS.items()}
     return {kind: listed for kind, listed in names.items() if listed}
 
 
 def _json_people(poses: Poses) -> Iterator[str]:
     """Every person's track id and the frames they are in, one frame a line."""
-    present = (poses.state != ABSENT).any(-1) | (poses.score != 0).any(-1)
-    arrays = poses.arrays
-    for name in PERSON_FIELDS.keys() & arrays.keys():
-        present |= np.isfinite(arrays[name]).any(tuple(range(2, arrays[name].ndim)))
-    names = ["frame", *arrays]
+    names = ["frame", *poses.names]
     for person, number in enumerate(poses.track_id.tolist()):
-        frames = np.flatnonzero(present[:, person])
+        frames, arrays = poses.rows(person)
         constants = {name: shortest(values[person]) for name, values in poses.constants.items()}
-        columns = [frames.tolist(), *(shortest(values[frames, person]).tolist() for values in arrays.values())]
+        columns = [frames.tolist(), *(shortest(values).tolist() for values in arrays.values())]
         about = {"track_id": number} | {name: values.tolist() for name, values in constants.items()}
         beginning = json.dumps(about)[:-1].replace("NaN", "null")
         yield f'{"," if person else ""}\n{beginning}, "frames": [\n'
@@ -439,7 +559,7 @@ def shortest(values: np.ndarray) -> np.ndarray:
     return shortest
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> Poses:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -457,7 +577,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         if own.pop("track_id") != content["track_id"]:
             raise OccluposeError("observed: has other people; it must have those of people, in the same order")
         content |= {f"observed_{name}": value for name, value in own.items()}
-    return content
+    return _record(_validated(content))
 
 
 def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None) -> dict[str, Any]:
@@ -513,7 +633,7 @@ def _json_array(name: str, people: list[dict[str, Any]], frames: int, joints: in
 
 
 class _Format(NamedTuple):
-    read: Callable[[Path], dict[str, Any]]
+    read: Callable[[Path], Poses]
     write: Callable[[Path, Poses], None]
 
 

@@ -1,9 +1,11 @@
 """Poses: people over time, the record that every step of the library reads and writes."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
@@ -12,7 +14,10 @@ from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
 from occlupose.bounds import brief
 from occlupose.cameras import MAX_SIDE, Camera
 from occlupose.errors import OccluposeError
+from occlupose.pose_checks import UNIT_ERROR as UNIT_ERROR
+from occlupose.pose_checks import ArrayChecks
 from occlupose.skeletons import Skeleton, convert, convert_weakest
+from occlupose.track_store import TrackStore
 from occlupose.world_frame import WorldFrame
 
 ABSENT = 0
@@ -54,8 +59,14 @@ FRAME_RATES = (1e-6, 10_000.0)
 MAX_JOINTS = 200_000_000
 """Joints of all people in all frames that are held at once, about 3 GB while they are read. Ours."""
 
-UNIT_ERROR = 1e-3
-"""Largest error of the length of a quaternion."""
+FEW_PLACES = 50_000
+"""People times frames up to which the arrays of a record are held, people who are absent too: 0.1 GB. Ours."""
+
+FRAMES = "frame"
+"""Name of the frames of a track in a `TrackStore`."""
+
+_BY_FRAME = (*JOINT_FIELDS, *PERSON_FIELDS)
+_DTYPES = {name: one.dtype for name, one in (JOINT_FIELDS | PERSON_FIELDS | TRACK_FIELDS).items()}
 
 
 def check_fps(fps: float) -> None:
@@ -231,18 +242,21 @@ class Poses:
     shape: Float32[np.ndarray, "person parameter"] | None = None
     world: WorldFrame | None = None
 
+    _store = cast("TrackStore | None", None)
+    _names: ClassVar[tuple[str, ...]] = ()
+
     def __post_init__(self) -> None:
         for name, values in (self.arrays | self.constants).items():
-            setattr(self, name, np.asarray(values, (JOINT_FIELDS | PERSON_FIELDS | TRACK_FIELDS)[name].dtype))
+            setattr(self, name, np.asarray(values, _DTYPES[name]))
         self.track_id = np.asarray(self.track_id, np.int64)
         self.time = np.asarray(self.time, np.float64)
         self.fps = float(self.fps)
         self.width = int(self.width)
         self.height = int(self.height)
         self._check_shapes()
-        self._check_values()
-        self._check_uncertainty()
-        self._check_bodies()
+        self._check_fields()
+        self._check_arrays()
+        self._check_constants()
         if self.observed is not None:
             self.observed = self._with_shared_fields(self.observed)
 
@@ -254,24 +268,39 @@ class Poses:
         frames = _count(len(self), "frame", "frames")
         people = _count(len(self.track_id), "person", "people")
         size = f"{self.width}x{self.height}"
-        return f"Poses({frames}, {people}, {self.skeleton.name}, {_dimensions(self.xyz)}, {self.fps:g} fps, {size})"
+        dimensions = "3D" if "xyz" in self.names else "2D"
+        return f"Poses({frames}, {people}, {self.skeleton.name}, {dimensions}, {self.fps:g} fps, {size})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Poses):
             return NotImplemented
-        return all(_equal(value, getattr(other, name)) for name, value in vars(self).items())
+        apart = {field.name for field in fields(self)} - {*JOINT_FIELDS, *PERSON_FIELDS}
+        if self.names != other.names or not all(_equal(getattr(self, name), getattr(other, name)) for name in apart):
+            return False
+        if self._store is None and other._store is None:
+            return all(_equal(values, other.arrays[name]) for name, values in self.arrays.items())
+        return all(_equal_rows(self.rows(person), other.rows(person)) for person in range(len(self.track_id)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the arrays of joints and people that are not None."""
+        return self._names or tuple(name for name in _BY_FRAME if getattr(self, name) is not None)
 
     @property
     def arrays(self) -> dict[str, Any]:
         """What is known of joints and people: the arrays of `JOINT_FIELDS` and `PERSON_FIELDS` that are not None."""
-        arrays = {name: getattr(self, name) for name in (*JOINT_FIELDS, *PERSON_FIELDS)}
-        return {name: values for name, values in arrays.items() if values is not None}
+        return {name: getattr(self, name) for name in self.names}
 
     @property
     def constants(self) -> dict[str, Any]:
         """What is known of people at all times: the arrays of `TRACK_FIELDS` that are not None."""
         arrays = {name: getattr(self, name) for name in TRACK_FIELDS}
         return {name: values for name, values in arrays.items() if values is not None}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The fields that are no arrays of joints and people over time."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _BY_FRAME}
 
     @property
     def bone_lengths(self) -> Float32[np.ndarray, "person bone"] | None:
@@ -281,7 +310,80 @@ class Poses:
     @property
     def xyz_world(self) -> Float64[np.ndarray, "time person joint 3"] | None:
         """The joints in the axes of the world, z up and the floor at 0, metres; None if it is unknown or in 2D."""
-        return None if self.xyz is None or self.world is None else self.world.to_world(self.xyz.astype(float))
+        if self.world is None or self.xyz is None:
+            return None
+        return self.world.to_world(self.xyz.astype(float))
+
+    @classmethod
+    def by_track(cls, store: TrackStore, names: Iterable[str], **about: Any) -> "Poses":
+        """The record of tracks. Where that takes little more memory its arrays are made at once; else the record keeps
+        the tracks, each in the frames in which the person is there, and an array is made when it is asked for.
+
+        Arguments:
+            store: of each person what `append_rows` adds.
+            names: of its arrays.
+            about: the other fields.
+
+        Raises:
+            OccluposeError: the fields contradict each other.
+        """
+        poses = object.__new__(cls)
+        defaults = {field.name: field.default for field in fields(cls) if field.default is not MISSING}
+        vars(poses).update({name: value for name, value in (defaults | about).items() if name not in _BY_FRAME})
+        poses.track_id = np.asarray(poses.track_id, np.int64)
+        poses.time = np.asarray(poses.time, np.float64)
+        for name, values in poses.constants.items():
+            setattr(poses, name, np.asarray(values, _DTYPES[name]))
+        poses._store = store
+        vars(poses)["_names"] = tuple(name for name in _BY_FRAME if name in names)
+        places = len(poses.time) * len(store)
+        rows = sum(len(store.get(person, [FRAMES])[FRAMES]) for person in range(len(store)))
+        if places <= max(FEW_PLACES, 2 * rows):
+            arrays = {name: poses._fill(name) for name in poses.names}
+            return cls(**{"xyz": None} | {name: getattr(poses, name) for name in about} | arrays)
+        poses._check_fields()
+        poses._check_arrays()
+        poses._check_constants()
+        if poses.observed is not None:
+            poses.observed = poses._with_shared_fields(poses.observed)
+        return poses
+
+    def has_state(self, *states: int) -> Bool[np.ndarray, "person"]:
+        """Who has a joint of one of these states in some frame."""
+        own = (self.rows(person)[1]["state"] for person in range(len(self.track_id)))
+        return np.array([bool(np.isin(state, states).any()) for state in own], bool)
+
+    @property
+    def is_anybody_there(self) -> bool:
+        """Whether any joint is visible or occluded."""
+        return bool(self.has_state(OCCLUDED, VISIBLE).any())
+
+    def count_states(self) -> Int64[np.ndarray, "state"]:
+        """How many joints of all people in all frames are absent, occluded and visible."""
+        count = np.zeros(len(STATE_NAMES), np.int64)
+        for person in range(len(self.track_id)):
+            count += np.bincount(self.rows(person)[1]["state"].ravel(), minlength=len(STATE_NAMES))
+        count[ABSENT] += len(self) * len(self.track_id) * len(self.skeleton) - count.sum()
+        return count
+
+    def rows(self, person: int) -> tuple[Int64[np.ndarray, "row"], dict[str, np.ndarray]]:
+        """The frames in which anything is known of a person, and the arrays of these frames, (row, joint, ...).
+
+        Arguments:
+            person: number of their column.
+        """
+        if self._store is None:
+            arrays = {name: values[:, person] for name, values in self.arrays.items()}
+            frames = np.arange(len(self))
+        else:
+            arrays = self._store.get(person, (FRAMES, *self.names))
+            frames = arrays.pop(FRAMES)
+        there = np.zeros(len(frames), bool)
+        for name, values in arrays.items():
+            there |= _known(name, values).any(tuple(range(1, values.ndim)))
+        if not there.all():
+            arrays = {name: values[there] for name, values in arrays.items()}
+        return frames[there], arrays
 
     @classmethod
     def load(cls, path: str | Path) -> "Poses":
@@ -366,23 +468,38 @@ class Poses:
         A joint derived from several has the lowest state and score among them, and the mean of their spreads and
         covariances, which is the most that it can have; one that cannot be derived is absent.
         """
-        return replace(
-            self,
-            xy=convert(self.xy, self.skeleton, skeleton),
-            score=convert_weakest(self.score, self.skeleton, skeleton),
-            state=convert_weakest(self.state, self.skeleton, skeleton),
-            xyz=None if self.xyz is None else convert(self.xyz, self.skeleton, skeleton),
-            spread=None if self.spread is None else convert(self.spread[..., None], self.skeleton, skeleton)[..., 0],
-            covariance=None if self.covariance is None else convert(self.covariance, self.skeleton, skeleton),
-            xyz_lifted=None if self.xyz_lifted is None else convert(self.xyz_lifted, self.skeleton, skeleton),
-            skeleton=skeleton,
-        )
+        if self._store is None:
+            return replace(self, **self._converted(self.arrays, skeleton), skeleton=skeleton)
+        store = TrackStore()
+        for person in range(len(self.track_id)):
+            frames, rows = self.rows(person)
+            append_rows(store, frames, self._converted(rows, skeleton))
+        return Poses.by_track(store, self.names, **self.about | {"skeleton": skeleton})
+
+    def _converted(self, arrays: Mapping[str, np.ndarray], skeleton: Skeleton) -> dict[str, np.ndarray]:
+        """Arrays with the joints of another skeleton."""
+        converted = dict(arrays)
+        for name in JOINT_FIELDS.keys() & arrays.keys():
+            values = arrays[name]
+            if name in ("score", "state"):
+                converted[name] = convert_weakest(values, self.skeleton, skeleton)
+            elif name == "spread":
+                converted[name] = convert(values[..., None], self.skeleton, skeleton)[..., 0]
+            else:
+                converted[name] = convert(values, self.skeleton, skeleton)
+        return converted
 
     def to_2d(self) -> "Poses":
         """The same people in 2D: without `xyz` and all that belongs to it."""
-        deep = {*JOINT_FIELDS, *PERSON_FIELDS, *TRACK_FIELDS} - {"xy", "score", "state", "spread"}
-        nothing: dict[str, Any] = dict.fromkeys(deep)
-        return replace(self, world=None, **nothing)
+        flat = ("xy", "score", "state", "spread")
+        nothing: dict[str, Any] = dict.fromkeys((*TRACK_FIELDS, "world"))
+        if self._store is None:
+            return replace(self, **nothing, **dict.fromkeys(set(_BY_FRAME) - set(flat)))
+        other = copy(self)
+        vars(other).update(nothing | {"_names": tuple(name for name in self.names if name in flat)})
+        for name in set(_BY_FRAME) - set(flat):
+            vars(other).pop(name, None)
+        return other
 
     def select(
         self,
@@ -401,23 +518,33 @@ class Poses:
         Raises:
             OccluposeError: unknown track id or joint; lists the known ones.
         """
-        frames = slice(None) if time is None else time
-        people = slice(None) if person is None else self._columns([person] if isinstance(person, int) else person)
         skeleton = self.skeleton
         if joint is not None:
             skeleton = skeleton.subset([joint] if isinstance(joint, str) else joint)
-        joints = self.skeleton.index(*skeleton.joints)
-        arrays = {name: values[frames][:, people] for name, values in self.arrays.items()}
-        arrays |= {name: values[:, :, joints] for name, values in arrays.items() if name in JOINT_FIELDS}
-        arrays |= {name: values[people] for name, values in self.constants.items()}
-        return replace(
-            self,
-            **arrays,
-            track_id=self.track_id[people],
-            time=self.time[frames],
-            skeleton=skeleton,
-            observed=None if self.observed is None else self.observed.select(time, person),
-        )
+        joints = list(self.skeleton.index(*skeleton.joints))
+        people = range(len(self.track_id))
+        if person is not None:
+            people = self._columns([person] if isinstance(person, int) else person)
+        frames = np.arange(len(self))[slice(None) if time is None else time]
+        about = {name: values[[*people]] for name, values in self.constants.items()} | {
+            "track_id": self.track_id[[*people]],
+            "time": self.time[frames],
+            "skeleton": skeleton,
+            "observed": None if self.observed is None else self.observed.select(time, person),
+        }
+        if self._store is None:
+            arrays = {name: values[frames][:, [*people]] for name, values in self.arrays.items()}
+            arrays |= {name: values[:, :, joints] for name, values in arrays.items() if name in JOINT_FIELDS}
+            return replace(self, **arrays, **about)
+        store = TrackStore()
+        for column in people:
+            own, rows = self.rows(column)
+            place = np.minimum(np.searchsorted(frames, own), max(0, len(frames) - 1))
+            kept = frames[place] == own if len(frames) else np.zeros(len(own), bool)
+            rows = {name: values[kept] for name, values in rows.items()}
+            rows |= {name: values[:, joints] for name, values in rows.items() if name in JOINT_FIELDS}
+            append_rows(store, place[kept], rows)
+        return Poses.by_track(store, self.names, **self.about | about)
 
     def track(self, track_id: int) -> Track:
         """One person over time.
@@ -426,14 +553,21 @@ class Poses:
             OccluposeError: unknown track id; lists the known ones.
         """
         (column,) = self._columns([track_id])
-        present = np.flatnonzero((self.state[:, column] != ABSENT).any(-1))
+        if self._store is None:
+            present = np.flatnonzero((self.state[:, column] != ABSENT).any(-1))
+        else:
+            own, rows = self.rows(column)
+            present = own[(rows["state"] != ABSENT).any(-1)]
         frames = slice(int(present[0]), int(present[-1]) + 1) if len(present) else slice(0, 0)
-        return Track(
-            track_id=int(track_id),
-            start=frames.start,
-            time=self.time[frames],
-            **{name: values[frames, column] for name, values in self.arrays.items()},
-        )
+        if self._store is None:
+            arrays = {name: values[frames, column] for name, values in self.arrays.items()}
+        else:
+            inside = (own >= frames.start) & (own < frames.stop)
+            arrays = {}
+            for name, values in rows.items():
+                arrays[name] = empty_rows(name, frames.stop - frames.start, len(self.skeleton))
+                arrays[name][own[inside] - frames.start] = values[inside]
+        return Track(track_id=int(track_id), start=frames.start, time=self.time[frames], **arrays)
 
     def tracks(self) -> Iterator[Track]:
         """Every person over time, in the record's order."""
@@ -441,12 +575,52 @@ class Poses:
 
     def frames(self) -> Iterator[FramePoses]:
         """The people of each frame, without those who are absent."""
+        if self._store is not None:
+            yield from self._frames_of_tracks()
+            return
         present = (self.state != ABSENT).any(-1)
         arrays = self.arrays
         for frame, time in enumerate(self.time.tolist()):
             people = present[frame]
             there = {name: values[frame, people] for name, values in arrays.items()}
             yield FramePoses(time=time, track_id=self.track_id[people], **there)
+
+    def _frames_of_tracks(self) -> Iterator[FramePoses]:
+        """As `frames`, with the tracks in memory that are under way."""
+        begins: dict[int, list[int]] = {}
+        for person in range(len(self.track_id)):
+            frames, _ = self.rows(person)
+            if len(frames):
+                begins.setdefault(int(frames[0]), []).append(person)
+        under_way: dict[int, Track] = {}
+        for frame, time in enumerate(self.time.tolist()):
+            for person in begins.get(frame, []):
+                under_way[person] = self.track(int(self.track_id[person]))
+            under_way = {person: track for person, track in under_way.items() if frame < track.frames.stop}
+            people = [
+                person
+                for person, track in sorted(under_way.items())
+                if frame >= track.start and (track.state[frame - track.start] != ABSENT).any()
+            ]
+            there = {}
+            for name in self.names:
+                values = [getattr(under_way[person], name)[frame - under_way[person].start] for person in people]
+                there[name] = np.array(values) if values else empty_rows(name, 0, len(self.skeleton))
+            yield FramePoses(time=time, track_id=self.track_id[people], **there)
+
+    def _fill(self, name: str) -> np.ndarray:
+        """An array (time, person, ...) of a record that is held by track."""
+        people = range(len(self.track_id))
+        if len(self) * len(people) * len(self.skeleton) > MAX_JOINTS:
+            raise OccluposeError(
+                f"{name}: of {len(people)} people in {len(self)} frames is too large for one array;"
+                " take tracks(), frames() or select() a part"
+            )
+        array = absent_array(name, len(self), len(people), len(self.skeleton)).copy()
+        for person in people:
+            frames, rows = self.rows(person)
+            array[frames, person] = rows[name]
+        return array
 
     def _columns(self, track_ids: Iterable[int]) -> list[int]:
         known = self.track_id.tolist()
@@ -458,13 +632,13 @@ class Poses:
         return [known.index(track_id) for track_id in track_ids]
 
     def _with_shared_fields(self, observed: "Poses") -> "Poses":
-        if observed.xyz is not None or observed.observed is not None:
+        if "xyz" in observed.names or observed.observed is not None:
             raise OccluposeError("observed: holds more than 2D; it must be the 2D detections, without xyz")
-        if observed.xy.shape[:2] != self.xy.shape[:2]:
-            raise OccluposeError(
-                f"observed: has shape {observed.xy.shape}; its frames and people must be those of xy {self.xy.shape}"
-            )
-        return replace(
+        if (len(observed), len(observed.track_id)) != (len(self), len(self.track_id)):
+            own = (len(self), len(self.track_id), len(self.skeleton), 2)
+            other = (len(observed), len(observed.track_id), len(observed.skeleton), 2)
+            raise OccluposeError(f"observed: has shape {other}; its frames and people must be those of xy {own}")
+        return with_fields(
             observed,
             track_id=self.track_id,
             time=self.time,
@@ -486,7 +660,7 @@ class Poses:
             if value.shape != shape:
                 raise OccluposeError(f"{name}: has shape {value.shape}; beside xy {self.xy.shape} it must be {shape}")
 
-    def _check_values(self) -> None:
+    def _check_fields(self) -> None:
         check_fps(self.fps)
         if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
             size = f"{brief(self.width)} x {brief(self.height)}"
@@ -498,75 +672,75 @@ class Poses:
             raise OccluposeError("track_id: has a number twice; every person needs an id of their own")
         if not (np.isfinite(self.time).all() and (np.diff(self.time) >= 0).all()):
             raise OccluposeError("time: is not finite or goes back; it must be the frames' times in seconds, in order")
-        outside = ~((self.score >= 0) & (self.score <= 1))
-        self._refuse("score", outside, "has a score outside 0..1", "scale scores to 0..1")
-        unknown = self.state > VISIBLE
-        self._refuse("state", unknown, "has an unknown state", "states are 0 absent, 1 occluded, 2 visible")
-        self._check_coordinates("xy", self.xy)
-        missing = np.isnan(self.xy).any(-1)
-        absent = self.state == ABSENT
-        placed = absent & ~missing
-        self._refuse("state", missing & ~absent, "has no coordinates", "a joint whose xy is NaN has state 0")
-        self._refuse("state", placed, "is absent but has coordinates", "a joint with state 0 has xy NaN")
-        if self.xyz is not None:
-            self._check_coordinates("xyz", self.xyz)
-            placed = absent & ~np.isnan(self.xyz).any(-1)
-            self._refuse("xyz", placed, "is absent but has coordinates", "a joint with state 0 has xyz NaN")
 
-    def _check_uncertainty(self) -> None:
-        if self.spread is not None:
-            wrong = (self.spread < 0) | np.isinf(self.spread)
-            extra = ~np.isnan(self.spread) & (self.state == ABSENT)
-            self._refuse("spread", wrong, "has a negative or infinite spread", "give pixels, NaN where unknown")
-            self._refuse("spread", extra, "is absent but has a spread", "a joint with state 0 has spread NaN")
-        if self.covariance is not None:
-            self._check_covariances("covariance", self.covariance)
-        if self.root_covariance is not None:
-            self._check_covariances("root_covariance", self.root_covariance)
-        if self.covariance is not None and self.xyz is not None:
-            extra = ~np.isnan(self.covariance).any(-1) & np.isnan(self.xyz).any(-1)
-            self._refuse("covariance", extra, "has a covariance but no xyz", "where xyz is NaN, covariance is too")
+    def _check_arrays(self) -> None:
+        if self._store is None:
+            numbers = self.track_id.tolist()
+            ArrayChecks(self.arrays, self.skeleton.joints, 2, lambda frame, person: (frame, numbers[person])).check()
+        else:
+            for person, number in enumerate(self.track_id.tolist()):
+                frames, arrays = self.rows(person)
+                who = partial(_who, frames, number)
+                ArrayChecks(arrays, self.skeleton.joints, 1, who).check()
 
-    def _check_bodies(self) -> None:
-        for name in ("xyz_lifted", "rotation", "rotation_covariance", "contact", "bone_offsets", "shape", "world"):
-            if self.xyz is None and getattr(self, name) is not None:
+    def _check_constants(self) -> None:
+        for name in (*TRACK_FIELDS, "world"):
+            if "xyz" not in self.names and getattr(self, name) is not None:
                 raise OccluposeError(f"{name}: is there without xyz; leave it out in 2D")
-        if self.xyz_lifted is not None:
-            self._check_coordinates("xyz_lifted", self.xyz_lifted)
-            placed = (self.state == ABSENT) & ~np.isnan(self.xyz_lifted).any(-1)
-            self._refuse("xyz_lifted", placed, "is absent but has coordinates", "a joint with state 0 has NaN")
-        if self.rotation is not None:
-            length = np.linalg.norm(self.rotation, axis=-1)
-            wrong = (~(np.abs(length - 1) < UNIT_ERROR) & ~np.isnan(self.rotation).all(-1)).any(-1)
-            self._refuse("rotation", wrong, "has no unit quaternion", "give w, x, y, z of length 1, or NaN for all")
-        if self.rotation_covariance is not None:
-            self._check_covariances("rotation_covariance", self.rotation_covariance)
-        if self.contact is not None:
-            outside = ~((self.contact >= 0) & (self.contact <= 1) | np.isnan(self.contact)).all(-1)
-            self._refuse("contact", outside, "has a probability outside 0..1", "give probabilities, NaN where unknown")
         for name, values in self.constants.items():
             if np.isinf(values).any():
                 raise OccluposeError(f"{name}: holds an infinite number; give metres and shares, NaN where unknown")
 
-    def _check_covariances(self, name: str, values: Float32[np.ndarray, "time person *joint 6"]) -> None:
-        if self.xyz is None:
-            raise OccluposeError(f"{name}: is there without xyz; leave it out in 2D")
-        partial = np.isnan(values).any(-1) != np.isnan(values).all(-1)
-        wrong = (values[..., :3] < 0).any(-1) | np.isinf(values).any(-1)
-        self._refuse(name, partial, "has some covariances and lacks others", "give all six or NaN for all")
-        self._refuse(name, wrong, "has a negative or infinite variance", "give xx, yy, zz, xy, xz, yz in m^2")
 
-    def _check_coordinates(self, name: str, values: Float32[np.ndarray, "time person joint d"]) -> None:
-        partial = np.isnan(values).any(-1) != np.isnan(values).all(-1)
-        self._refuse(name, partial, "has some coordinates and lacks others", "give all or NaN for all")
-        self._refuse(name, np.isinf(values).any(-1), "is infinitely far", "missing coordinates are NaN")
+def _who(frames: Int64[np.ndarray, "row"], track_id: int, row: int) -> tuple[int, int]:
+    return int(frames[row]), track_id
 
-    def _refuse(self, name: str, wrong: Bool[np.ndarray, "time person *joint"], fault: str, cure: str) -> None:
-        if wrong.any():
-            frame, person, *joint = np.argwhere(wrong)[0]
-            parts = SEGMENTS if name == "rotation_covariance" else self.skeleton.joints
-            who = ": ".join([f"person {self.track_id[person]}", *(parts[number] for number in joint)])
-            raise OccluposeError(f"{name}: frame {frame}, {who} {fault}; {cure}")
+
+class _OnDemand:
+    """An array (time, person, ...) of a record that is held by track: made when it is asked for, and read-only."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, poses: Poses | None, kind: type[Poses]) -> np.ndarray | None:
+        if poses is None or self._name not in poses.names:
+            return None
+        array = poses._fill(self._name)
+        array.setflags(write=False)
+        vars(poses)[self._name] = array
+        return array
+
+
+for _name in (*JOINT_FIELDS, *PERSON_FIELDS):
+    setattr(Poses, _name, _OnDemand(_name))
+
+
+def empty_rows(name: str, rows: int, joints: int) -> np.ndarray:
+    """An array of a person in some frames, (row, joint, ...) or (row, ...), in which they are absent."""
+    return absent_array(name, rows, 1, joints)[:, 0].copy()
+
+
+def append_rows(store: TrackStore, frames: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
+    """Adds a person to the tracks of a record: the frames in which they are there, ascending, and arrays of these
+    frames, (row, joint, ...) or (row, ...).
+    """
+    typed = {name: np.asarray(values, _DTYPES[name]) for name, values in arrays.items()}
+    store.append({FRAMES: np.asarray(frames, np.int64)} | typed)
+
+
+def with_fields(poses: Poses, **changes: Any) -> Poses:
+    """As `dataclasses.replace`, of fields that are no arrays of joints and people, without a copy of these.
+
+    Raises:
+        OccluposeError: the fields contradict each other.
+    """
+    if poses._store is None:
+        return replace(poses, **changes)
+    other = copy(poses)
+    vars(other).update(changes)
+    other._check_fields()
+    other._check_constants()
+    return other
 
 
 def _count(number: int, one: str, many: str) -> str:
@@ -575,6 +749,15 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _dimensions(xyz: np.ndarray | None) -> str:
     return "2D" if xyz is None else "3D"
+
+
+def _known(name: str, values: np.ndarray) -> Bool[np.ndarray, "row *any"]:
+    """Where values of a person differ from those of somebody absent."""
+    return ~np.isnan(values) if np.isnan((JOINT_FIELDS | PERSON_FIELDS)[name]).all() else values != 0
+
+
+def _equal_rows(own: tuple[Any, dict[str, Any]], other: tuple[Any, dict[str, Any]]) -> bool:
+    return _equal(own[0], other[0]) and all(_equal(values, other[1][name]) for name, values in own[1].items())
 
 
 def _equal(value: Any, other: Any) -> bool:

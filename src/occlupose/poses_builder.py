@@ -1,13 +1,13 @@
 """Tracked people frame by frame, and their collection into `Poses`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from occlupose.cameras import Camera
-from occlupose.poses import JOINT_FIELDS, PERSON_FIELDS, FramePoses, Poses, absent_array
+from occlupose.poses import JOINT_FIELDS, PERSON_FIELDS, FramePoses, Poses, append_rows, empty_rows
 from occlupose.skeletons import Skeleton
+from occlupose.track_store import TrackStore
 
 
 @dataclass
@@ -34,19 +34,24 @@ class PosesBuilder:
     def poses(self, track_ids: list[int] | None = None) -> Poses:
         """These people, whether they are in the frames or not; by default everybody in the frames, by id."""
         track_ids = self.track_ids if track_ids is None else track_ids
-        columns = {track: column for column, track in enumerate(track_ids)}
-        size = (len(self.frames), len(track_ids), len(self.skeleton))
         names = [name for name in (*JOINT_FIELDS, *PERSON_FIELDS) if self._has(name)]
-        arrays: dict[str, Any] = {name: absent_array(name, *size).copy() for name in names}
-        for row, frame in enumerate(self.frames):
-            wanted = np.isin(frame.track_id, track_ids)
-            people = [columns[track] for track in frame.track_id[wanted].tolist()]
-            for name, values in arrays.items():
-                given = getattr(frame, name)
-                if given is not None:
-                    values[row, people] = given[wanted]
-        return Poses(
-            **{"xyz": None} | arrays,
+        places: dict[int, list[tuple[int, int]]] = {track: [] for track in track_ids}
+        for number, frame in enumerate(self.frames):
+            for row, track in enumerate(frame.track_id.tolist()):
+                if track in places:
+                    places[track].append((number, row))
+        store = TrackStore()
+        for own in places.values():
+            arrays = {name: empty_rows(name, len(own), len(self.skeleton)) for name in names}
+            for place, (number, row) in enumerate(own):
+                for name, values in arrays.items():
+                    given = getattr(self.frames[number], name)
+                    if given is not None:
+                        values[place] = given[row]
+            append_rows(store, np.array([number for number, _ in own], np.int64), arrays)
+        return Poses.by_track(
+            store,
+            names,
             track_id=np.array(track_ids, np.int64),
             time=np.array([frame.time for frame in self.frames]),
             skeleton=self.skeleton,

@@ -222,11 +222,10 @@ class Estimate:
         """Numbers of frames and people, and which shares of the joints are visible, occluded and absent."""
         from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 
-        state = self.poses.state
+        count = self.poses.count_states()
         states = {"visible": VISIBLE, "occluded": OCCLUDED, "absent": ABSENT}
-        shares = {
-            name: round(float((state == value).mean()), 4) if state.size else None for name, value in states.items()
-        }
+        places = int(count.sum())
+        shares = {name: round(int(count[value]) / places, 4) if places else None for name, value in states.items()}
         return {"frames": len(self.poses), "people": len(self.poses.track_id), **shares}
 
 
@@ -301,7 +300,7 @@ def export_all(poses: "Poses", folder: Path, names: tuple[str, ...]) -> Iterator
     """
     from occlupose import formats
 
-    files = {folder / formats.file_name(STEM, name): name for name in names if poses.state.any()}
+    files = {folder / formats.file_name(STEM, name): name for name in names if poses.is_anybody_there}
     for file in formats.write_all(poses, files):
         yield file.name
 

@@ -101,12 +101,12 @@ def find_notes(name: str, poses: "Poses", best_rejected: float = 0.0, floorless:
         notes.append(f"warning: {name}: {wrong}; the files are valid but empty")
     elif not len(poses.track_id):
         notes.append(f"warning: {name}: nobody found in it; the files are valid but empty")
-    elif not poses.state.any() and not unplaced:
+    elif not poses.is_anybody_there and not unplaced:
         wrong = "people were detected, but none of their keypoints has enough confidence"
         notes.append(f"warning: {name}: {wrong}; the files are valid but have no poses")
-    if floorless and poses.state.any():
+    if floorless and poses.is_anybody_there:
         notes.append(f"note: {name}: {floorless}; the poses are in the camera frame only")
-    if poses.state.any() and poses.camera is not None and poses.camera.assumed:
+    if poses.is_anybody_there and poses.camera is not None and poses.camera.assumed:
         notes.append(ASSUMED_CAMERA)
     return notes
 

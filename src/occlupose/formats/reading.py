@@ -1,6 +1,7 @@
 """Reads the files of other tools, and our own, into `Poses`."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -111,19 +112,26 @@ def check_2d(poses: Poses) -> list[str]:
         OccluposeError: the frame rate or the places of visible joints cannot be meant.
     """
     _check_fps(poses.fps)
-    return check_pixels(poses.xy[poses.state == VISIBLE]) + _find_points(poses)
+    tracks = [poses.rows(person)[1] for person in range(len(poses.track_id))]
+    seen = [rows["xy"][rows["state"] == VISIBLE] for rows in tracks]
+    return check_pixels(np.concatenate([np.zeros((0, 2), np.float32), *seen])) + _find_points(poses)
+
+
+def _count_points(_: np.ndarray, rows: Mapping[str, np.ndarray]) -> int:
+    """In how many frames all visible joints of a person are in one place."""
+    seen = (rows["state"] == VISIBLE)[..., None]
+    low = np.where(seen, rows["xy"], np.inf).min(1, initial=np.inf)
+    high = np.where(seen, rows["xy"], -np.inf).max(1, initial=-np.inf)
+    return int(((low == high).all(-1) & (seen.sum((1, 2)) >= MIN_JOINTS)).sum())
 
 
 def _find_points(poses: Poses) -> list[str]:
     """Notes on people all of whose visible joints are in one place."""
-    seen = (poses.state == VISIBLE)[..., None]
-    low = np.where(seen, poses.xy, np.inf).min(2, initial=np.inf)
-    high = np.where(seen, poses.xy, -np.inf).max(2, initial=-np.inf)
-    frames = ((low == high).all(-1) & (seen.sum((2, 3)) >= MIN_JOINTS)).sum(0)
+    frames = [_count_points(*poses.rows(person)) for person in range(len(poses.track_id))]
     return [
         f"person {track}: all joints are in one point in {count} frame{'' if count == 1 else 's'}; give NaN where"
         " joints are missing"
-        for track, count in zip(poses.track_id.tolist(), frames.tolist(), strict=True)
+        for track, count in zip(poses.track_id.tolist(), frames, strict=True)
         if count
     ]
 

@@ -1,6 +1,7 @@
 """What people and camera tell about up and the floor, as normal equations. Ours."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Float, Int
 from occlupose.bodies.body import SIDES
 from occlupose.covariances import to_matrix
 from occlupose.skeletons import H36M17, Skeleton, convert
+from occlupose.track_store import TrackStore
 from occlupose.world.bearing import BearingPoints, bearing_points
 from occlupose.world.contact import HEIGHT_SIGMA, bottoms, find_offset, floor_share, person_sigma, touch
 from occlupose.world_frame import WorldFrame
@@ -123,6 +125,28 @@ class Evidence:
         """Probability of contact of each point, 0 where unknown, and the height of its skin, metres."""
         heights = bottoms(self.points, world)
         return np.nan_to_num(touch(self.points, heights)), heights
+
+
+class PeopleEvidence:
+    """What is known of people one by one, held as a `TrackStore` does. It can be gone through again and again."""
+
+    def __init__(self) -> None:
+        self._store = TrackStore()
+        self._one: Evidence | None = None
+
+    def append(self, evidence: Evidence) -> None:
+        """Adds people. Names of points and frame rate are the same for all."""
+        self._one = evidence
+        arrays = {name: getattr(evidence, name) for name in ("covariance", "straight", "on_legs")}
+        arrays |= {"xyz": evidence.points.xyz, "speed": evidence.points.speed}
+        self._store.append({name: values for name, values in arrays.items() if values is not None})
+
+    def __iter__(self) -> Iterator[Evidence]:
+        for person in range(len(self._store)):
+            assert self._one is not None
+            arrays = self._store.get(person)
+            points = replace(self._one.points, xyz=arrays.pop("xyz"), speed=arrays.pop("speed"))
+            yield replace(self._one, points=points, **arrays)
 
 
 def _axes(

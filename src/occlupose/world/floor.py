@@ -5,6 +5,7 @@ cameras are held. Expectation maximisation: which points touch the floor is deci
 uncertainty, then the plane is found by weighted least squares. Ours.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -82,16 +83,26 @@ def estimate_world(
     """
     check_rate(fps)
     check_shapes(("time", "person"), xyz, skeleton, {"covariance": covariance, "root_covariance": root_covariance})
-    evidence = Evidence.of(xyz, skeleton, fps, covariance, root_covariance)
+    return find_world([Evidence.of(xyz, skeleton, fps, covariance, root_covariance)], up)
+
+
+def find_world(
+    people: Iterable[Evidence], up: tuple[float, float, float] | None = None
+) -> tuple[WorldFrame | None, str]:
+    """As `estimate_world`.
+
+    Arguments:
+        people: what is known of them, one by one or all together; gone through again and again.
+    """
     world = WorldFrame.from_floor(np.array(CAMERA_UP if up is None else up, float), 0.0)
-    if not np.isfinite(evidence.points.xyz).all(-1).any():
+    if not any(np.isfinite(evidence.points.xyz).all(-1).any() for evidence in people):
         return None, "up and the floor are unknown: nobody is seen"
-    world = _begin(world, evidence, (PITCH, ROLL) if up is None else (EXACT, EXACT))
+    world = _begin(world, people, (PITCH, ROLL) if up is None else (EXACT, EXACT))
     for _ in range(ITERATIONS):
-        floor, places = of_touched_places(world, evidence)
+        floor, standing, places = _tell(world, people)
         if places < LEAST:
             return None, "up and the floor are unknown: nobody touches the floor"
-        told = floor + (_GIVEN if up is not None else of_camera(world) + of_standing(world, evidence))
+        told = floor + (_GIVEN if up is not None else of_camera(world) + standing)
         remaining = np.linalg.inv(told.matrix)
         world = world.turn(remaining @ told.right, remaining)
     if world.up_sigma > MOST:
@@ -100,10 +111,35 @@ def estimate_world(
     return replace(world, covariance=world.covariance + np.diag([tilt, tilt, HEIGHT_ERROR]) ** 2), ""
 
 
-def _begin(level: WorldFrame, evidence: Evidence, tilt: tuple[float, float]) -> WorldFrame:
+def _tell(world: WorldFrame, people: Iterable[Evidence]) -> tuple[NormalEquations, NormalEquations, float]:
+    """Touched places and people who stand, and how many places are on the floor."""
+    floor = NormalEquations.none()
+    standing = NormalEquations.none()
+    places = 0.0
+    for evidence in people:
+        own, count = of_touched_places(world, evidence)
+        floor = floor + own
+        standing = standing + of_standing(world, evidence)
+        places += count
+    return floor, standing, places
+
+
+def _begin(level: WorldFrame, people: Iterable[Evidence], tilt: tuple[float, float]) -> WorldFrame:
     """The first world: up as it is, the floor below most touched places, its centre below the people."""
-    touching, heights = evidence.touching(level)
-    low = heights[(touching >= touching.max() / 2) & np.isfinite(heights)]
-    middle = np.nanmedian(level.to_world(evidence.points.xyz).reshape(-1, 3), 0)
+    most = max(evidence.touching(level)[0].max(initial=0.0) for evidence in people)
+    low = np.concatenate([_low(level, evidence, most / 2) for evidence in people])
+    middle = [np.median(np.concatenate([_places(level, evidence, axis) for evidence in people])) for axis in range(2)]
     moved = WorldFrame.from_floor(level.up, float(np.quantile(low, LOW)))
-    return replace(moved, centre=middle * (1, 1, 0), covariance=np.diag([*tilt, HEIGHT]) ** 2)
+    return replace(moved, centre=np.array([*middle, 0.0]), covariance=np.diag([*tilt, HEIGHT]) ** 2)
+
+
+def _low(level: WorldFrame, evidence: Evidence, least: float) -> Float[np.ndarray, "place"]:
+    """Heights of what is touched with at least this probability, metres."""
+    touching, heights = evidence.touching(level)
+    return heights[(touching >= least) & np.isfinite(heights)]
+
+
+def _places(level: WorldFrame, evidence: Evidence, axis: int) -> Float[np.ndarray, "place"]:
+    """Where all points are along an axis of the floor, metres."""
+    places = level.to_world(evidence.points.xyz)[..., axis]
+    return places[np.isfinite(places)]

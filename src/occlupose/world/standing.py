@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -17,11 +18,13 @@ from occlupose.kinematics.fit import known_of, lasting_of
 from occlupose.kinematics.result import BY_FRAME, blank, join_people
 from occlupose.kinematics.start import check_view
 from occlupose.kinematics.surface import measure_shape
-from occlupose.poses import ABSENT, OCCLUDED, Poses
+from occlupose.poses import ABSENT, OCCLUDED, TRACK_FIELDS, Poses, append_rows
 from occlupose.skeletons import convert
+from occlupose.track_store import TrackStore
 from occlupose.tracking import MAX_GAP
 from occlupose.world.contact import Contacts, find_contacts
-from occlupose.world.floor import estimate_world
+from occlupose.world.evidence import Evidence, PeopleEvidence
+from occlupose.world.floor import estimate_world, find_world
 from occlupose.world.footing import rest_on_contacts
 from occlupose.world_frame import CAMERA_UP, WorldFrame
 
@@ -48,14 +51,55 @@ def stand(poses: Poses, *, up: Up | None = None, keep_lifted: bool = False) -> t
         OccluposeError: poses in 2D, no joint that can be fitted, numbers that cannot be meant; up has no direction.
     """
     up = up or (None if poses.camera is None else poses.camera.up)
-    fit = fit_poses(poses, CAMERA_UP if up is None else up)
-    present = (poses.state != ABSENT).any(-1)
-    world, why = _find_world(_hide(fit, present), poses.fps, up)
-    contacts = None
-    if world is not None:
-        contacts = find_contacts(fit.xyz, fit.skeleton, poses.fps, world)
-        fit = rest_on_contacts(fit, contacts, world, poses.fps)
-    return to_record(poses, fit, world, contacts, keep_lifted=keep_lifted), why
+    view = CAMERA_UP if up is None else up
+    fit_poses(poses.select(slice(0, 0)), view)  # says what is wrong, if anything is
+    fits = TrackStore()
+    evidence = PeopleEvidence()
+    for _, one in _alone(poses):
+        fit = fit_poses(one, view)
+        fits.append({name: getattr(fit, name) for name in (*BY_FRAME, "bone_offsets")})
+        evidence.append(_evidence(fit, one))
+    world, why = find_world(evidence, up)
+    store = TrackStore()
+    bodies = []
+    for person, (start, one) in enumerate(_alone(poses)):
+        fit = replace(blank(body_tree(), 0, 0), **fits.get(person))
+        contacts = None
+        if world is not None:
+            contacts = find_contacts(fit.xyz, fit.skeleton, one.fps, world)
+            fit = rest_on_contacts(fit, contacts, world, one.fps)
+        record = to_record(one, fit, world, contacts, keep_lifted=keep_lifted)
+        frames, arrays = record.rows(0)
+        append_rows(store, start + frames, arrays)
+        bodies.append(record.constants)
+    names = {*poses.names, "xyz", "covariance", "root_covariance", "rotation", "rotation_covariance"}
+    names |= {"xyz_lifted"} if keep_lifted else set()
+    names |= {"contact"} if world is not None else set()
+    constants = {
+        name: np.concatenate([np.zeros((0, *one.shape)), *(body[name] for body in bodies)])
+        for name, one in TRACK_FIELDS.items()
+    }
+    return Poses.by_track(store, names, **poses.about | constants | {"world": world}), why
+
+
+def _alone(poses: Poses) -> Iterator[tuple[int, Poses]]:
+    """Each person alone, in the frames from shortly before their first to shortly after their last, and the number of
+    the first of these frames.
+    """
+    margin = math.ceil(poses.fps) + 4
+    for person, track_id in enumerate(poses.track_id.tolist()):
+        known = [record.rows(person)[0] for record in (poses, poses.observed) if record is not None]
+        there = np.concatenate(known)
+        frames = slice(0, 0)
+        if len(there):
+            frames = slice(max(0, int(there.min()) - margin), int(there.max()) + 1 + margin)
+        yield frames.start, poses.select(frames, track_id)
+
+
+def _evidence(fit: SkeletonFit, poses: Poses) -> Evidence:
+    """What skeletons tell about up and the floor in the frames in which the people are there."""
+    shown = _hide(fit, (poses.state != ABSENT).any(-1))
+    return Evidence.of(shown.xyz, shown.skeleton, poses.fps, shown.covariance, shown.root_covariance)
 
 
 def _find_world(fit: SkeletonFit, fps: float, up: Up | None) -> tuple[WorldFrame | None, str]:

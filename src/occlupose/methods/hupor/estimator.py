@@ -1,7 +1,6 @@
 """HUPOR as an estimator: all people in an image at once, in pixels and in metres, tracked over time."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from occlupose.estimator import PoseEstimator
 from occlupose.media import Frame, Source
 from occlupose.methods.hupor import predict
 from occlupose.methods.hupor.grouping import BONES
-from occlupose.poses import FramePoses, Poses
+from occlupose.poses import FramePoses, Poses, append_rows
 from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import MPI15
+from occlupose.track_store import TrackStore
 from occlupose.tracking import MAX_GAP
 
 STANDING = (("neck", "head_top"), ("neck", "pelvis"), ("left_hip", "left_knee"), ("left_knee", "left_ankle"))
@@ -68,14 +68,16 @@ class HUPOR(PoseEstimator):
         The factor follows from the median ratio of the person's bone lengths to the usual ones. A person without a bone
         in 3D does not change.
         """
-        if height is None or tracks.xyz is None:
+        if height is None or "xyz" not in tracks.names:
             return tracks
-        xyz = tracks.xyz.copy()
+        store = TrackStore()
         for person in range(len(tracks.track_id)):
-            estimated = standing_height(bone_ratios(xyz[:, person]))
+            frames, rows = tracks.rows(person)
+            estimated = standing_height(bone_ratios(rows["xyz"]))
             if np.isfinite(estimated):
-                xyz[:, person] *= np.float32(height / estimated)
-        return replace(tracks, xyz=xyz)
+                rows["xyz"] = rows["xyz"] * np.float32(height / estimated)
+            append_rows(store, frames, rows)
+        return Poses.by_track(store, tracks.names, **tracks.about)
 
     def finish_live(
         self,

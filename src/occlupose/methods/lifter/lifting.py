@@ -1,8 +1,8 @@
 """From 2D tracks to 3D poses in metres, with the lifter, offline."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_sk
 from occlupose.methods.lifter.network import LifterNetwork, LifterOutput, covariances, decode, load
 from occlupose.methods.lifter.smoothing import LOOK_AHEAD, smooth_lifted
 from occlupose.networks.temporal_transformer import FUTURE, MARGIN
-from occlupose.poses import OCCLUDED, Poses, absent_array
+from occlupose.poses import OCCLUDED, Poses, append_rows, empty_rows, with_fields
 from occlupose.skeletons import H36M17
+from occlupose.track_store import TrackStore
 from occlupose.tracking import MAX_GAP
 
 UPPER = ([0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2])
@@ -27,8 +28,11 @@ PLAUSIBLE = 100.0
 """Metres from the camera up to which a person is believed to be there."""
 
 
-Part = tuple[int, Any, dict[str, np.ndarray]]
-"""A person's number, frames, and arrays by the names that they have in `Poses`."""
+LIFTED = ("xy", "xyz", "score", "state", "covariance", "root_covariance")
+"""Arrays that are lifted, by the names that they have in `Poses`."""
+
+Part = tuple[int, Int[np.ndarray, " row"], dict[str, np.ndarray]]
+"""A person's number, frames, and arrays of these."""
 
 
 @dataclass
@@ -60,7 +64,7 @@ class TrackLifter:
         """
         check_skeleton(poses.skeleton)
         check_height(self.height)
-        observed = replace(poses.to_2d(), observed=None, camera=self.camera)
+        observed = with_fields(poses.to_2d(), observed=None, camera=self.camera)
         return fill_record(observed, self._lift_tracks(observed))
 
     def _lift_tracks(self, observed: Poses) -> Iterator[Part]:
@@ -106,15 +110,19 @@ class TrackLifter:
         return calm[0]
 
 
-def fill_record(observed: Poses, parts: Iterable[Part]) -> Poses:
-    """The record of these detections in H36M-17: nobody, but for the parts of people."""
-    names = ("xy", "xyz", "score", "state", "covariance", "root_covariance")
-    size = (len(observed), len(observed.track_id), len(H36M17))
-    arrays: dict[str, Any] = {name: absent_array(name, *size).copy() for name in names}
-    for person, rows, values in parts:
-        for name, array in values.items():
-            arrays[name][rows, person] = array
-    return replace(observed, **arrays, spread=None, skeleton=H36M17, observed=observed)
+def fill_record(observed: Poses, parts: Iterable[Part], names: Sequence[str] = LIFTED) -> Poses:
+    """The record of these detections in H36M-17: nobody, but for the parts of people, in the record's order."""
+    store = TrackStore()
+    nothing = {name: empty_rows(name, 0, len(H36M17)) for name in names}
+    for person, own in groupby(parts, lambda part: part[0]):
+        while len(store) < person:
+            append_rows(store, np.zeros(0), nothing)
+        rows, values = zip(*((rows, values) for _, rows, values in own), strict=True)
+        arrays = {name: np.concatenate([part[name] for part in values]) for name in names}
+        append_rows(store, np.concatenate([np.atleast_1d(part) for part in rows]), arrays)
+    while len(store) < len(observed.track_id):
+        append_rows(store, np.zeros(0), nothing)
+    return Poses.by_track(store, names, **observed.about | {"skeleton": H36M17, "observed": observed})
 
 
 def split_at_gaps(frames: Int[np.ndarray, " frame"], time: Float[np.ndarray, " time"]) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """From 2D to 3D poses in metres: with the lifter that ships with the package, or with OANet's own temporal networks."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from occlupose.errors import OccluposeError
 from occlupose.formats import check_2d, from_array
 from occlupose.methods.lifter import network as lifter_network
 from occlupose.methods.lifter.joints import LiftedJoints, LifterJoints, check_skeleton
-from occlupose.methods.lifter.lifting import TrackLifter, fill_record
+from occlupose.methods.lifter.lifting import LIFTED, TrackLifter, fill_record
 from occlupose.methods.lifter.network import LifterNetwork
 from occlupose.methods.oanet import weights as oanet_weights
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.predict import lift_rays
 from occlupose.networks.weights import header, to_device
-from occlupose.poses import ABSENT, VISIBLE, Poses
+from occlupose.poses import OCCLUDED, VISIBLE, Poses, with_fields
 from occlupose.root_trajectory import estimate_root_trajectory
 from occlupose.skeletons import Skeleton
 from occlupose.tracking import MAX_GAP
@@ -46,10 +46,13 @@ class OANetTrackLifter:
 
     def __call__(self, poses: Poses) -> Poses:
         """As `TrackLifter`, without covariances."""
-        observed = replace(poses.to_2d(), observed=None, camera=self.camera)
+        observed = with_fields(poses.to_2d(), observed=None, camera=self.camera)
         tracks = ((person, track.frames) for person, track in enumerate(poses.tracks()) if len(track))
-        parts = ((person, span, self._track(observed, person, span)._asdict()) for person, span in tracks)
-        return replace(fill_record(observed, parts), covariance=None, root_covariance=None)
+        parts = (
+            (person, np.arange(span.start, span.stop), self._track(observed, person, span)._asdict())
+            for person, span in tracks
+        )
+        return fill_record(observed, parts, LIFTED[:4])
 
     def height_scale(self, relative: Float[np.ndarray, "time 17 3"], fps: float) -> np.float32:
         """Scale factor to the wanted body height, from the first `HEIGHT_SECONDS` of a track."""
@@ -124,7 +127,7 @@ def lift(
             warnings.warn(note, stacklevel=2)
     lifted = lift_checked(poses, camera, fov, height, lifter or load_lifter())
     standing, why = stand(lifted, up=up, keep_lifted=keep_lifted)
-    for note in [*find_unplaced(lifted), *([why] if why and lifted.state.any() else [])]:
+    for note in [*find_unplaced(lifted), *([why] if why and lifted.is_anybody_there else [])]:
         warnings.warn(note, stacklevel=2)
     return standing
 
@@ -144,8 +147,8 @@ def find_unplaced(lifted: Poses) -> list[str]:
     """Notes on people who are seen in 2D, but in no frame in 3D."""
     if lifted.observed is None:
         return []
-    seen = (lifted.observed.state == VISIBLE).any((0, 2))
-    placed = (lifted.state != ABSENT).any((0, 2))
+    seen = lifted.observed.has_state(VISIBLE)
+    placed = lifted.has_state(OCCLUDED, VISIBLE)
     people = ", ".join(map(str, lifted.track_id[seen & ~placed].tolist()))
     return [f"person {people}: seen, but nowhere in 3D: too little tells how far away"] if people else []
 
