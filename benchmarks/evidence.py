@@ -302,7 +302,8 @@ def main(
         seeds: of every arm; by default those of docs/evidence.md.
         workers: runs at a time, each on one core.
         device: torch device.
-        more: of oanet, the paper's table 1 too; of ljof, its table 7, with the isolated people as the clean set.
+        more: of oanet, the paper's table 1 too; of ljof, other blocks and weights, and its table 7, with the isolated
+            people as the clean set.
         output: folder of the rows and of the verdicts.
     """
     if claim == "verdicts":
@@ -327,10 +328,10 @@ def main(
         folders = given(train=train, isolated=isolated, crowded=crowded, runs=runs)
         network: evidence_ljof.Network = "movenet_head" if claim == "ljof-head" else "hrnet_small"
         arms = evidence_ljof.HEAD_ARMS if claim == "ljof-head" else evidence_ljof.ARMS
-        table_7 = evidence_ljof.TABLE_7 if more else {}
+        further = evidence_ljof.FURTHER | evidence_ljof.TABLE_7 if more else {}
         ljof = evidence_ljof.Bench(network, *folders, size, device)
         default = 10 if claim == "ljof-head" else 2
-        complete(claim.replace("-", "_"), [*arms, *table_7], seeds or default, ljof.run, output, workers)
+        complete(claim.replace("-", "_"), [*arms, *further], seeds or default, ljof.run, output, workers)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,8 @@ ARMS: dict[str, Parts] = {
     **HEAD_ARMS,
     "none, a quarter": (None, None, 0.25),
     "none, half": (None, None, 0.5),
+}
+FURTHER: dict[str, Parts] = {
     "LJA, blocks of the crop": (LimbBlocks(), None, 1.0),
     "LJA + DSL 0.01": (BOX, dsl(0.01), 1.0),
     "LJA + DSL 0.03": (BOX, dsl(0.03), 1.0),
@@ -80,6 +82,8 @@ ARMS: dict[str, Parts] = {
     "LJA + DSL 0.5": (BOX, dsl(0.5), 1.0),
     "LJA + DSL 0.1, late": (BOX, dsl(0.1, 170 / 210), 1.0),
 }
+"""The other reading of the frame of blocks, and a sweep of the weight of the structure loss."""
+
 TABLE_7: dict[str, Parts] = {
     f"LJA, number {number:.2f}, size {size:.2f}": (LimbBlocks(number, size, relative_to="box"), None, 1.0)
     for number in (0.15, 0.20, 0.25, 0.30)
@@ -175,7 +179,7 @@ class Bench:
 
     def recipe(self, arm: str, seed: int) -> LJOFRecipe:
         """The recipe of a run."""
-        blocks, structure, length = (ARMS | TABLE_7)[arm]
+        blocks, structure, length = (ARMS | FURTHER | TABLE_7)[arm]
         draws = length * PEOPLE[self.size][self.network]
         epochs = draws / len(self.people.people)
         return replace(recipe_of(self.network), blocks=blocks, structure=structure, epochs=epochs, seed=seed)

@@ -160,7 +160,10 @@ def test_arms_of_ljof_differ_in_what_their_names_say(evidence):
     module = evidence.evidence_ljof
     assert module.ARMS["LJA"][0] == LimbBlocks(relative_to="box")
     assert module.ARMS["random erasing"][0] == replace(module.ARMS["LJA"][0], placement="anywhere")
-    weights = {name: parts[1].schedule(1.0) for name, parts in module.ARMS.items() if parts[1]}
+    everything = module.ARMS | module.FURTHER
+    weights = {name: parts[1].schedule(1.0) for name, parts in everything.items() if parts[1]}
+    assert sorted(weights.values()) == [0.01, 0.03, 0.1, 0.1, 0.3, 0.5]
+    assert everything["LJA, blocks of the crop"][0] == replace(module.ARMS["LJA"][0], relative_to="crop")
     assert all(name.split()[3].strip(",") == f"{weight:g}" for name, weight in weights.items())
     assert len(module.TABLE_7) == 7
 
