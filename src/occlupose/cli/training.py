@@ -187,11 +187,13 @@ def train_oanet(
     """
     from occlupose.methods.oanet import train
 
-    given = {name: path for name, path in (("mocap", mocap), ("h36m", h36m), ("humaneva", humaneva)) if path}
+    folders: dict[train.Dataset, Path | None] = {"mocap": mocap, "h36m": h36m, "humaneva": humaneva}
+    given = {name: path for name, path in folders.items() if path is not None}
     if len(given) != 1:
         raise OccluposeError(f"{' and '.join(given) or 'no data'}: give one of --mocap, --h36m, --humaneva")
     chosen = _recipe("oanet", recipe, {"batch": batch, "seed": seed})
-    places: dict[Path | None, str] = {path: name.upper() for name, path in given.items()} | {video: "VIDEO"}
+    places: dict[Path | None, str] = {path: name.upper() for name, path in given.items()}
+    places[video] = "VIDEO"
     run = _run(output, recipe, places, init_from=init_from, resume=resume, device=device)
     ((dataset, folder),) = given.items()
     weights = train.train_oanet(folder, chosen, run, dataset=dataset, video=video)
