@@ -401,6 +401,29 @@ def oanet_table1() -> str:
     return _table_of_lines(columns, lines) + _caption("oanet_table1")
 
 
+def evidence_claims() -> str:
+    """The verdict on each claim of docs/evidence.md: that of its main comparison."""
+    return _evidence([row for row in _rows("evidence") if row["main"] == "yes"])
+
+
+def evidence() -> str:
+    """The verdict on every comparison of docs/evidence.md."""
+    return _evidence(_rows("evidence")) + _caption("evidence")
+
+
+def _evidence(rows: list[Row]) -> str:
+    lines = [
+        [
+            *(row[name] for name in ("claim", "text", "condition", "metric", "seeds", "control")),
+            f"{row['difference']} ({row['low']} to {row['high']})" if row["difference"] else "",
+            row["verdict"],
+        ]
+        for row in rows
+    ]
+    columns = ["runs", "claim", "condition", "score", "seeds", "control", "difference, 95 % interval", "verdict"]
+    return _table_of_lines(columns, lines)
+
+
 def oanet_semi() -> str:
     """What video without 3D adds when only a fraction of the clips has 3D."""
     seeds = group_runs(_rows("oanet_semi"), ("labelled", "two_d_only"))
@@ -732,6 +755,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "changes of oanet_tried": oanet_tried,
     "grid of oanet_table1": oanet_table1,
     "shares of oanet_semi": oanet_semi,
+    "claims of evidence": evidence_claims,
+    "verdicts of evidence": evidence,
     "sizes of estimators": estimators,
     "parts of ljof_ablation": ljof_ablation,
     "grid of ljof_ablation": ljof_grid,

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from occlupose.metrics.pose3d import (
     METRICS,
+    WORST,
     MPJPEReport,
     align_scale,
     all_errors,
@@ -263,3 +264,17 @@ def test_joints_of_unknown_state_are_in_neither_group():
     report.add("", np.ones((5, 4, 17)), state)
     assert report.share(OCCLUDED) == pytest.approx(1 / 17) and report.share(VISIBLE) == 0
     np.testing.assert_allclose(report.mean(), 1)
+
+
+def test_the_worst_joints_are_the_largest_errors_of_all_sequences():
+    random = np.random.default_rng(0)
+    report = MPJPEReport(H36M17)
+    errors = [random.random((len(METRICS), frames, 17)) for frames in (400, 300, 200)]
+    errors[1][0, 5, 3] = np.nan
+    assert np.isnan(report.mean_of_worst())
+    for each in errors:
+        report.add("Walk", each, np.full(each.shape[1:], VISIBLE, np.uint8))
+    together = np.concatenate([each[0].ravel() for each in errors])
+    expected = np.sort(together[np.isfinite(together)])[-WORST:]
+    assert len(report.largest) == WORST
+    assert report.mean_of_worst() == pytest.approx(expected.mean())

@@ -276,3 +276,30 @@ def test_what_cannot_be_is_refused():
     face = COCO17.subset(["nose", "left_eye"])
     with pytest.raises(OccluposeError, match=r"has no limb joint to cover; those are left_shoulder, "):
         LimbBlocks()(torch.zeros(1, 8, 8, 3), torch.zeros(1, 2, 2), torch.zeros(1, 2), face, generator())
+
+
+@pytest.mark.parametrize("cover", [in_numpy, in_numpy_together, on_tensors])
+def test_random_erasing_covers_as_much_in_as_many_blocks_anywhere_in_the_box(cover):
+    people = 300
+    xy = np.random.default_rng(0).uniform(20, 30, (people, 17, 2)).astype(np.float32)
+    state = np.full((people, 17), VISIBLE, np.uint8)
+    boxes = np.tile(np.array([8.0, 8.0, 40.0, 56.0], np.float32), (people, 1))
+    image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    made = {}
+    for placement in ("joints", "anywhere"):
+        blocks = LimbBlocks(0.15, 0.25, relative_to="box", placement=placement)
+        images, covered = cover(blocks, xy, state, image=image, boxes=boxes)
+        made[placement] = (images != image).any(-1)
+        assert covered.any() == (placement == "joints")
+    one = LimbBlocks(0.05, 0.25, relative_to="box", placement="anywhere")
+    images, _ = cover(one, xy, state, image=image, boxes=boxes)
+    area = (images != image).any(-1).sum((1, 2))
+    assert 80 <= np.median(area) <= 117  # 8 x 12 px, all in the image
+    share = made["anywhere"].mean(0)[12:52, 12:36]  # the middle of the box is covered evenly
+    assert share.min() > 0.25 * share.max()
+    assert made["joints"][:, 44:, :].sum() == 0 < made["anywhere"][:, 44:, :].sum()  # far from all joints
+
+
+def test_random_erasing_needs_boxes():
+    with pytest.raises(OccluposeError, match="no boxes were given"):
+        on_tensors(LimbBlocks(placement="anywhere"), *random_people(0))

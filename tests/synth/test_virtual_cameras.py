@@ -48,6 +48,14 @@ def test_every_cell_of_the_papers_grid_is_there_once():
     assert (np.sign(pitch) * np.sign(roll) < 0).any() and (np.sign(pitch) * np.sign(roll) > 0).any()
 
 
+@pytest.mark.parametrize(("grid", "first"), [("centred", -5), ("one-sided", 0)])
+def test_other_readings_of_the_grid_have_level_views(grid, first):
+    _, pitch, roll = angles(paper_rotations(rng(3), grid=grid))
+    for angle in (pitch, roll):
+        expected = np.repeat(0.02 * np.pi * np.arange(first, first + 10), 10)
+        np.testing.assert_allclose(np.sort(angle), expected, atol=1e-5)
+
+
 def test_the_vertical_turn_is_even_all_around():
     for views in (paper_rotations(rng(1), 1000), level_rotations(rng(1), 1000)):
         azimuth, _, _ = angles(views)

@@ -24,6 +24,7 @@ Trainer = Literal["lifter", "oanet", "keypoints", "ljof", "movenet", "ssf", "hup
 IN_RECIPE = "(default: as in the recipe)"
 
 Mocap = Annotated[Path, arg(metavar="FOLDER")]
+Folder = Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")]
 Output = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
 InitialWeights = Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: random)")]
 GiB = Annotated[float, arg(metavar="GIB")]
@@ -62,9 +63,9 @@ def write_recipe(
         trainer: Command of occlupose train that the recipe is for: lifter, oanet, keypoints, ljof, movenet, ssf,
             hupor, dsed, refine.
         output: .json file to write.
-        name: For lifter shipped, continued, long, certainty, unaware; for oanet paper; for ljof an estimator, such as
-            hrnet_w48; for movenet shipped, without-papers; for hupor, dsed and ssf published, small; for dsed also
-            pifpaf-published, pifpaf-small, hupor-published, hupor-small.
+        name: For lifter shipped, continued, long, certainty, unaware; for oanet paper, published; for ljof an
+            estimator, such as hrnet_w48; for movenet shipped, without-papers; for hupor, dsed and ssf published,
+            small; for dsed also pifpaf-published, pifpaf-small, hupor-published, hupor-small.
     """
     from occlupose.training import recipe
 
@@ -120,6 +121,7 @@ def train_keypoints(
     batch: Number = None,
     learning_rate: Rate = None,
     seed: Number = None,
+    init_from: InitialWeights = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
@@ -137,6 +139,7 @@ def train_keypoints(
         batch: People in a step.
         learning_rate: Learning rate.
         seed: Seed of all random numbers.
+        init_from: Initial weights, as train keypoints writes them, also for other joints.
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
         device: Torch device: cpu, cuda, ...
     """
@@ -144,14 +147,17 @@ def train_keypoints(
 
     optimisation = {"optimisation.steps": steps, "optimisation.learning_rate": learning_rate}
     chosen = _recipe("keypoints", recipe, {"batch": batch, "seed": seed} | optimisation)
-    run = _run(output, recipe, {annotations: "ANNOTATIONS", images: "IMAGES"}, resume=resume, device=device)
+    places: dict[Path | None, str] = {annotations: "ANNOTATIONS", images: "IMAGES"}
+    run = _run(output, recipe, places, init_from=init_from, resume=resume, device=device)
     weights = keypoints.train_keypoints(annotations, images, chosen, run)
     print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
 
 
 def train_oanet(
-    mocap: Mocap,
     output: Output,
+    mocap: Folder = None,
+    h36m: Folder = None,
+    humaneva: Folder = None,
     recipe: Annotated[str, arg(metavar="NAME|FILE")] = "paper",
     video: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None,
     batch: Number = None,
@@ -163,13 +169,15 @@ def train_oanet(
     """Train OANet's temporal networks as in the paper, where each part can be switched off for comparison.
 
         occlupose train oanet --mocap mocap -o runs/oanet --device cuda
-        occlupose train oanet --mocap mocap -o run --recipe unaware.json
+        occlupose train oanet --h36m h36m -o runs/h36m --recipe published
 
     Args:
-        mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: Folder for checkpoints, logs, weights and card.
-        recipe: paper, or a JSON file: occlupose train recipe oanet writes one to start from, and the card of weights
-            is one.
+        mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
+        h36m: Instead of it, folder of Human3.6M; S1, S5, S6, S7 and S8 are used.
+        humaneva: Instead of it, folder of HumanEva-I; its training part is used.
+        recipe: paper; published, with the paper's optimiser too; or a JSON file: occlupose train recipe oanet writes
+            one to start from, and the card of weights is one.
         video: Folder of poses files, as occlupose run writes them, for training on 2D poses without 3D.
         batch: Sequences in a step.
         seed: Seed of all random numbers.
@@ -179,9 +187,16 @@ def train_oanet(
     """
     from occlupose.methods.oanet import train
 
+    folders: dict[train.Dataset, Path | None] = {"mocap": mocap, "h36m": h36m, "humaneva": humaneva}
+    given = {name: path for name, path in folders.items() if path is not None}
+    if len(given) != 1:
+        raise OccluposeError(f"{' and '.join(given) or 'no data'}: give one of --mocap, --h36m, --humaneva")
     chosen = _recipe("oanet", recipe, {"batch": batch, "seed": seed})
-    run = _run(output, recipe, {mocap: "MOCAP", video: "VIDEO"}, init_from=init_from, resume=resume, device=device)
-    weights = train.train_oanet(mocap, chosen, run, video=video)
+    places: dict[Path | None, str] = {path: name.upper() for name, path in given.items()}
+    places[video] = "VIDEO"
+    run = _run(output, recipe, places, init_from=init_from, resume=resume, device=device)
+    ((dataset, folder),) = given.items()
+    weights = train.train_oanet(folder, chosen, run, dataset=dataset, video=video)
     print(f"{weights}: weights and card written; use them with occlupose run --weights {weights}")
 
 

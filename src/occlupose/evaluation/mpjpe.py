@@ -136,6 +136,8 @@ class MPJPEEvaluator:
             never = [joint for joint in joints if not self.report.scored(joint)]
             always = f", among them every {', '.join(never)}" if never else ""
             lines.append(f"not scored, without a prediction or ground truth: {1 - scored:.1%} of the joints{always}")
+        worst = len(self.report.largest)
+        lines.append(f"the {worst:,} joints with the largest errors: {1000 * self.report.mean_of_worst():.1f} mm")
         return lines
 
 

@@ -88,6 +88,12 @@ def all_errors(
     return np.stack([*(joint_errors(poses, truth) for poses in aligned), velocity, velocity * fps])
 
 
+WORST = 10_000
+"""Number of joints whose errors are the largest: OANet section 5.5 compares theirs with and without its occlusion-aware
+module.
+"""
+
+
 @dataclass
 class MPJPEReport:
     """Mean errors over any number of sequences: overall, by action, by joint, and by visible and occluded joints.
@@ -100,11 +106,13 @@ class MPJPEReport:
         skeleton: of the poses.
         sums, counts: for each action, sum and number of errors by metric, joint and state (0 unknown, 1 occluded, 2
             visible).
+        largest: the `WORST` largest errors of Protocol 1.
     """
 
     skeleton: Skeleton
     sums: dict[str, Float[np.ndarray, "metric joint state"]] = field(default_factory=dict)
     counts: dict[str, Float[np.ndarray, "metric joint state"]] = field(default_factory=dict)
+    largest: Float[np.ndarray, " error"] = field(default_factory=lambda: np.empty(0))
 
     @property
     def actions(self) -> list[str]:
@@ -132,6 +140,11 @@ class MPJPEReport:
         for totals, values in ((self.sums, np.where(known, errors, 0)), (self.counts, known)):
             by_state = [(values * (state == value)).sum(1) for value in range(VISIBLE + 1)]
             totals[action] = totals.get(action, np.zeros(shape)) + np.stack(by_state, -1)
+        self.largest = np.sort(np.concatenate([self.largest, errors[0][known[0]]]))[-WORST:]
+
+    def mean_of_worst(self) -> float:
+        """Mean of the `WORST` largest errors of Protocol 1, or of all if there are fewer; NaN if there is none."""
+        return float(self.largest.mean()) if len(self.largest) else np.nan
 
     def mean(
         self, action: str | None = None, *, joint: str | None = None, state: int | None = None

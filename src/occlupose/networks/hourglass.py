@@ -126,6 +126,20 @@ class StackedHourglass(nn.Module):
             heatmaps.append(maps)
         return torch.stack(heatmaps)
 
+    @torch.no_grad()
+    def start_from(self, other: "StackedHourglass", joints: list[int], others: list[int]) -> None:
+        """Copies the weights of a network of the same size; the heatmaps of its joints `others` become those of
+        `joints`, any further ones stay as they are.
+        """
+        state = self.state_dict()
+        for name, value in other.state_dict().items():
+            if name.endswith(("maps.weight", "maps.bias")):
+                state[name][joints] = value[others]
+            elif name.endswith("onward.1.weight"):
+                state[name][:, joints] = value[:, others]
+            else:
+                state[name].copy_(value)
+
 
 def save(tensors: dict[str, Tensor], network: StackedHourglass, skeleton: Skeleton, crop: Crop, path: Path) -> None:
     """Writes weights with a header that is enough to use them. Kernels have half precision, per-channel values full

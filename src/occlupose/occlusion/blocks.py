@@ -27,6 +27,7 @@ LIMB_JOINTS = tuple(
 """The joints that can be covered."""
 
 Region = Literal["crop", "box"]
+Placement = Literal["joints", "anywhere"]
 Images = Shaped[Tensor, "batch 3 height width"] | Shaped[Tensor, "batch height width 3"]
 Image = UInt8[np.ndarray, "height width 3"] | Float[np.ndarray, "height width 3"]
 
@@ -36,7 +37,8 @@ class LimbBlocks(Bounded):
     """Covers some visible limb joints of a person with uniform grey blocks (LJOF eq. 1 to 3).
 
     Joints outside the image are not visible (ours; the paper's crops contain the whole person). The paper does not say
-    whether every image gets blocks, nor what the block size is relative to; every image and the crop are our defaults.
+    whether every image gets blocks, nor what its "human frame" is that the block size is relative to; every image and
+    the crop are our defaults. Relative to the box, blocks of the same size cover 2.5 times less of a person.
 
     Attributes:
         joint_share: number of blocks / number of visible limb joints, rounded up (alpha in eq. 1). At 0.15, one to six
@@ -44,6 +46,8 @@ class LimbBlocks(Bounded):
         size: side of a block / side of the reference region (beta in eq. 2).
         probability: that a person gets blocks.
         relative_to: the reference region: the whole crop, or the person's bounding box before padding.
+        placement: at the joints; or anywhere in the person's box, which is random erasing of equal number and area, to
+            compare with (ours).
 
     Raises:
         OccluposeError: a share is not between 0 and 1, or the reference region is unknown.
@@ -53,6 +57,7 @@ class LimbBlocks(Bounded):
     size: Fraction = 0.20
     probability: Fraction = 1.0
     relative_to: Region = "crop"
+    placement: Placement = "joints"
 
     def __call__(
         self,
@@ -71,10 +76,11 @@ class LimbBlocks(Bounded):
             state: v of each joint: 2 visible, 1 occluded, 0 not annotated.
             skeleton: of the joints.
             generator: on any device; None is torch's own, which data loaders seed in each worker.
-            boxes: left, top, right, bottom of each person, pixels; needed if `relative_to` is "box".
+            boxes: left, top, right, bottom of each person, pixels; needed if `relative_to` is "box" or `placement` is
+                "anywhere".
 
         Returns:
-            The images with blocks, and which joints were covered.
+            The images with blocks, and which joints were covered; with blocks anywhere, none.
 
         Raises:
             OccluposeError: the images have another shape, boxes are needed but missing, or the skeleton has no limb
@@ -84,9 +90,11 @@ class LimbBlocks(Bounded):
         drawn = torch.rand(state.shape[:-1], generator=generator, device=device)
         order = torch.rand(state.shape, generator=generator, device=device)
         grey = torch.randint(256, state.shape, generator=generator, device=device, dtype=torch.uint8)
+        anywhere = (*state.shape, 2 if self.placement == "anywhere" else 0)
+        places = torch.rand(anywhere, generator=generator, device=device)
         made = images.clone()
         view = made if _channels_last(tuple(images.shape)) else made.movedim(1, -1)
-        return made, self._cover(view, xy, state, skeleton, (drawn, order, grey), boxes)
+        return made, self._cover(view, xy, state, skeleton, (drawn, order, grey, places), boxes)
 
     def cover_image(
         self,
@@ -124,8 +132,9 @@ class LimbBlocks(Bounded):
         """
         joints = len(skeleton)
         uniform = torch.tensor(numbers)
-        grey = (256 * uniform[..., joints + 1 :]).to(torch.uint8)
-        draws = (uniform[..., 0], uniform[..., 1 : joints + 1], grey)
+        grey = (256 * uniform[..., joints + 1 : 2 * joints + 1]).to(torch.uint8)
+        places = uniform[..., 2 * joints + 1 :].unflatten(-1, (joints, -1)) if self.placement == "anywhere" else uniform
+        draws = (uniform[..., 0], uniform[..., 1 : joints + 1], grey, places)
         corners = None if boxes is None else torch.tensor(boxes)
         made = images.copy()
         blocked = self._cover(torch.from_numpy(made), torch.tensor(xy), torch.tensor(state), skeleton, draws, corners)
@@ -137,18 +146,18 @@ class LimbBlocks(Bounded):
         xy: Float[Tensor, "batch *person joint 2"],
         state: Shaped[Tensor, "batch *person joint"],
         skeleton: Skeleton,
-        draws: tuple[Float[Tensor, "batch *person"], Float[Tensor, "batch *person joint"], Tensor],
+        draws: tuple[Float[Tensor, "batch *person"], Float[Tensor, "batch *person joint"], Tensor, Tensor],
         boxes: Float[Tensor, "batch *person 4"] | None,
     ) -> Bool[Tensor, "batch *person joint"]:
         """Draws blocks into the images; returns which joints are covered, of the visible limb joints all equally
         likely.
 
         Arguments:
-            draws: random numbers that decide whether a person gets blocks and the order of the joints, 0 to 1; and the
-                grey of each block, 0 to 255. The paper has one constant per block; that its three channels are equal
-                is read off the paper's figure.
+            draws: random numbers that decide whether a person gets blocks and the order of the joints, 0 to 1; the
+                grey of each block, 0 to 255; and the places of blocks anywhere in the box, 0 to 1. The paper has one
+                constant per block; that its three channels are equal is read off the paper's figure.
         """
-        drawn, order, grey = draws
+        drawn, order, grey, places = draws
         size = torch.tensor([images.shape[2], images.shape[1]], dtype=torch.float32, device=images.device)
         limbs = torch.tensor(_limbs(skeleton), device=images.device)
         visible = limbs & (state == VISIBLE) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
@@ -158,12 +167,19 @@ class LimbBlocks(Bounded):
         blocked = rank < blocks[..., None]
         sides = self.size * (size if self.relative_to == "crop" else _sides(boxes).float()[..., None, :])
         flat_sides = sides.expand_as(xy).flatten(1, -2)
-        draw_blocks(images, xy.flatten(1, -2), flat_sides, blocked.flatten(1), grey.to(images.device).flatten(1))
-        return blocked
+        centres = xy
+        if self.placement == "anywhere":
+            across = _sides(boxes).float()[..., None, :]
+            assert boxes is not None, "_sides raises"
+            centres = boxes[..., None, :2].float() + places.to(images.device).float() * across
+        draw_blocks(images, centres.flatten(1, -2), flat_sides, blocked.flatten(1), grey.to(images.device).flatten(1))
+        return blocked if self.placement == "joints" else torch.zeros_like(blocked)
 
     def random_count(self, skeleton: Skeleton) -> int:
-        """Random numbers needed per person: whether there are blocks, the order of the joints, and each one's grey."""
-        return 1 + 2 * len(skeleton)
+        """Random numbers needed per person: whether there are blocks, the order of the joints, each one's grey, and
+        maybe its place.
+        """
+        return 1 + (4 if self.placement == "anywhere" else 2) * len(skeleton)
 
     def count(self, visible: int) -> int:
         """Number of blocks for this number of visible limb joints (eq. 1), without floating-point error: 0.1 x 3 is
@@ -215,8 +231,8 @@ def _sides(boxes: Float[Tensor, "*person 4"] | None) -> Float[Tensor, "*person 2
     """
     if boxes is None:
         raise OccluposeError(
-            "block size relative to the box: no boxes were given; give left, top, right, bottom of each person, or"
-            " relative_to crop"
+            "blocks relative to the box: no boxes were given; give left, top, right, bottom of each person, or"
+            " relative_to crop and placement joints"
         )
     return boxes[..., 2:] - boxes[..., :2]
 

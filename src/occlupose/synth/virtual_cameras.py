@@ -3,6 +3,8 @@
 In the world, a standing person who faces +z has their left hand at +x; without rotation, the camera views their front.
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -11,7 +13,15 @@ GRID_STEP = 0.02 * torch.pi
 """Step of the angles of the paper's grid, radians."""
 
 GRID_STEPS = 10
-"""Number of angles about each of the two axes of the grid: 0.02 pi to 0.2 pi."""
+"""Number of angles about each of the two axes of the grid."""
+
+AngleGrid = Literal["signed", "centred", "one-sided"]
+"""Readings of "limited to 0.2 pi with a step of 0.02 pi": 0.02 pi to 0.2 pi with a random sign, -0.1 pi to 0.08 pi,
+and 0 to 0.18 pi. The first is never level: its mean angle about each axis is 0.11 pi (20 degrees).
+"""
+
+FIRST_STEP: dict[AngleGrid, int] = {"signed": 1, "centred": -GRID_STEPS // 2, "one-sided": 0}
+"""First angle of each grid, in steps."""
 
 ELEVATION = (-20.0, 45.0)
 """Range of angles, degrees, by which our cameras look down."""
@@ -20,23 +30,28 @@ ROLL = 4.0
 """Standard deviation of a camera's roll, degrees; ours."""
 
 
-def paper_rotations(generator: Generator, count: int = GRID_STEPS**2) -> Float[Tensor, "count 3 3"]:
+def paper_rotations(
+    generator: Generator, count: int = GRID_STEPS**2, grid: AngleGrid = "signed"
+) -> Float[Tensor, "count 3 3"]:
     """The paper's virtual views, in random order.
 
     OANet section 4.2 rotates poses about x, y and z. The grid is an interpretation (the paper has no code): every pair
-    of angles about x (forward and back) and z (in the image) from 0.02 pi to 0.2 pi in ten steps, each with a random
-    sign, after a random rotation about the vertical y. They are meant for an orthographic camera.
+    of ten angles about x (forward and back) and of ten about z (in the image), after a random rotation about the
+    vertical y. They are meant for an orthographic camera.
 
     Arguments:
         count: up to 100 are of different cells of the grid; more repeat it.
+        grid: which angles.
 
     Returns:
         Rotations from a world with y up to x right, y down, z forward.
     """
     cells = [torch.randperm(GRID_STEPS**2, generator=generator) for _ in range(0, count, GRID_STEPS**2)]
     cell = torch.cat([torch.empty(0, dtype=torch.long), *cells])[:count]
-    sign = 1 - 2.0 * torch.randint(2, (2, count), generator=generator)
-    pitch, roll = GRID_STEP * sign * (1 + torch.stack([cell // GRID_STEPS, cell % GRID_STEPS]))
+    steps = FIRST_STEP[grid] + torch.stack([cell // GRID_STEPS, cell % GRID_STEPS])
+    if grid == "signed":
+        steps = steps * (1 - 2 * torch.randint(2, (2, count), generator=generator))
+    pitch, roll = GRID_STEP * steps
     return camera_rotation(_azimuth(count, generator), pitch, roll)
 
 

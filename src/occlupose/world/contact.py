@@ -73,8 +73,8 @@ def find_contacts(
 
     So nobody touches anything in the air, a foot touches the step of a stair that it stands on, and a body that lies
     touches the floor with all that is low. People of a wrong size, who would float or sink all the time, are on the
-    floor where most of what they touch is. What is borne above the body's lowest point is not found: hips on a chair while the
-    feet are on the floor, and hands on a wall.
+    floor where most of what they touch is. What is borne above the body's lowest point is not found: hips on a chair
+    while the feet are on the floor, and hands on a wall.
 
     Arguments:
         xyz: fitted skeletons or joints in the camera frame, metres, NaN where unknown.
@@ -125,9 +125,7 @@ def touch(
     return np.where(known, grey_opening(momentary, (frames, 1, 1)), np.nan)
 
 
-def floor_share(
-    heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"]
-) -> Float[np.ndarray, "*any"]:
+def floor_share(heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     """Probability that a touching point of this height is on the floor, the heights of such points being normal."""
     on_floor, others = _densities(heights, variance)
     return on_floor / (on_floor + others)

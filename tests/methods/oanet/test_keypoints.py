@@ -31,7 +31,8 @@ from occlupose.methods.oanet.keypoints import (
     make_sample,
     train_keypoints,
 )
-from occlupose.networks.hourglass import StackedHourglass
+from occlupose.networks.hourglass import StackedHourglass, save
+from occlupose.networks.hourglass import load as load_network
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17
 from occlupose.training.loop import Optimisation
@@ -341,6 +342,23 @@ def test_bad_data_is_refused_before_anything_is_written(figures, tmp_path):
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read"):
         trained((tmp_path / "none.json", figures[1]), tmp_path / "run", recipe())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_training_can_start_from_a_network_of_other_joints(figures, tmp_path):
+    torch.manual_seed(3)
+    given = StackedHourglass(3, width=8, depth=1)
+    save(given.state_dict(), given, ARMS, Crop(16, 24), tmp_path / "arms.safetensors")
+    still = Optimisation(steps=1, learning_rate=0.0, warm_up_steps=1, save_every=1, precision="32-true")
+    begun, skeleton, _ = load_network(
+        trained(figures, tmp_path / "run", recipe(optimisation=still), init_from=tmp_path / "arms.safetensors")
+    )
+    shared = [joint for joint in skeleton.joints if joint in ARMS.joints]
+    assert shared and len(shared) < len(skeleton)
+    weights = [network.stacks[0].maps.weight for network in (begun, given)]
+    torch.testing.assert_close(weights[0][skeleton.index(*shared)], weights[1][ARMS.index(*shared)], atol=1e-3, rtol=0)
+    torch.testing.assert_close(begun.stem[0].weight, given.stem[0].weight, atol=1e-3, rtol=0)
+    with pytest.raises(OccluposeError, match=r"2 stacks, width 8, depth 1 instead of 1 stacks, width 8"):
+        trained(figures, tmp_path / "other", recipe(stacks=1), init_from=tmp_path / "arms.safetensors")
 
 
 def command_line(figures, folder, *more):

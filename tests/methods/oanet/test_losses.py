@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlupose.methods.oanet.losses import (
-    SYMMETRIC_BONES,
     adversarial,
     completion_2d,
     discrimination,
@@ -119,6 +118,8 @@ def test_where_no_joint_is_wanted_there_is_no_loss_and_nothing_to_learn():
 @pytest.mark.parametrize("skeleton", [H36M17, COCO17])
 def test_symmetry_asks_for_equal_bones_left_and_right(skeleton):
     left = random(3)
+    for number, partner in enumerate(skeleton.mirror):
+        left[:, :, number, 0] *= number != partner  # joints on the midline
     symmetric = left.clone()
     mirrored = left[:, :, list(skeleton.mirror)] * torch.tensor([-1.0, 1, 1], dtype=torch.float64)
     for number, name in enumerate(skeleton.joints):
@@ -128,7 +129,29 @@ def test_symmetry_asks_for_equal_bones_left_and_right(skeleton):
     wrist, elbow = skeleton.index("left_wrist", "left_elbow")
     forearm = symmetric[:, :, wrist] - symmetric[:, :, elbow]
     symmetric[:, :, wrist] += 0.1 * forearm / forearm.norm(dim=-1, keepdim=True)
-    assert symmetry(symmetric, skeleton).item() == pytest.approx(0.01 / len(SYMMETRIC_BONES))
+    assert symmetry(symmetric, skeleton).item() == pytest.approx(2 * 0.01)  # each pair from both sides
+
+
+FURTHER_OUT = {
+    "pelvis left_hip": "left_hip left_knee left_ankle",
+    "thorax right_shoulder": "right_shoulder right_elbow right_wrist",
+    "right_knee right_ankle": "right_ankle",
+}
+"""Bones, and the joints that move along when one becomes longer."""
+
+
+@pytest.mark.parametrize("bone", FURTHER_OUT)
+def test_symmetry_is_asked_of_every_bone(bone):
+    poses = random(3, 4)
+    for number, partner in enumerate(H36M17.mirror):
+        poses[:, :, partner] = poses[:, :, number] * torch.tensor([-1.0 if number != partner else 0.0, 1, 1])
+    assert symmetry(poses, H36M17).item() == pytest.approx(0, abs=1e-20)
+    start, end = H36M17.index(*bone.split())
+    along = poses[:, :, end] - poses[:, :, start]
+    poses[:, :, H36M17.index(*FURTHER_OUT[bone].split())] += (0.3 * along / along.norm(dim=-1, keepdim=True)).unsqueeze(
+        2
+    )
+    assert symmetry(poses, H36M17).item() == pytest.approx(2 * 0.09)
 
 
 def test_squared_errors_are_sums_over_joints_and_means_over_frames():

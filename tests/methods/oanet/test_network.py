@@ -90,15 +90,17 @@ def test_each_logit_has_gradients_for_one_network_only():
     inputs = masked()
     real = torch.randn(2, 16, 17, 3)
     for name, trained, fixed in (
-        ("fake", adversarial.oanet, adversarial.discriminator),
-        ("fake_detached", adversarial.discriminator, adversarial.oanet),
+        ("fake", adversarial.oanet, adversarial.discriminators),
+        ("fake_detached", adversarial.discriminators, adversarial.oanet),
     ):
         adversarial.zero_grad()
         _, logits = adversarial(inputs, real)
-        getattr(logits, name).sum().backward()
+        torch.stack([getattr(each, name).sum() for each in logits]).sum().backward()
         assert any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in trained.parameters())
         assert all(weight.grad is None or (weight.grad == 0).all() for weight in fixed.parameters())
     _, logits = adversarial.eval()(inputs, real)
-    assert torch.equal(logits.fake, logits.fake_detached)
-    assert torch.equal(logits.real, adversarial.discriminator(real))
-    assert adversarial(inputs)[1] is None
+    assert [each.fake.shape for each in logits] == [(len(inputs.xy), 16), (len(inputs.xy), 1)]
+    for each, discriminator in zip(logits, adversarial.discriminators, strict=True):
+        assert torch.equal(each.fake, each.fake_detached)
+        assert torch.equal(each.real, discriminator(real))
+    assert adversarial(inputs)[1] == []

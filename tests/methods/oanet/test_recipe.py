@@ -13,6 +13,7 @@ from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refi
 from occlupose.methods.oanet.recipe import (
     OANetRecipe,
     build_batch,
+    gradient_shares,
     loss_2d,
     loss_3d,
     sample_observations,
@@ -25,6 +26,7 @@ from occlupose.synth.noise import NoiseModel
 
 NOISE = NoiseModel.load()
 SMALL = OANetRecipe(width=8, window=16, batch=8)
+FILMED = replace(SMALL, virtual_view_fraction=0.0)
 
 
 def rng(seed=0):
@@ -69,6 +71,7 @@ def test_the_weights_are_those_of_the_paper():
         {"window": 10},
         {"window": 4},
         {"labelled_fraction": 1.5},
+        {"unit": 0.0},
         {"labelled_fraction": 0.0},
         {"unlabelled_fraction": -0.1},
     ],
@@ -130,34 +133,56 @@ def test_without_objects_the_body_occludes_only_itself():
 
 def test_sequences_with_3d_come_first():
     made = batch()
-    assert made.supervised == 4
-    assert made.inputs.xy.shape == (8, 16, 17, 2)
-    assert batch(replace(SMALL, unlabelled_fraction=0.25)).supervised == 6
-    assert batch(unlabelled=False).supervised == 8
-    torch.testing.assert_close(made.truth_3d[:, :, 0], torch.zeros(4, 16, 3))
+    assert made.supervised == 8  # 4 filmed, 4 virtual
+    assert made.inputs.xy.shape == (12, 16, 17, 2)
+    assert batch(FILMED).supervised == 4
+    assert batch(replace(FILMED, unlabelled_fraction=0.25)).supervised == 6
+    assert batch(FILMED, unlabelled=False).supervised == 8
+    torch.testing.assert_close(made.truth_3d[:, :, 0], torch.zeros(8, 16, 3))
+
+
+def test_virtual_views_come_in_addition_to_the_filmed_ones():
+    filmed = sample_observations(sequences(), sequences(5), NOISE, FILMED, rng())
+    both = sample_observations(sequences(), sequences(5), NOISE, SMALL, rng())
+    assert torch.equal(both.xy[:4], filmed.xy[:4])
+    assert len(both.xy) == len(filmed.xy) + 4
+    depth = both.truth_3d[..., H36M17.joints.index("head_top"), 2]
+    assert depth[:4].abs().max() < depth[4:].abs().max()  # only virtual cameras are tilted
+
+
+def test_real_poses_are_of_the_same_views_as_those_of_the_network():
+    filmed = sample_observations(sequences(), sequences(5), NOISE, FILMED, rng())
+    both = sample_observations(sequences(), sequences(5), NOISE, SMALL, rng())
+    up = [-observations.real_3d[:, 0, H36M17.joints.index("head_top"), 1] for observations in (filmed, both)]
+    assert [len(heights) for heights in up] == [8, 12]
+    assert up[0].min() > 0.6 and up[1][:8].min() > 0.6  # level
+    assert up[1][8:].mean() < up[1][:8].mean() - 0.05  # tilted, as many as the virtual views
+    assert not len(sample_observations(sequences(), None, NOISE, replace(SMALL, adversarial_weight=0.0), rng()).real_3d)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"virtual_view_fraction": 1.0},
+        {"virtual_view_fraction": 2.0},
         {"batch": 1},
         {"unlabelled_fraction": 0.01},
-        {"virtual_view_fraction": 1.0, "unlabelled_fraction": 0.0},
+        {"virtual_view_fraction": 0.0, "unlabelled_fraction": 0.0},
     ],
 )
 def test_a_batch_may_lack_any_kind_of_sequence(change):
     recipe = replace(SMALL, **change)
     for unlabelled in (None, sequences(5), VideoWindows([video_sequence()], SMALL.window)):
         made = build_batch(sample_observations(sequences(), unlabelled, NOISE, recipe, rng()), recipe)
-        assert len(made.inputs.xy) == recipe.batch
-        assert made.supervised == recipe.batch - (0 if unlabelled is None else recipe.unlabelled)
+        filmed = recipe.batch - (0 if unlabelled is None else recipe.unlabelled)
+        virtual = round(recipe.virtual_view_fraction * filmed)
+        assert len(made.inputs.xy) == recipe.batch + virtual
+        assert made.supervised == filmed + virtual
         assert all(value.isfinite() for value in loss_3d(adversarial(), made, recipe).values())
 
 
 def test_only_the_visible_joints_of_video_contribute_to_the_loss():
     video = VideoWindows([video_sequence(), video_sequence(seed=1)], SMALL.window)
-    made = build_batch(sample_observations(sequences(), video, NOISE, SMALL, rng()), SMALL)
+    made = build_batch(sample_observations(sequences(), video, NOISE, FILMED, rng()), FILMED)
     assert (made.supervised, len(made.inputs.xy)) == (4, 8)
     assert made.annotated[:4].all() and not made.annotated[4:].any()
     ankle, wrist = H36M17.index("left_ankle", "right_wrist")
@@ -168,8 +193,8 @@ def test_only_the_visible_joints_of_video_contribute_to_the_loss():
     output, _ = network(made.inputs)
     expected = losses.squared_2d(output.xy[:4], made.truth_2d[:4], made.reliable[:4]) / 2
     network.eval()
-    assert loss_3d(network, made, SMALL, end_to_end=True).keys() >= {"projection", "regularisation", "2d"}
-    assert loss_2d(lambda _: output.xy, made)["2d"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert loss_3d(network, made, FILMED, end_to_end=True).keys() >= {"projection", "regularisation", "2d"}
+    assert loss_2d(lambda _: output.xy, made, FILMED)["2d"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_without_occlusion_awareness_every_joint_is_reliable():
@@ -190,44 +215,71 @@ def test_the_same_seed_gives_the_same_batch():
 
 
 def test_each_term_has_its_weight():
-    made = batch(seed=3)
+    made = batch(FILMED, seed=3)
     network = adversarial().eval()
-    output, logits = network(made.inputs, made.truth_3d)
-    terms = loss_3d(network, made, SMALL, end_to_end=True)
+    output, logits = network(made.inputs, made.real_3d)
+    terms = loss_3d(network, made, FILMED, end_to_end=True)
+    shares = {name: terms.pop(name) for name in [*terms] if name.startswith("share ")}
     dropped = ~made.reliable[4:]
     expected = {
         "3d": losses.squared_3d(output.xyz[:4], made.truth_3d) / 2,
         "projection": losses.projection(output.xyz[4:], made.truth_2d[4:], made.reliable[4:]) / 2,
         "regularisation": 0.1 * losses.regularisation(output.xyz[4:], dropped, H36M17) / 2,
-        "symmetry": 0.2 * 4 * losses.symmetry(output.xyz, H36M17),
-        "adversarial": 0.1 * losses.adversarial(logits.fake),
-        "discrimination": losses.discrimination(logits.real, logits.fake_detached),
+        "symmetry": 0.2 * losses.symmetry(output.xyz, H36M17),
+        "adversarial": 0.1 * sum(losses.adversarial(each.fake) for each in logits) / 2,
+        "discrimination": sum(losses.discrimination(each.real, each.fake_detached) for each in logits) / 2,
         "2d": losses.squared_2d(output.xy, made.truth_2d, made.reliable),
     }
     assert terms.keys() == expected.keys()
     for name, value in terms.items():
         assert value.item() == pytest.approx(expected[name].item(), rel=1e-5), name
+    assert shares.keys() == {f"share {name}" for name in expected.keys() - {"discrimination", "2d"}}
 
 
 @pytest.mark.parametrize(
     ("change", "gone"),
     [
-        ({"symmetry_weight": 0.0}, {"symmetry"}),
-        ({"adversarial_weight": 0.0}, {"adversarial", "discrimination"}),
-        ({"regularisation_weight": 0.0}, {"regularisation"}),
+        ({"symmetry_weight": 0.0}, {"symmetry", "share symmetry"}),
+        ({"adversarial_weight": 0.0}, {"adversarial", "discrimination", "share adversarial"}),
+        ({"regularisation_weight": 0.0}, {"regularisation", "share regularisation"}),
     ],
 )
 def test_a_term_of_weight_0_is_left_out(change, gone):
     recipe = replace(SMALL, **change)
     every = loss_3d(adversarial(), batch(), SMALL).keys()
     assert every - loss_3d(adversarial(), batch(recipe), recipe).keys() == gone
-    assert loss_3d(adversarial(), batch(unlabelled=False), SMALL).keys() == every - {"projection", "regularisation"}
+    unlabelled = {"projection", "regularisation", "share projection", "share regularisation"}
+    assert loss_3d(adversarial(), batch(unlabelled=False), SMALL).keys() == every - unlabelled
+    quiet = loss_3d(adversarial(), batch(), replace(SMALL, log_shares=False)).keys()
+    assert quiet == {name for name in every if not name.startswith("share ")}
+
+
+def test_shares_are_those_of_the_gradients_on_the_poses_and_change_no_gradient():
+    poses = torch.randn(2, 4, 17, 3, requires_grad=True)
+    terms = {"one": poses.sum(), "other": 3 * poses.sum(), "square": (poses**2).sum()}
+    shares = gradient_shares(terms, poses)
+    assert sum(shares.values()).item() == pytest.approx(1)
+    assert (shares["share other"] / shares["share one"]).item() == pytest.approx(3)
+    norm = 2 * poses.detach().norm() / poses.numel() ** 0.5
+    assert (shares["share square"] / shares["share one"]).item() == pytest.approx(norm.item(), rel=1e-5)
+    assert not any(share.requires_grad for share in shares.values())
+
+
+def test_the_unit_changes_the_weight_of_squared_errors_only():
+    made = batch(seed=3)
+    network = adversarial().eval()
+    metres = loss_3d(network, made, SMALL, end_to_end=True)
+    decimetres = loss_3d(network, made, replace(SMALL, unit=0.1), end_to_end=True)
+    for name in ("3d", "projection", "symmetry", "2d"):
+        assert decimetres[name].item() == pytest.approx(100 * metres[name].item(), rel=1e-4)
+    for name in ("adversarial", "discrimination", "regularisation"):
+        assert decimetres[name].item() == pytest.approx(metres[name].item(), rel=1e-5)
 
 
 def test_the_first_stage_trains_the_2d_network_alone():
     network = OANetNetwork(8)
     torch.nn.init.normal_(network.tcn_2d.out.weight)
-    terms = loss_2d(Refinement2D(network), batch())
+    terms = loss_2d(Refinement2D(network), batch(), SMALL)
     assert terms.keys() == {"2d"}
     terms["2d"].backward()
     assert all(weight.grad is None for weight in network.tcn_3d.parameters())

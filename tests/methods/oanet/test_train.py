@@ -11,18 +11,21 @@ import torch
 from interrupted_runs import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from mocap_sequences import moving_clip, video_sequence
+from occlupose.datasets.formats import h36m, humaneva
 from occlupose.errors import OccluposeError
 from occlupose.methods.lifter.network import LifterNetwork, save
 from occlupose.methods.oanet.camera_views import to_studio_camera
 from occlupose.methods.oanet.masked_inputs import MaskedEncoder
 from occlupose.methods.oanet.predict import lift_rays
 from occlupose.methods.oanet.recipe import OANetRecipe, simulate_detections, split_labelled
-from occlupose.methods.oanet.train import OANetTask, train_oanet
+from occlupose.methods.oanet.train import RECIPES, OANetTask, train_oanet
 from occlupose.methods.oanet.weights import load
+from occlupose.networks.tcn import receptive_field
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
 from occlupose.training.recipe import write
 from occlupose.training.run import TrainingRun
+from pose_dataset_files import walking, write_h36m, write_h36m_cdf, write_h36m_world_cdf, write_humaneva
 
 
 def stage(steps=6, **changes):
@@ -37,6 +40,7 @@ def recipe(**changes):
             "width": 8,
             "window": 8,
             "batch": 4,
+            "verdict_frames": (1, 8),
             "labelled_fraction": 0.5,
             "stage_2d": stage(),
             "stage_3d": stage(),
@@ -72,9 +76,13 @@ def test_three_stages_each_with_its_log(tmp_path):
     trained(tmp_path, recipe())
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["end_to_end", "stage_2d", "stage_3d"]
     assert rows(tmp_path / "stage_2d" / "log.csv")[0] == ["step", "2d"]
-    terms = ["step", "3d", "projection", "regularisation", "symmetry", "adversarial", "discrimination"]
-    assert rows(tmp_path / "stage_3d" / "log.csv")[0] == terms
-    assert rows(tmp_path / "end_to_end" / "log.csv")[0] == [*terms, "2d"]
+    of_poses = ["3d", "projection", "regularisation", "symmetry", "adversarial"]
+    terms = ["step", *of_poses, "discrimination"]
+    shares = [f"share {name}" for name in of_poses]
+    header, *logged = rows(tmp_path / "stage_3d" / "log.csv")
+    assert header == [*terms, *shares]
+    assert all(sum(map(float, row[-len(shares) :])) == pytest.approx(1, abs=1e-3) for row in logged)
+    assert rows(tmp_path / "end_to_end" / "log.csv")[0] == [*terms, "2d", *shares]
 
 
 def test_without_the_2d_network_there_is_no_stage_for_it(tmp_path):
@@ -97,7 +105,7 @@ def test_the_third_stage_trains_all_networks(tmp_path):
     trained(tmp_path, recipe())
     before = torch.load(tmp_path / "stage_3d" / "last.pt", weights_only=True)["network"]
     after = torch.load(tmp_path / "end_to_end" / "last.pt", weights_only=True)["network"]
-    for part in ("oanet.tcn_2d.out.weight", "oanet.tcn_3d.out.weight", "discriminator.linear.weight"):
+    for part in ("oanet.tcn_2d.out.weight", "oanet.tcn_3d.out.weight", "discriminators.0.linear.weight"):
         assert not torch.equal(before[part], after[part])
 
 
@@ -293,6 +301,34 @@ def test_weights_of_other_networks_are_refused(mocap, tmp_path):
     save(LifterNetwork(32, 1).state_dict(), LifterNetwork(32, 1), tmp_path / "lifter.safetensors")
     with pytest.raises(OccluposeError, match=r"not the weights of OANet .*; give a file that `occlupose train oanet`"):
         train_oanet(mocap, recipe(), run(tmp_path / "run", init_from=tmp_path / "lifter.safetensors"))
+
+
+@pytest.mark.parametrize("layout", ["npz", "cdf", "world"])
+def test_it_trains_on_human36m(tmp_path, layout):
+    motions = {subject: {"Walking 1": walking(40, seed)} for seed, subject in enumerate(h36m.TRAIN)}
+    write = {"npz": write_h36m, "cdf": write_h36m_cdf, "world": write_h36m_world_cdf}[layout]
+    folder = write(tmp_path / "h36m", motions)
+    path = train_oanet(folder, recipe(**FEW), run(tmp_path / "run"), dataset="h36m")
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["data"] == "Human3.6M, S1, S5, S6, S7, S8, in its own cameras"
+    assert card["licence"] == "that of the dataset, which is for research only"
+    assert load(path).encoder.window == 8
+
+
+def test_it_trains_on_humaneva(tmp_path):
+    motions = {subject: {"Walking 1 chunk0": walking(40, seed)} for seed, subject in enumerate(humaneva.TRAIN)}
+    path = train_oanet(write_humaneva(tmp_path, motions), recipe(**FEW), run(tmp_path / "run"), dataset="humaneva")
+    assert json.loads(path.with_suffix(".json").read_text())["data"].startswith("HumanEva-I")
+
+
+def test_the_published_recipe_has_the_papers_optimiser_and_sees_its_whole_window():
+    published = RECIPES["published"]
+    stages = (published.stage_2d, published.stage_3d, published.end_to_end)
+    for plan, rate in zip(stages, (1e-3, 1e-3, 1e-4), strict=True):
+        assert {plan.learning_rate_at(step) for step in range(0, plan.steps, 999)} == {rate}
+        assert (plan.weight_decay, plan.ema_decay, plan.max_grad_norm) == (0.0, 0.0, float("inf"))
+    assert [plan.steps for plan in stages] == [50_000, 50_000, 30_000]
+    assert receptive_field(published.depth) >= published.window == 128
 
 
 def test_a_folder_without_mocap_is_refused_before_anything_is_written(tmp_path):

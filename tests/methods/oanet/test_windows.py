@@ -46,10 +46,13 @@ def test_still_windows():
     assert still.float().mean().item() == pytest.approx(0.25, abs=0.08)
 
 
-def test_a_clip_shorter_than_the_window_repeats_its_last_pose():
-    windows = MocapWindows([straight(30)], 64).draw(20, rng())
-    assert (windows[:, -1, 0, 0] == np.float32(29 / 120)).all()
-    assert (windows.diff(dim=1)[..., 0] >= 0).all()
+@pytest.mark.parametrize("frames", [2, 30, 33])
+def test_a_clip_shorter_than_the_window_is_played_to_its_end_and_back(frames):
+    windows = MocapWindows([straight(frames, 30.0)], 64).draw(20, rng())
+    place = 30 * windows[:, :, 0, 0]
+    expected = (frames - 1) - (torch.arange(64) % (2 * frames - 2) - (frames - 1)).abs()
+    torch.testing.assert_close(place, expected.float().expand_as(place), atol=1e-3, rtol=0)
+    assert (windows.diff(dim=1)[:, :, 0, 0].abs() > 0).all()  # never frozen
 
 
 def test_windows_never_mix_clips():
@@ -137,9 +140,10 @@ def test_video_is_resampled_to_the_frame_rate_of_the_networks(fps):
     assert (second * camera_units / 30).tolist() == pytest.approx([1.0] * 5, abs=1.01 / fps)  # nearest frames
 
 
-def test_short_video_repeats_its_last_frame():
+def test_short_video_is_played_to_its_end_and_back():
     observations = VideoWindows([video_sequence(10)], 16).draw(3, rng())
-    assert (observations.xy[:, 9:] == observations.xy[:, 9:10]).all()
+    assert torch.equal(observations.xy[:, 10:], observations.xy[:, 3:9].flip(1))
+    assert torch.equal(VideoWindows([video_sequence(1)], 8).draw(1, rng()).xy.diff(dim=1), torch.zeros(1, 7, 17, 2))
 
 
 def test_joints_that_the_front_end_lacks_are_absent():

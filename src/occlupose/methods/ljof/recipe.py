@@ -52,7 +52,8 @@ class LJOFRecipe(Bounded):
         structure: the structure loss (eq. 4 to 6) on the finest heatmaps, or None.
         epochs: how often a person is drawn, on average.
         batch: batch size in people, of all processes together.
-        learning_rate: for a batch size of 512; scaled linearly for others.
+        learning_rate: for a batch size of 512; scaled linearly for others, if `scale_rate` is set.
+        scale_rate: scale the learning rate with the batch size. MMPose does so on request only.
         weight_decay: of AdamW; 0 is Adam.
         layer_decay: factor of the learning rate from a layer of a transformer to the one before.
         warm_up_steps: steps of linear warm-up.
@@ -76,6 +77,7 @@ class LJOFRecipe(Bounded):
     epochs: Positive = 210
     batch: Count = BATCH
     learning_rate: NonNegative = 5e-4
+    scale_rate: bool = True
     weight_decay: NonNegative = 0.0
     layer_decay: PositiveFraction = 1.0
     warm_up_steps: Count = 500
@@ -108,7 +110,7 @@ class LJOFRecipe(Bounded):
         steps = max(1, round(self.epochs * people / self.batch))
         return Optimisation(
             steps=steps,
-            learning_rate=self.learning_rate * self.batch / BATCH,
+            learning_rate=self.learning_rate * (self.batch / BATCH if self.scale_rate else 1),
             weight_decay=self.weight_decay,
             warm_up_steps=min(self.warm_up_steps, steps),
             max_grad_norm=self.max_grad_norm,
@@ -126,9 +128,10 @@ class LJOFRecipe(Bounded):
 def published(model: str) -> LJOFRecipe:
     """The published recipe of an estimator with LJOF's two additions; for the small estimators, ours.
 
-    From MMPose's `topdown_heatmap` configurations; drop path is part of the networks. SRPose's own was for an older
-    version of MMPose: rotation, batch size (32 people on each of 8 GPUs) and learning rate are from it, the other
-    augmentation is the newer version's.
+    From MMPose's `topdown_heatmap` configurations; drop path is part of the networks. Those of SimpleBaseline-152 and
+    HRNet-W48 have 32 people on each of 8 GPUs, the others 64, all with a learning rate of 5e-4. SRPose's own was for
+    an older version of MMPose: rotation, batch size (32 people on each of 8 GPUs) and learning rate are from it, the
+    other augmentation is the newer version's.
 
     Raises:
         OccluposeError: unknown model.
@@ -166,6 +169,8 @@ def published(model: str) -> LJOFRecipe:
             warm_up_steps=100,
             ema_decay=0.998,
         )
+    if model in ("simple_baseline_r152", "hrnet_w48"):
+        return LJOFRecipe(model, batch=256, learning_rate=1e-3)  # 5e-4 at this batch size
     return LJOFRecipe(model)
 
 

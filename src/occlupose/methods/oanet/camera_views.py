@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from occlupose.skeletons import BODY22
-from occlupose.synth.virtual_cameras import camera_rotation, paper_rotations
+from occlupose.synth.virtual_cameras import AngleGrid, camera_rotation, paper_rotations
 
 DISTANCE = 5.0
 """Metres from the middle of the studio; like the height about as in Human3.6M."""
@@ -35,10 +35,12 @@ def to_studio_camera(joints: Float[Tensor, "batch time 22 3"], camera: Tensor) -
     return rotated + rotated.new_tensor([0.0, 0.0, DISTANCE])
 
 
-def to_virtual_view(joints: Float[Tensor, "batch time 22 3"], generator: Generator) -> Float[Tensor, "batch time 22 3"]:
+def to_virtual_view(
+    joints: Float[Tensor, "batch time 22 3"], generator: Generator, grid: AngleGrid = "signed"
+) -> Float[Tensor, "batch time 22 3"]:
     """Root-relative bodies (metres) in one of the paper's hundred virtual views each, for an orthographic camera
     (section 4.2).
     """
-    views = paper_rotations(generator)
+    views = paper_rotations(generator, grid=grid)
     chosen = views[torch.randint(len(views), (len(joints),), generator=generator)]
     return (joints - joints[:, :, PELVIS : PELVIS + 1]) @ chosen.mT.unsqueeze(1)

@@ -107,8 +107,9 @@ class OANet(PoseEstimator):
         height: float | None = None,
         latency: float | None = None,
     ) -> Iterator[Poses]:
-        """The frames lifted to 3D `latency` seconds late (by default 1.5, as `finish` does, and some at a time): each is
-        what `finish` says of it when the video ends then.
+        """The frames lifted to 3D `latency` seconds late (by default 1.5, as `finish` does, and some at a time).
+
+        Each is what `finish` says of it when the video ends then.
 
         Raises:
             OccluposeError: the weights are of OANet's own networks, which take whole windows.

@@ -1,7 +1,8 @@
 """OANet's 2D keypoint network: a stacked hourglass whose heatmap of an occluded joint is zero (section 3.1, eq. 1).
 
 The network, its sigmoid heatmaps, the zero heatmap of an occluded joint and the loss are the paper's. The paper starts
-from a network trained on COCO and does not state the augmentation; that, the schedule and the optimiser are ours.
+from a network trained on COCO (initial weights) and does not state the augmentation; that, the schedule and the
+optimiser are ours.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from occlupose.datasets.augmentation import crop_people
 from occlupose.datasets.formats.coco import load
 from occlupose.errors import OccluposeError
 from occlupose.networks.hourglass import STRIDE, StackedHourglass, save
+from occlupose.networks.hourglass import load as load_network
 from occlupose.skeletons import Skeleton
 from occlupose.training.loop import Optimisation, Terms
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
@@ -173,6 +175,17 @@ class KeypointTask(TrainingTask):
         recipe = self.recipe
         joints = len(self.annotations.skeleton)
         return StackedHourglass(joints, stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
+
+    def load_initial_weights(self, network: nn.Module, path: Path) -> str:
+        assert isinstance(network, StackedHourglass)
+        initial, skeleton, _ = load_network(path)
+        sizes = [f"{len(each.stacks)} stacks, width {each.width}, depth {each.depth}" for each in (initial, network)]
+        if sizes[0] != sizes[1]:
+            raise OccluposeError(f"{path}: {sizes[0]} instead of {sizes[1]}; give weights that fit the recipe")
+        own = self.annotations.skeleton
+        shared = [joint for joint in own.joints if joint in skeleton.joints]
+        network.start_from(initial, own.index(*shared), skeleton.index(*shared))
+        return path.name
 
     def stages(self, network: nn.Module) -> list[TrainingStage]:
         sampler = KeypointSampler(self.annotations, self.recipe)

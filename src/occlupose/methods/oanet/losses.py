@@ -1,7 +1,9 @@
 """Losses of the temporal networks: those of the paper, and the unsquared distances that the shipped lifter is trained
 with.
 
-Sums over joints are averaged over frames and sequences, so that the paper's weights apply to any batch size.
+Sums over joints are averaged over frames and sequences, so that the paper's weights apply to any batch size. The paper
+states no units. Here 3D lengths are in metres and 2D lengths in normalised units, roughly metres, so eq. 3 to 5 and
+L_sym are in m^2 a frame; the adversarial terms are in nats a verdict, and L_reg is a number of joints a frame.
 """
 
 import torch
@@ -14,8 +16,6 @@ from occlupose.skeletons import Skeleton
 
 SCALE_RANGE = (0.25, 4.0)
 """Range of the scale of a projection, in normalised units (roughly metres); ours."""
-
-SYMMETRIC_BONES = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 
 
 def completion_2d(
@@ -54,14 +54,14 @@ def squared_2d(
     truth: Float[Tensor, "batch time joint 2"],
     reliable: Bool[Tensor, "batch time joint"],
 ) -> Float[Tensor, ""]:
-    """Squared error of the refined 2D joints, over the reliable ones. OANet eq. 3, L_2D^T."""
+    """Squared error of the refined 2D joints, over the reliable ones, in normalised units^2. OANet eq. 3, L_2D^T."""
     return (((predicted - truth) ** 2).sum(-1) * reliable).sum(-1).mean()
 
 
 def squared_3d(
     predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"]
 ) -> Float[Tensor, ""]:
-    """Squared error of the 3D joints. OANet eq. 4."""
+    """Squared error of the 3D joints, m^2. OANet eq. 4."""
     return ((predicted - truth) ** 2).sum((-1, -2)).mean()
 
 
@@ -92,14 +92,14 @@ def _centred(points: Tensor, weight: Tensor, count: Tensor) -> Tensor:
     return (points - (points * weight).sum(2, keepdim=True) / count) * weight
 
 
-def adversarial(fake: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
+def adversarial(fake: Float[Tensor, "*verdict"]) -> Float[Tensor, ""]:
     """OANet's loss from the discriminator's logits of its poses: -log q, non-saturating (ours; the paper gives no
-    formula).
+    formula), in nats.
     """
     return binary_cross_entropy_with_logits(fake, torch.ones_like(fake))
 
 
-def discrimination(real: Float[Tensor, "batch"], fake: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
+def discrimination(real: Float[Tensor, "*verdict"], fake: Float[Tensor, "*verdict"]) -> Float[Tensor, ""]:
     """The discriminator's loss: binary cross entropy, 1 for real and 0 for predicted poses. OANet section 3.2,
     L_dis.
     """
@@ -120,17 +120,19 @@ def regularisation(
 
 
 def symmetry(xyz: Float[Tensor, "batch time joint 3"], skeleton: Skeleton) -> Float[Tensor, ""]:
-    """Squared difference in length of left and right bones, averaged over bones.
+    """Squared difference in length of every bone and its mirror image, m^2, summed over bones. OANet section 3.2,
+    L_sym.
 
-    OANet section 3.2 (the printed second term is garbled).
+    E has all bones, pelvis to hip and thorax to shoulder too, so that each pair counts twice (the printed second term
+    is garbled). A bone on the midline is its own image.
     """
+    ends = torch.tensor([skeleton.index(*bone) for bone in skeleton.limbs], device=xyz.device)
+    images = torch.tensor(skeleton.mirror, device=xyz.device)[ends]
 
-    def length(side: str) -> Tensor:
-        start = skeleton.index(*(f"{side}_{first}" for first, _ in SYMMETRIC_BONES))
-        end = skeleton.index(*(f"{side}_{second}" for _, second in SYMMETRIC_BONES))
-        return (xyz[..., start, :] - xyz[..., end, :]).norm(dim=-1)
+    def length(bones: Tensor) -> Tensor:
+        return (xyz[..., bones[:, 0], :] - xyz[..., bones[:, 1], :]).norm(dim=-1)
 
-    return ((length("left") - length("right")) ** 2).mean()
+    return ((length(ends) - length(images)) ** 2).sum(-1).mean()
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:

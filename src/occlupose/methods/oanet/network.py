@@ -85,13 +85,13 @@ class OANetNetwork(nn.Module):
 
 @dataclass
 class DiscriminatorLogits:
-    """The discriminator's logits of "real", one per sequence."""
+    """Logits of "real" of one discriminator."""
 
-    fake: Float[Tensor, "batch"]
+    fake: Float[Tensor, "batch verdict"]
     """Of OANet's poses, with gradients for OANet only."""
-    fake_detached: Float[Tensor, "batch"]
+    fake_detached: Float[Tensor, "batch verdict"]
     """The same, with gradients for the discriminator only."""
-    real: Float[Tensor, "batch"]
+    real: Float[Tensor, "other verdict"]
     """Of real poses."""
 
 
@@ -107,21 +107,33 @@ class Refinement2D(nn.Module):
 
 
 class AdversarialOANet(nn.Module):
-    """OANet and its discriminator, which is half as wide; one step trains both. Ours."""
+    """OANet and its discriminators, which are half as wide; one step trains all of them. Ours.
 
-    def __init__(self, oanet: OANetNetwork) -> None:
+    Arguments:
+        verdict_frames: number of frames that each discriminator judges at once.
+    """
+
+    def __init__(self, oanet: OANetNetwork, verdict_frames: tuple[int, ...] = (1, 16)) -> None:
         super().__init__()
         self.oanet = oanet
-        self.discriminator = Discriminator(JOINTS, max(1, oanet.width // 2))
+        width = max(1, oanet.width // 2)
+        self.discriminators = nn.ModuleList(Discriminator(JOINTS, width, frames) for frames in verdict_frames)
 
     def forward(
-        self, inputs: OANetInputs, real: Float[Tensor, "batch time joint 3"] | None = None
-    ) -> tuple[OANetOutput, DiscriminatorLogits | None]:
-        """OANet's output, and the discriminator's logits where real poses are given."""
+        self, inputs: OANetInputs, real: Float[Tensor, "other time joint 3"] | None = None
+    ) -> tuple[OANetOutput, list[DiscriminatorLogits]]:
+        """OANet's output, and the logits of every discriminator where real poses are given.
+
+        Arguments:
+            real: of the same population as the input: the same kinds of views, in the same numbers.
+        """
         output = self.oanet(inputs)
         if real is None:
-            return output, None
-        frozen = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
-        fake = functional_call(self.discriminator, frozen, (output.xyz,))
-        detached = self.discriminator(output.xyz.detach())
-        return output, DiscriminatorLogits(fake, detached, self.discriminator(real))
+            return output, []
+        return output, [_judge(discriminator, output.xyz, real) for discriminator in self.discriminators]
+
+
+def _judge(discriminator: nn.Module, fake: Tensor, real: Tensor) -> DiscriminatorLogits:
+    frozen = {name: weight.detach() for name, weight in discriminator.named_parameters()}
+    judged = functional_call(discriminator, frozen, (fake,))
+    return DiscriminatorLogits(judged, discriminator(fake.detach()), discriminator(real))

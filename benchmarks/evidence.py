@@ -1,0 +1,338 @@
+"""The claims of the three papers, tested by the protocols of docs/evidence.md, which were written before any run.
+
+    python benchmarks/evidence.py oanet --mocap MOCAP --runs RUNS
+    python benchmarks/evidence.py ljof-head --train TRAIN --isolated ALONE --crowded CROWD --runs RUNS
+    python benchmarks/evidence.py ljof --train TRAIN --isolated ALONE --crowded CROWD --runs RUNS
+    python benchmarks/evidence.py dsed --train SCENES --test OTHERS --runs RUNS
+    python benchmarks/evidence.py verdicts
+
+Each of the first four trains and scores the runs of a claim that have no rows yet, the first seed of all arms before
+the second, and appends their rows to results/evidence_CLAIM.csv; a run that was stopped is continued. `--size tiny`
+shows in a minute that everything runs, into another folder (`--output`); `--size published` has the paper's sizes,
+for a GPU (`--device cuda`). A row is what an arm's network of one seed has in one condition on one unit: a clip, or a
+hundredth of the images: a sum and what to divide it by. Units are shared by all arms, so arms are compared in pairs.
+
+`verdicts` writes results/evidence.csv: for each comparison of the protocols the difference with its 95 % interval, by a
+paired bootstrap over units and over seeds, and the verdict. What did not run reads "not run".
+"""
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Literal
+
+import evidence_dsed
+import evidence_ljof
+import evidence_oanet
+import numpy as np
+import tyro
+from jaxtyping import Float
+from results import describe, write
+from rich.console import Console
+
+from occlupose.errors import OccluposeError
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = ("arm", "seed", "condition", "metric", "unit", "total", "count")
+RESAMPLES = 2000
+
+Size = Literal["small", "tiny", "published"]
+Claim = Literal["oanet", "ljof-head", "ljof", "dsed", "verdicts"]
+Row = tuple[str, int, str, str, str, float, float]
+"""As COLUMNS."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a claim predicts.
+
+    Attributes:
+        claim: file of the rows.
+        text: the claim, as in docs/evidence.md.
+        arm, control: the arm that should be better, and the one it is compared with.
+        better: -1 for errors, 1 for shares.
+        margin: difference that matters, in the unit of the metric.
+        main: whether its verdict is that of the claim.
+    """
+
+    claim: str
+    text: str
+    arm: str
+    control: str
+    condition: str
+    metric: str
+    better: int
+    margin: float
+    main: bool = False
+
+
+def _oanet() -> Iterator[Comparison]:
+    for detector in ("dark", "guessing"):
+        plain = f"{detector}, 3D TCN"
+        aware = f"{detector}, + occlusion-aware"
+        for metric in ("all", "visible", "hidden"):
+            text = f"dropping occluded joints, {detector} detector"
+            main = (detector, metric) == ("dark", "all")
+            yield Comparison("oanet", text, aware, plain, "filmed", metric, -1, 1.0, main)
+        for part, weights in (("all parts", "weights as printed"), ("all parts, 5 % shares", "5 % shares")):
+            for condition in ("filmed", "between", "tilted"):
+                text = f"further parts, {weights}, {detector} detector"
+                main = (detector, part, condition) == ("dark", "all parts, 5 % shares", "between")
+                yield Comparison("oanet", text, f"{detector}, {part}", aware, condition, "all", -1, 1.0, main)
+
+
+def _ljof(claim: str) -> Iterator[Comparison]:
+    for arm, control in (("LJA", "none"), ("LJA", "random erasing"), ("LJA + DSL 0.1", "LJA")):
+        for condition in ("isolated", "crowded"):
+            for metric in ("visible", "hidden"):
+                main = (condition, metric) == ("crowded", "hidden")
+                yield Comparison(claim, f"{arm} against {control}", arm, control, condition, metric, 1, 0.5, main)
+
+
+def _ljof_network() -> Iterator[Comparison]:
+    yield from _ljof("ljof")
+    for condition in ("isolated", "crowded"):
+        flat = "HRNet's curve: all of the training against half"
+        yield Comparison("ljof", flat, "none", "none, half", condition, "visible", 1, 1.0)
+
+
+def _dsed() -> Iterator[Comparison]:
+    for arm in ("DSED", "DSED, teacher detached"):
+        for condition in evidence_dsed.CONDITIONS:
+            main = (arm, condition) == ("DSED", "10 % missing")
+            text = f"{arm} against hourglass"
+            yield Comparison("dsed", text, arm, "hourglass", condition, "hidden found", 1, 1.0, main)
+    for blocks in ("blocks 2-4", "blocks 3-4", "block 4", "blocks 1+4"):
+        text = f"all blocks against {blocks}"
+        main = blocks == "blocks 1+4"
+        yield Comparison("dsed", text, "DSED", f"DSED, {blocks}", "exact", "hidden found", 1, 1.0, main)
+
+
+COMPARISONS = (*_oanet(), *_ljof("ljof_head"), *_ljof_network(), *_dsed())
+
+
+def rows_of(path: Path) -> list[Row]:
+    """The rows of a file; none if there is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            (row["arm"], int(row["seed"]), row["condition"], row["metric"], row["unit"], *_numbers(row))
+            for row in csv.DictReader(file)
+        ]
+
+
+def _numbers(row: dict[str, str]) -> tuple[float, float]:
+    return float(row["total"]), float(row["count"])
+
+
+def append(path: Path, rows: Iterable[Row]) -> None:
+    """Adds the rows of a finished run, and its commit to the description."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(COLUMNS)
+        for *key, total, count in rows:
+            writer.writerow((*key, f"{total:.6g}", f"{count:.6g}"))
+    describe(path, seed="the column", grows=True)
+
+
+def complete(
+    claim: str,
+    arms: Iterable[str],
+    seeds: int,
+    run: Callable[[str, int], list[Row]],
+    output: Path,
+    workers: int,
+    first: Callable[[str], object] | None = None,
+) -> None:
+    """Runs what a file lacks, and appends it.
+
+    Arguments:
+        run: trains and scores an arm with a seed.
+        first: called for every arm before, for what its runs share.
+    """
+    path = output / f"evidence_{claim}.csv"
+    done = {(arm, seed) for arm, seed, *_ in rows_of(path)}
+    todo = [(arm, seed) for seed in range(seeds) for arm in arms if (arm, seed) not in done]
+    console = Console(stderr=True)
+    console.print(f"{claim}: {len(todo)} runs, {len(done)} done before")
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        if first is not None:
+            list(pool.map(first, dict.fromkeys(arm for arm, _ in todo)))
+        pending = {pool.submit(run, *key): key for key in todo}
+        for future in as_completed(pending):
+            arm, seed = pending[future]
+            try:
+                rows = future.result()
+            except OccluposeError as error:
+                console.print(arm, seed, error)  # the others go on
+                continue
+            append(path, rows)
+            console.print(arm, seed, "done")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm minus its control: the mean over seeds, and a 95 % interval over units and seeds."""
+
+    control: float
+    value: float
+    low: float
+    high: float
+    seeds: int
+    units: int
+
+
+def difference(rows: list[Row], comparison: Comparison) -> Difference | None:
+    """The difference of a comparison; None if no seed has both arms.
+
+    Units are drawn with replacement, the same for both arms and all seeds, and seeds too, in pairs.
+    """
+    table: dict[tuple[str, int], dict[str, tuple[float, float]]] = defaultdict(dict)
+    for arm, seed, condition, metric, unit, total, count in rows:
+        if (condition, metric) == (comparison.condition, comparison.metric):
+            table[arm, seed][unit] = (total, count)
+    seeds = [seed for arm, seed in table if arm == comparison.arm and (comparison.control, seed) in table]
+    if not seeds:
+        return None
+    units = sorted(table[comparison.arm, seeds[0]])
+    sums = np.array(
+        [[[table[arm, seed][unit] for unit in units] for seed in seeds] for arm in (comparison.arm, comparison.control)]
+    )  # arm, seed, unit, (total, count)
+    random = np.random.default_rng(0)
+    drawn = [
+        _apart(
+            sums[:, random.integers(len(seeds), size=len(seeds))][:, :, random.integers(len(units), size=len(units))]
+        )
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    control = _ratios(sums)[1].mean()
+    return Difference(control, _apart(sums), low, high, len(seeds), len(units))
+
+
+def _ratios(sums: Float[np.ndarray, "arm seed unit 2"]) -> Float[np.ndarray, "arm seed"]:
+    totals = sums.sum(2)
+    return totals[..., 0] / np.maximum(totals[..., 1], 1e-12)
+
+
+def _apart(sums: Float[np.ndarray, "arm seed unit 2"]) -> float:
+    arm, control = _ratios(sums).mean(1)
+    return float(arm - control)
+
+
+def verdict(found: Difference | None, comparison: Comparison) -> str:
+    """By the rule of docs/evidence.md: holds if the interval is beyond the margin on the claimed side; holds in
+    direction if it is beyond 0; contradicted if it is beyond 0 on the other side; else not seen.
+    """
+    if found is None:
+        return "not run"
+    low, high = sorted((comparison.better * found.low, comparison.better * found.high))
+    if low > comparison.margin:
+        return "holds"
+    if low > 0:
+        return "holds in direction"
+    return "contradicted" if high < 0 else "not seen"
+
+
+VERDICTS = (
+    *("claim", "text", "main", "condition", "metric"),
+    *("control", "difference", "low", "high", "seeds", "units", "verdict"),
+)
+
+
+def verdicts(output: Path) -> None:
+    """Writes the verdict on each comparison.
+
+    Arguments:
+        output: folder of the rows and of the table.
+    """
+    rows = {claim: rows_of(output / f"evidence_{claim}.csv") for claim in {each.claim for each in COMPARISONS}}
+    table = []
+    for each in COMPARISONS:
+        found = difference(rows[each.claim], each)
+        numbers: tuple[object, ...] = ("", "", "", "", 0, 0)
+        if found is not None:
+            values = (found.control, found.value, found.low, found.high)
+            numbers = (*(f"{value:.2f}" for value in values), found.seeds, found.units)
+        key = (each.claim, each.text, "yes" if each.main else "no", each.condition, each.metric)
+        table.append((*key, *numbers, verdict(found, each)))
+    write(output / "evidence.csv", VERDICTS, table)
+    for row in table:
+        Console().print(*row, sep=" | ")
+
+
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+
+
+def main(
+    claim: tyro.conf.Positional[Claim],
+    runs: Folder = None,
+    mocap: Folder = None,
+    train: Folder = None,
+    test: Folder = None,
+    isolated: Folder = None,
+    crowded: Folder = None,
+    size: Size = "small",
+    seeds: int | None = None,
+    workers: int = os.cpu_count() or 1,
+    device: str = "cpu",
+    more: bool = False,
+    output: Path = RESULTS,
+) -> None:
+    """Trains and scores the runs of a claim that are missing, or writes the verdicts.
+
+    Args:
+        claim: oanet, ljof-head, ljof, dsed, or verdicts.
+        runs: folder of the training runs.
+        mocap: of oanet, folder of motion capture, as for train lifter.
+        train: of the others, synthetic people or scenes to train on.
+        test: of dsed, scenes of another seed.
+        isolated: of ljof, people who stand alone.
+        crowded: of ljof, people in crowds and behind objects.
+        size: small, tiny, or published.
+        seeds: of every arm; by default those of docs/evidence.md.
+        workers: runs at a time, each on one core.
+        device: torch device.
+        more: of oanet, the paper's table 1 too; of ljof, other blocks and weights, and its table 7, with the isolated
+            people as the clean set.
+        output: folder of the rows and of the verdicts.
+    """
+    if claim == "verdicts":
+        verdicts(output)
+        return
+
+    def given(**folders: Path | None) -> list[Path]:
+        missing = [name for name, folder in folders.items() if folder is None]
+        if missing:
+            raise SystemExit(f"{claim}: give --{' --'.join(missing)}")
+        return [folder for folder in folders.values() if folder is not None]
+
+    if claim == "oanet":
+        oanet = evidence_oanet.Bench(*given(mocap=mocap, runs=runs), size, device)
+        oanet.make_data()
+        table_1 = evidence_oanet.TABLE_1 if more else {}
+        complete("oanet", [*evidence_oanet.ARMS, *table_1], seeds or 5, oanet.run, output, workers, oanet.prepare)
+    elif claim == "dsed":
+        dsed = evidence_dsed.Bench(*given(train=train, test=test, runs=runs), size, device)
+        complete("dsed", evidence_dsed.ARMS, seeds or 3, dsed.run, output, workers)
+    else:
+        folders = given(train=train, isolated=isolated, crowded=crowded, runs=runs)
+        network: evidence_ljof.Network = "movenet_head" if claim == "ljof-head" else "hrnet_small"
+        arms = evidence_ljof.HEAD_ARMS if claim == "ljof-head" else evidence_ljof.ARMS
+        further = evidence_ljof.FURTHER | evidence_ljof.TABLE_7 if more else {}
+        ljof = evidence_ljof.Bench(network, *folders, size, device)
+        default = 10 if claim == "ljof-head" else 2
+        complete(claim.replace("-", "_"), [*arms, *further], seeds or default, ljof.run, output, workers)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)
