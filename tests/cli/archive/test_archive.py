@@ -1,18 +1,17 @@
 """Archives of videos: each is done once, whatever happens to others or to the process."""
 
-import csv
 import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
-from commands import ENVIRONMENT, assert_refused, names
+from archives import hidden_files, is_alive, is_in_work, poses_of, rows, start, statuses, wait_for
+from commands import assert_refused, names
 from hupor_detections import write_hupor
 from media_files import make_video
 from occlupose.cli import lock
@@ -48,42 +47,6 @@ def archive(tmp_path):
     make_video(folder / "b" / "short.mov", 1)
     (folder / "a" / "broken.mp4").write_text("this is no video\n" * 100)
     return folder
-
-
-def rows(root):
-    """Rows of the table by place in the tree."""
-    with (root / "summary.csv").open(newline="") as file:
-        return {Path(row["output"]).relative_to(root).as_posix(): row for row in csv.DictReader(file)}
-
-
-def statuses(root):
-    return {place: row["status"] for place, row in rows(root).items()}
-
-
-def poses_of(root):
-    """Contents of all poses.npz by place in the tree."""
-    return {path.parent.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("poses.npz")}
-
-
-def hidden_files(root):
-    return list(root.rglob(".*"))
-
-
-def start(*arguments):
-    """The command in a process of its own."""
-    words = [sys.executable, "-m", "occlupose", "run", *map(str, arguments)]
-    return subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition, process):
-    """Until the condition holds, while the process runs."""
-    deadline = monotonic() + 200
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        if monotonic() > deadline:
-            process.kill()
-            pytest.fail("took too long")
-        sleep(0.005)
 
 
 # ------------------------------------------------------------------------------------- all of them, once
@@ -276,10 +239,6 @@ def long_archive(tmp_path):
     return folder
 
 
-def is_in_work(root, name):
-    return lambda: (root / name / lock.LOCK).exists()
-
-
 @needs_signals
 def test_a_killed_run_goes_on_where_it_was(run, network, long_archive, tmp_path):
     root = tmp_path / "results"
@@ -362,11 +321,3 @@ def test_killed_processes_go_on_where_they_were(network, long_archive, tmp_path)
     assert again.returncode == 0, err
     assert out == f"{root}/summary.csv: 2 finished, 1 already finished\n"
     assert not hidden_files(root)
-
-
-def is_alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from occlupose.cli.archive.inputs import Job
@@ -17,6 +18,9 @@ FIGURES = ("seconds", "frames", "people", "visible", "occluded", "absent")
 
 COLUMNS = ("input", "output", "status", "error", *FIGURES)
 
+PAUSE = 20
+"""Time between two tables / that of writing one, so that large ones do not hold up the work."""
+
 
 class Summary:
     """A row for each input that was begun or skipped, in the order of the archive.
@@ -29,6 +33,7 @@ class Summary:
     def __init__(self, path: Path, jobs: Sequence[Job]) -> None:
         self.path = path
         self._rows: dict[Path, dict[str, Any] | None] = {job.folder: None for job in jobs}
+        self._due = 0.0
 
     def add(self, job: Job, result: Result) -> None:
         """Says what became of an input; `write` puts it into the file."""
@@ -36,8 +41,14 @@ class Summary:
         row = {"input": job.input, "output": job.folder, "status": result.status, "error": result.error}
         self._rows[job.folder] = row | figures
 
+    def write_if_due(self) -> None:
+        """Replaces the file, unless it was written a moment ago. Raises OccluposeError: it cannot be written."""
+        if monotonic() >= self._due:
+            self.write()
+
     def write(self) -> None:
         """Replaces the file. Raises OccluposeError: it cannot be written."""
+        begin = monotonic()
         text = StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -45,3 +56,5 @@ class Summary:
         with atomic(self.path) as part:
             # names of files need not be UTF-8
             part.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
+        end = monotonic()
+        self._due = end + PAUSE * (end - begin)
