@@ -1,5 +1,5 @@
 # Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
-.PHONY: demo test slow fuzz browser three lint format
+.PHONY: demo test slow fuzz ray browser three lint format
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
@@ -16,6 +16,10 @@ slow: $(READY)
 
 fuzz: $(READY)  # 20,000 mutated files of all kinds
 	PYTHONPATH=tests .venv/bin/python -m fuzz --count 20000
+
+ray: $(READY)  # archives on two nodes of a Ray cluster on loopback, and killed runs of 40 videos
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	.venv/bin/python -m pytest -q tests/cli/archive/test_cluster.py tests/cli/archive/test_killed.py
 
 browser: $(READY)  # the page in Debian's chromium, drawn in software
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'

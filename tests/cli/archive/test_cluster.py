@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from time import monotonic, sleep
@@ -29,11 +30,23 @@ PART = 150
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes with a processor each."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
+    cluster = Cluster(initialize_head=True, head_node_args=node() | {"include_dashboard": False})
+    cluster.add_node(**node())
     cluster.wait_for_nodes()
     yield cluster
     cluster.shutdown()
+
+
+def node():
+    """Options of a node on loopback. With given ports, Ray waits for its agents as long as they need to start."""
+    names = ("metrics_agent_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
+    return {"num_cpus": 1, "node_ip_address": "127.0.0.1"} | {name: free_port() for name in names}
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +161,11 @@ def test_sigterm_ends_it_as_ctrl_c_does(cluster, work, undisturbed):
 
 def test_a_lost_node_loses_nothing(cluster, work, undisturbed):
     root = work / "lost node"
-    node = cluster.add_node(num_cpus=1)
+    lost = cluster.add_node(**node())
     cluster.wait_for_nodes()
     process = start(*on(cluster, work, root.name))
     worker_at(root, process)
-    cluster.remove_node(node, allow_graceful=False)
+    cluster.remove_node(lost, allow_graceful=False)
     _, err = process.communicate()
     assert process.returncode == 1, err
     assert poses_of(root) == undisturbed and not hidden_files(root)

@@ -33,7 +33,7 @@ def make_archive(folder):
         elif number >= COUNT - EMPTY - DAMAGED:
             path.write_bytes(b"this is no video\n" * 50)
         else:
-            make_video(path, 40 + number)
+            make_video(path, 12 + number % 5)
     return folder
 
 

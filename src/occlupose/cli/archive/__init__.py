@@ -89,8 +89,8 @@ class Archive:
             The exit code.
 
         Raises:
-            OccluposeError: the options cannot be used for any input, a file for all of them cannot be written, Ray is not
-                installed, or no cluster answers.
+            OccluposeError: the options cannot be used for any input, a file for all of them cannot be written, Ray is
+                missing, or no cluster answers.
         """
         from occlupose.cli.archive.ledger import Ledger
         from occlupose.cli.archive.summary import SUMMARY, Summary

@@ -18,8 +18,11 @@ FIGURES = ("seconds", "frames", "people", "visible", "occluded", "absent")
 
 COLUMNS = ("input", "output", "status", "error", *FIGURES)
 
-PAUSE = 20
-"""Time between two tables / that of writing one, so that large ones do not hold up the work."""
+LARGE = 1000
+"""Rows of a table that is not written after each input, since that would hold up the work."""
+
+PAUSE = 10.0
+"""Seconds between two times that a large table is written."""
 
 
 class Summary:
@@ -33,7 +36,7 @@ class Summary:
     def __init__(self, path: Path, jobs: Sequence[Job]) -> None:
         self.path = path
         self._rows: dict[Path, dict[str, Any] | None] = {job.folder: None for job in jobs}
-        self._due = 0.0
+        self._written = 0.0
 
     def add(self, job: Job, result: Result) -> None:
         """Says what became of an input; `write` puts it into the file."""
@@ -42,13 +45,12 @@ class Summary:
         self._rows[job.folder] = row | figures
 
     def write_if_due(self) -> None:
-        """Replaces the file, unless it was written a moment ago. Raises OccluposeError: it cannot be written."""
-        if monotonic() >= self._due:
+        """Replaces the file, unless it is large and was written a moment ago. Raises OccluposeError: it cannot be."""
+        if len(self._rows) < LARGE or monotonic() - self._written >= PAUSE:
             self.write()
 
     def write(self) -> None:
         """Replaces the file. Raises OccluposeError: it cannot be written."""
-        begin = monotonic()
         text = StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -56,5 +58,4 @@ class Summary:
         with atomic(self.path) as part:
             # names of files need not be UTF-8
             part.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
-        end = monotonic()
-        self._due = end + PAUSE * (end - begin)
+        self._written = monotonic()
