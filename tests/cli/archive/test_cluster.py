@@ -1,4 +1,4 @@
-"""Archives on two nodes of a Ray cluster on loopback: nothing is lost when workers, nodes or the command are killed."""
+"""Archives on two nodes of a Ray cluster on one machine: nothing is lost when workers, nodes or the command are killed."""
 
 import json
 import os
@@ -38,9 +38,9 @@ def cluster():
 
 
 def node():
-    """Options of a node on loopback. With given ports, Ray waits for its agents as long as they need to start."""
+    """Options of a node. With given ports, Ray waits for its agents as long as they need to start."""
     names = ("metrics_agent_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
-    return {"num_cpus": 1, "node_ip_address": "127.0.0.1"} | {name: free_port() for name in names}
+    return {"num_cpus": 1} | {name: free_port() for name in names}
 
 
 def free_port():

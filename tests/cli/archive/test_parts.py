@@ -18,6 +18,7 @@ from occlupose.cli.archive.parts import Cut, Part, cut
 from occlupose.cli.archive.worker import Worker
 from occlupose.cli.estimation import EstimatorOptions, Files, RunOptions
 from occlupose.media import open_media
+from occlupose.methods.hupor.estimator import HUPOR
 from occlupose.poses import Poses
 from pasted_people import grey, paste, scaled
 
@@ -149,11 +150,14 @@ def test_what_is_not_cut(hupor, tmp_path):
     assert hupor.cut(job_of(tmp_path / "broken.mp4"), 5) is None
 
 
-def test_a_part_that_cannot_be_read_or_is_stopped_is_none(hupor, tmp_path):
+def test_a_part_that_cannot_be_read_or_is_stopped_is_none(hupor, tmp_path, monkeypatch):
     job = job_of(make_video(tmp_path / "clip.mp4", 12))
     where = hupor.cut(job, 6)
     detect = partial(hupor.detect, job, where, 1, None, report)
     assert len(detect(GO_ON).stamps) == 6 and detect(STOP) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(HUPOR, "detect", lambda *_: 1 / 0)
+        assert detect(GO_ON) is None
     Path(job.input).write_text("no video")
     assert detect(GO_ON) is None
 

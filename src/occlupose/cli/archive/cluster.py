@@ -232,8 +232,10 @@ class _Cluster:
             raise error.cause from error
         except RayError as error:
             self._dead_at_once += 1
-            if self._dead_at_once >= TRIES:
-                why = f"workers: {TRIES} have ended while they loaded their networks ({_first_line(error)})"
+            if self._dead_at_once >= TRIES * self._count:
+                why = (
+                    f"workers: {self._dead_at_once} have ended while they loaded their networks ({_first_line(error)})"
+                )
                 raise OccluposeError(f"{why}; give fewer --workers") from error
             return
         if refused:
@@ -351,14 +353,17 @@ class _Server:
 
     def do(self, job: Job, longest: int) -> Result | Cut:
         """Does an input, or says where to cut it."""
+        self._progress = None
         return self._worker.cut(job, longest) or self.join(job, [])
 
     def detect(self, job: Job, cut: Cut, number: int, memory: dict[str, Any] | None) -> Part | None:
         """People in a part of a video; None: it cannot be done."""
+        self._progress = None
         return self._worker.detect(job, cut, number, memory, self._report, self)
 
     def join(self, job: Job, parts: list[Part]) -> Result:
         """Does an input with what is known of its parts."""
+        self._progress = None
         return self._worker.do(job, self._report, self, parts)
 
     def progress(self) -> tuple[str, int, int | None, str] | None:

@@ -90,8 +90,8 @@ class Worker:
                 if found is not None:
                     with folder.taken():
                         return None if self._find_finished(job, folder) else found
-        except OccluposeError:
-            pass  # which is said when it is done
+        except Exception:
+            return None  # which is said when it is done
         return None
 
     def detect(
@@ -107,7 +107,7 @@ class Worker:
         try:
             with replace(job.options, start=start, end=end).open(job.input) as source:
                 return parts.detect(source, self._estimator, job.options.camera(source), memory, report, interrupt)
-        except (OccluposeError, KeyboardInterrupt):
+        except (Exception, KeyboardInterrupt):
             return None
 
     def _find_finished(self, job: Job, folder: OutputFolder) -> dict[str, Any] | None:
