@@ -17,7 +17,7 @@ slow: $(READY)
 fuzz: $(READY)  # 20,000 mutated files of all kinds
 	PYTHONPATH=tests .venv/bin/python -m fuzz --count 20000
 
-ray: $(READY)  # archives on two nodes of a Ray cluster on loopback, and killed runs of 40 videos
+ray: $(READY)  # archives on two nodes of a Ray cluster on this machine, and killed runs of 40 videos
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	.venv/bin/python -m pytest -q tests/cli/archive/test_cluster.py tests/cli/archive/test_killed.py
 

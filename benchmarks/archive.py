@@ -11,7 +11,7 @@ one thread: `--threads 1`; decoding, tracking and flow have threads of their own
 default: no option
 all processors: `--workers` as many as there are processors
 ray local: the same with `--ray local`
-two nodes: the same with two nodes of a Ray cluster on loopback, half of the processors each
+two nodes: the same with two nodes of a Ray cluster on this machine, half of the processors each
 
 The time is from the first video that is started to the last that is finished, by `--log`; loading of networks and, with
 Ray, the start of the cluster come before, and are `start_s`. Needs Ray (occlupose[ray]) and an idle machine. What Ray
@@ -90,7 +90,7 @@ def make_nothings(folder: Path, count: int) -> Path:
 
 @contextmanager
 def two_nodes() -> Iterator[str]:
-    """The address of a Ray cluster of two nodes on loopback."""
+    """The address of a Ray cluster of two nodes on this machine."""
     from ray.cluster_utils import Cluster
 
     share = {"num_cpus": max(1, PROCESSORS // 2)}

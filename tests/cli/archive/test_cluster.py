@@ -1,4 +1,4 @@
-"""Archives on two nodes of a Ray cluster on one machine: nothing is lost when workers, nodes or the command are killed."""
+"""Archives on two nodes of a Ray cluster on one machine: nothing is lost when any of it is killed."""
 
 import json
 import os
