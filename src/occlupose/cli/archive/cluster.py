@@ -3,9 +3,10 @@
 import os
 import signal
 import socket
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import Any
@@ -75,11 +76,12 @@ def run_on_cluster(jobs: Sequence[Job], plan: Plan, ledger: Ledger, interrupt: S
         OccluposeError: no cluster answers, a machine has another version or lacks the folder, the options do not go
             together, or a network cannot be loaded.
     """
-    _connect(plan)
-    try:
-        _Cluster(jobs, plan, ledger).run(interrupt)
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # for messages of Ray
+        _connect(plan)
+        try:
+            _Cluster(jobs, plan, ledger).run(interrupt)
+        finally:
+            ray.shutdown()
 
 
 def _connect(plan: Plan) -> None:
