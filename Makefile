@@ -1,5 +1,5 @@
 # Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
-.PHONY: demo test slow hour fuzz browser three lint format
+.PHONY: demo test slow hour fuzz ray browser three lint format
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 READY := .venv/.ready
@@ -19,6 +19,10 @@ hour: $(READY)  # an hour with 300 people within 1 GiB of memory; takes hours
 
 fuzz: $(READY)  # 20,000 mutated files of all kinds
 	PYTHONPATH=tests .venv/bin/python -m fuzz --count 20000
+
+ray: $(READY)  # archives on two nodes of a Ray cluster on this machine, and killed runs of 40 videos
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	.venv/bin/python -m pytest -q tests/cli/archive/test_cluster.py tests/cli/archive/test_killed.py
 
 browser: $(READY)  # the page in Debian's chromium, drawn in software
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'

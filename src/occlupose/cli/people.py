@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from occlupose.cli.archive import LONGEST, Archive
 from occlupose.cli.estimation import DEFAULTS, EstimatorOptions, Files, OANetOptions, RunOptions, estimate, export_all
 from occlupose.cli.export import check_formats
 from occlupose.cli.fingerprint import InputContent
@@ -49,6 +50,8 @@ from occlupose.errors import OccluposeError, naming
 if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --help is quick
     from occlupose.media import Source
 
+WORKERS_HINT = "(default: 1; with --ray one for each processor)"
+
 
 def run(
     inputs: Positional[Annotated[tuple[str, ...], arg(metavar="INPUT", help_behavior_hint="")]] = (),
@@ -71,7 +74,9 @@ def run(
     weights: Weights = None,
     device: Device = "cpu",
     threads: Threads = None,
-    workers: Annotated[int, arg(metavar="COUNT")] = 1,
+    workers: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint=WORKERS_HINT)] = None,
+    ray: Annotated[str | None, arg(metavar="ADDRESS|local", help_behavior_hint="(default: no Ray)")] = None,
+    longest: Annotated[int, arg(metavar="FRAMES")] = LONGEST,
     log: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None,
     quiet: bool = False,
     keep_lifted: bool = False,
@@ -96,6 +101,7 @@ def run(
         occlupose run archive -o results --no-video --workers 2
         occlupose run "archive/*.mp4" walk.mov -o results --log log.jsonl
         occlupose run --manifest videos.csv -o results
+        occlupose run archive -o results --ray auto
 
     Args:
         inputs: Images, videos, folders of images or of videos, glob patterns; or one camera number or address of a
@@ -125,6 +131,9 @@ def run(
             directml for .onnx files alone.
         threads: Processor threads of each network.
         workers: Processes that share the inputs of an archive, each with its own networks.
+        ray: Ray cluster whose machines share the inputs of an archive, such as 10.0.0.1:6379; local: a cluster of this
+            machine alone. Needs occlupose[ray]; docs/archive.md has more.
+        longest: With --ray: in parts of so many frames of a longer video, people are detected by several workers.
         log: File that gets a line of JSON when an input is started, finished, skipped, failed or interrupted.
         quiet: Print errors and the last line only.
         keep_lifted: Keep the joints before skeletons were fitted to them as xyz_lifted.
@@ -133,8 +142,10 @@ def run(
     """
     if not inputs and list_file is None and manifest is None:
         raise OccluposeError("run: INPUT missing; see occlupose run --help")
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise OccluposeError(f"workers {workers}: nobody would do the work; give 1 or more")
+    if longest < 1:
+        raise OccluposeError(f"longest {longest}: a part needs a frame; give 1 or more")
     options = RunOptions(
         every,
         start,
@@ -151,14 +162,14 @@ def run(
     if export:
         check_formats(export)
     _silence_ffmpeg()
-    from occlupose.cli.archive import Archive
-
     with sigterm_as_ctrl_c():
         archive = Archive.find(inputs, list_file, manifest, output or Path("out"), options)
         if archive is not None:
-            if code := archive.run(workers, log, overwrite=overwrite, quiet=quiet):
+            if code := archive.run(workers, log, ray=ray, longest=longest, overwrite=overwrite, quiet=quiet):
                 sys.exit(code)
             return
+        if ray is not None:
+            raise OccluposeError(f"--ray: shares the inputs of an archive; give a folder or a list for {inputs[0]}")
         with options.open(inputs[0]) as source, EventLog(log) as events:
             folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
             _run(source, folder, options, events, quiet=quiet)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -22,6 +23,11 @@ KNOWN_SIMILARITY = 0.2  # a region more similar to a known one is not a new pers
 EARLY = 1e-3  # s; a search is not put off by a frame because of rounding
 BODY = 1.2  # sides of a body's bounding box / those of its joints' (measured on photographs of Open Images)
 SIGMA = 0.08  # of all joints where the skeleton has no sigmas: that of a shoulder
+
+MEMORY = tuple(
+    "best_rejected _turn _size _regions _xy _age _found _lost _next_detection _next_search _scheduler".split()
+)
+"""What is kept from frame to frame."""
 
 
 FoundRegions = tuple[Regions, Float[np.ndarray, " person"]]
@@ -170,6 +176,16 @@ class TopDown(ABC):
         self._lost = np.zeros((0, 4))
         self._next_detection: float | None = None
         self._next_search = 0.0
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What it knows of earlier frames. A front end that is given it goes on after them, in any process."""
+        return {name: getattr(self, name) for name in MEMORY if hasattr(self, name)}
+
+    @memory.setter
+    def memory(self, memory: dict[str, Any]) -> None:
+        for name, value in memory.items():
+            setattr(self, name, value)
 
     def __call__(self, frame: Frame) -> Detections:
         """The people in this frame."""

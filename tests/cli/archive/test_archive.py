@@ -1,18 +1,17 @@
 """Archives of videos: each is done once, whatever happens to others or to the process."""
 
-import csv
 import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
-from commands import ENVIRONMENT, assert_refused, names
+from archives import hidden_files, is_alive, is_in_work, poses_of, rows, start, statuses, wait_for
+from commands import assert_refused, names
 from hupor_detections import write_hupor
 from media_files import make_video
 from occlupose.cli import lock
@@ -48,42 +47,6 @@ def archive(tmp_path):
     make_video(folder / "b" / "short.mov", 1)
     (folder / "a" / "broken.mp4").write_text("this is no video\n" * 100)
     return folder
-
-
-def rows(root):
-    """Rows of the table by place in the tree."""
-    with (root / "summary.csv").open(newline="") as file:
-        return {Path(row["output"]).relative_to(root).as_posix(): row for row in csv.DictReader(file)}
-
-
-def statuses(root):
-    return {place: row["status"] for place, row in rows(root).items()}
-
-
-def poses_of(root):
-    """Contents of all poses.npz by place in the tree."""
-    return {path.parent.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("poses.npz")}
-
-
-def hidden_files(root):
-    return list(root.rglob(".*"))
-
-
-def start(*arguments):
-    """The command in a process of its own."""
-    words = [sys.executable, "-m", "occlupose", "run", *map(str, arguments)]
-    return subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition, process):
-    """Until the condition holds, while the process runs."""
-    deadline = monotonic() + 200
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        if monotonic() > deadline:
-            process.kill()
-            pytest.fail("took too long")
-        sleep(0.005)
 
 
 # ------------------------------------------------------------------------------------- all of them, once
@@ -221,6 +184,15 @@ def test_options_that_are_wrong_for_every_input_are_refused_once(run, archive, t
     assert not [*tmp_path.glob("results/*/*")]
 
 
+def test_ray_is_asked_for_where_it_is_missing(run, archive, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    outcome = run(archive, "-o", tmp_path / "results", "--ray", "local")
+    assert_refused(outcome, "--ray: needs ray; pip install 'occlupose[ray]'")
+    assert_refused(run(archive, "--ray", "local", "--longest", "0"), "longest 0: a part needs a frame")
+    assert_refused(run(archive / "a" / "clip.mp4", "--ray", "local"), "--ray: shares the inputs of an archive")
+    assert not (tmp_path / "results").exists()
+
+
 def test_boxes_are_of_one_input(command, archive, tmp_path):
     (tmp_path / "boxes.json").write_text("[]")
     assert_refused(command("run", archive, "--boxes", tmp_path / "boxes.json"), "--boxes: has boxes of one input")
@@ -274,10 +246,6 @@ def long_archive(tmp_path):
     make_video(folder / "2.mp4", 400)
     make_video(folder / "3.mp4", 300)
     return folder
-
-
-def is_in_work(root, name):
-    return lambda: (root / name / lock.LOCK).exists()
 
 
 @needs_signals
@@ -362,11 +330,3 @@ def test_killed_processes_go_on_where_they_were(network, long_archive, tmp_path)
     assert again.returncode == 0, err
     assert out == f"{root}/summary.csv: 2 finished, 1 already finished\n"
     assert not hidden_files(root)
-
-
-def is_alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from occlupose.cli import terminal
+from occlupose.cli.archive import summary
 from occlupose.cli.archive.inputs import Job
 from occlupose.cli.archive.ledger import Ledger
 from occlupose.cli.archive.summary import Summary
@@ -104,3 +105,23 @@ def test_names_that_are_not_utf_8(jobs, tmp_path):
     with EventLog(tmp_path / "log.jsonl") as log:
         log.write("started", name, job.folder)
     assert json.loads((tmp_path / "log.jsonl").read_text())["input"] == name
+
+
+def test_a_large_table_is_written_now_and_then_and_at_the_end(ledger, jobs, tmp_path, monkeypatch):
+    account, _ = ledger
+    monkeypatch.setattr(summary, "LARGE", len(jobs))
+    monkeypatch.setattr(summary, "PAUSE", 1e6)
+    with account:
+        account.skip({})
+        account.begin(jobs[0])
+        account.end(jobs[0], Result("finished", figures=FIGURES))
+        assert len(rows(tmp_path)) == 1
+        monkeypatch.setattr(summary, "PAUSE", 0.0)
+        account.begin(jobs[1])
+        account.end(jobs[1], Result("finished", figures=FIGURES))
+        assert len(rows(tmp_path)) == 3
+        monkeypatch.setattr(summary, "PAUSE", 1e6)
+        account.begin(jobs[2])
+        account.end(jobs[2], Result("finished", figures=FIGURES))
+        assert len(rows(tmp_path)) == 3
+    assert len(rows(tmp_path)) == 4

@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # opening of media is imported where it is used, so that --he
 FAILED = 1
 """Exit code if an input failed."""
 
+LONGEST = 3000
+"""Frames of a video; on a Ray cluster, one that has more is cut."""
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -62,12 +65,23 @@ class Archive:
             return None
         return cls(inputs.find_jobs(requests, found, root), root, options)
 
-    def run(self, workers: int = 1, log: Path | None = None, *, overwrite: bool = False, quiet: bool = False) -> int:
+    def run(
+        self,
+        workers: int | None = None,
+        log: Path | None = None,
+        *,
+        ray: str | None = None,
+        longest: int = LONGEST,
+        overwrite: bool = False,
+        quiet: bool = False,
+    ) -> int:
         """Does all inputs that are not finished, and writes summary.csv.
 
         Arguments:
-            workers: number of processes; 1: this one.
+            workers: number of processes; None: this one, or with `ray` one for each processor.
             log: file for JSON lines.
+            ray: address of a Ray cluster that does the work, or "local"; None: this machine does it, without Ray.
+            longest: frames of a video; with `ray`, one that has more is cut.
             overwrite: do also what is finished, and replace poses of other inputs.
             quiet: print errors and the last line only.
 
@@ -75,13 +89,16 @@ class Archive:
             The exit code.
 
         Raises:
-            OccluposeError: the options cannot be used for any input, or a file for all of them cannot be written.
+            OccluposeError: the options cannot be used for any input, a file for all of them cannot be written, Ray is
+                missing, or no cluster answers.
         """
         from occlupose.cli.archive.ledger import Ledger
         from occlupose.cli.archive.summary import SUMMARY, Summary
 
         if self.options.estimator.oanet.boxes is not None:
             raise OccluposeError("--boxes: has boxes of one input; leave it out, or run that input by itself")
+        if ray is not None:
+            check_ray()
         self.options.check()
         check_folder(self.root, files=[SUMMARY])
         console = Console(stderr=True, quiet=quiet)
@@ -91,7 +108,12 @@ class Archive:
             ledger = Ledger(self.jobs, summary, events, console, Console(stderr=True) if quiet else console)
             with ledger:
                 waiting = self._sort_out(ledger, overwrite)
-                if workers > 1 and len(waiting) > 1:
+                if waiting and ray is not None:
+                    from occlupose.cli.archive.cluster import Plan, run_on_cluster
+
+                    plan = Plan(ray, workers, longest, self.options.estimator, overwrite)
+                    run_on_cluster(waiting, plan, ledger, interrupt)
+                elif len(waiting) > 1 and workers is not None and workers > 1:
                     from occlupose.cli.archive.processes import run_in_processes
 
                     run_in_processes(waiting, workers, self.options.estimator, overwrite, ledger, interrupt)
@@ -123,3 +145,11 @@ class Archive:
                 return
             ledger.begin(job)
             ledger.end(job, worker.do(job, partial(ledger.report, job), interrupt))
+
+
+def check_ray() -> None:
+    """Raises OccluposeError: Ray, an optional package, is not installed."""
+    try:
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise OccluposeError("--ray: needs ray; pip install 'occlupose[ray]'") from error

@@ -54,6 +54,7 @@ class Ledger:
         try:
             for job in list(self._tasks):
                 self.end(job, Result("interrupted"))
+            self._summary.write()
         finally:
             self._bars.stop()
 
@@ -96,7 +97,7 @@ class Ledger:
         self._bars.remove_task(self._tasks.pop(job))
         self._stages.pop(job, None)
         self._record(job, result)
-        self._summary.write()
+        self._summary.write_if_due()
         for note in result.notes:
             if note == ASSUMED_CAMERA:
                 self.say(f"occlupose: {note}")

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from occlupose.cli.archive.inputs import Job
@@ -17,6 +18,12 @@ FIGURES = ("seconds", "frames", "people", "visible", "occluded", "absent")
 
 COLUMNS = ("input", "output", "status", "error", *FIGURES)
 
+LARGE = 1000
+"""Rows of a table that is not written after each input, since that would hold up the work."""
+
+PAUSE = 10.0
+"""Seconds between two times that a large table is written."""
+
 
 class Summary:
     """A row for each input that was begun or skipped, in the order of the archive.
@@ -29,12 +36,18 @@ class Summary:
     def __init__(self, path: Path, jobs: Sequence[Job]) -> None:
         self.path = path
         self._rows: dict[Path, dict[str, Any] | None] = {job.folder: None for job in jobs}
+        self._written = 0.0
 
     def add(self, job: Job, result: Result) -> None:
         """Says what became of an input; `write` puts it into the file."""
         figures = {name: result.figures.get(name) for name in FIGURES}
         row = {"input": job.input, "output": job.folder, "status": result.status, "error": result.error}
         self._rows[job.folder] = row | figures
+
+    def write_if_due(self) -> None:
+        """Replaces the file, unless it is large and was written a moment ago. Raises OccluposeError: it cannot be."""
+        if len(self._rows) < LARGE or monotonic() - self._written >= PAUSE:
+            self.write()
 
     def write(self) -> None:
         """Replaces the file. Raises OccluposeError: it cannot be written."""
@@ -45,3 +58,4 @@ class Summary:
         with atomic(self.path) as part:
             # names of files need not be UTF-8
             part.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
+        self._written = monotonic()

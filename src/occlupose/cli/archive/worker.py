@@ -1,13 +1,17 @@
 """Does the inputs of an archive, one after the other, with networks that are loaded once."""
 
 import traceback
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
+from occlupose.cli.archive import parts
 from occlupose.cli.archive.inputs import Job
+from occlupose.cli.archive.parts import Cut, DifferentFramesError, Joined, Part
 from occlupose.cli.estimation import EstimatorOptions, estimate, export_all
 from occlupose.cli.fingerprint import InputContent, settings
 from occlupose.cli.output import OutputFolder, absolute
@@ -56,17 +60,18 @@ class Worker:
         self._estimator = options.build(console)
         self._overwrite = overwrite
 
-    def do(self, job: Job, report: Report, interrupt: Stoppable) -> Result:
+    def do(self, job: Job, report: Report, interrupt: Stoppable, known: Sequence[Part] = ()) -> Result:
         """Estimates the poses of an input and writes all files. Whatever is wrong with it is in the result.
 
         Arguments:
             report: is told how far it is.
             interrupt: whether to stop early; nothing is written then, or the next run does it again.
+            known: people in all parts of the video, if it was cut.
         """
-        begin = monotonic()
+        begin = monotonic() - sum(part.seconds for part in known)
         try:
             with job.options.open(job.input) as source:
-                return self._do(job, source, report, interrupt)
+                return self._do(job, source, report, interrupt, known, begin)
         except KeyboardInterrupt:
             return Result("interrupted", figures={"seconds": round(monotonic() - begin, 2)})
         except Exception as error:
@@ -76,28 +81,73 @@ class Worker:
             text = " ".join(f"{type(error).__name__}: {error}".split())
             return Result("failed", f"{job.input}: {text}", seconds, traceback=traceback.format_exc())
 
-    def _do(self, job: Job, source: "Source", report: Report, interrupt: Stoppable) -> Result:
-        begin = monotonic()
+    def cut(self, job: Job, longest: int) -> Cut | None:
+        """Where to cut a video of more than so many frames; None: it is to be done as it is, or cannot be."""
+        try:
+            with job.options.open(job.input) as source:
+                folder = OutputFolder.of(job.folder, source, overwrite=self._overwrite)
+                found = parts.cut(source, self._estimator, job.options, longest)
+                if found is not None:
+                    with folder.taken():
+                        return None if self._find_finished(job, folder) else found
+        except Exception:
+            return None  # which is said when it is done
+        return None
+
+    def detect(
+        self, job: Job, cut: Cut, number: int, memory: dict[str, Any] | None, report: Report, interrupt: Stoppable
+    ) -> Part | None:
+        """People in a part of a video; None where that is not possible, or to stop early.
+
+        Arguments:
+            number: of the part.
+            memory: of the part before, if it is needed.
+        """
+        start, end = cut.times[number]
+        try:
+            with replace(job.options, start=start, end=end).open(job.input) as source:
+                return parts.detect(source, self._estimator, job.options.camera(source), memory, report, interrupt)
+        except (Exception, KeyboardInterrupt):
+            return None
+
+    def _find_finished(self, job: Job, folder: OutputFolder) -> dict[str, Any] | None:
+        """What an earlier run wrote about itself in the folder, which is taken, if it finished the input."""
+        if self._overwrite:
+            return None
+        files = files_of(job.input)
+        wanted = settings(job.options)
+        return folder.find_finished(files, wanted) or folder.recognise_finished(files, wanted)
+
+    def _do(
+        self,
+        job: Job,
+        source: "Source",
+        report: Report,
+        interrupt: Stoppable,
+        known: Sequence[Part],
+        begin: float,
+    ) -> Result:
         folder = OutputFolder.of(job.folder, source, overwrite=self._overwrite)
         folder.check_place()
         with folder.taken():
-            files = files_of(job.input)
-            if not self._overwrite:
-                wanted = settings(job.options)
-                record = folder.find_finished(files, wanted) or folder.recognise_finished(files, wanted)
-                if record is not None:
-                    return skipped(record)
+            record = self._find_finished(job, folder)
+            if record is not None:
+                return skipped(record)
             folder.check_owner()
-            done = estimate(
+            estimate_with = partial(
+                estimate,
                 source,
                 folder,
                 job.options,
                 job.options.camera(source),
-                self._estimator,
-                describe=InputContent(job.input, files).whole,
+                describe=InputContent(job.input, files_of(job.input)).whole,
                 report=report,
                 interrupt=interrupt,
             )
+            try:
+                done = estimate_with(estimator=Joined(self._estimator, known) if known else self._estimator)
+            except DifferentFramesError:
+                done = estimate_with(estimator=self._estimator)
             for _ in export_all(done.poses, folder.path, job.options.files.export):
                 pass
             if not done.is_whole:
