@@ -287,7 +287,7 @@ def _camera(content: _Content, width: int, height: int) -> Camera | None:
     return replace(camera, up=None if content.camera_up is None else tuple(content.camera_up.tolist()))
 
 
-def _skeleton(content: _Content, prefix: str) -> dict[str, Skeleton]:
+def _skeleton(content: _Content, prefix: str) -> dict[str, Any]:
     return {"skeleton": build_skeleton(*(getattr(content, prefix + name) for name in _SKELETON))}
 
 
@@ -439,6 +439,7 @@ def _read_rows(archive: NpzArrays) -> Poses:
             raise OccluposeError(f"{name}: is missing; a poses file with row_frame needs it")
     content = _validated(header | {"xy": np.zeros((0, 1, 1, 2))})
     about = {name: getattr(content, name) for name in ("track_id", "time", "fps", "width", "height")}
+    assert content.width is not None and content.height is not None
     about |= {"camera": _camera(content, content.width, content.height)}
     _check_parts(content)
     about["observed"] = None
@@ -496,7 +497,7 @@ def _find_rows(
     is_plain = row_frame.ndim == 1 and row_frame.shape == person.shape and row_frame.dtype.kind in "iu"
     if is_plain and len(person):
         in_range = (person >= 0).all() and row_frame.min() >= 0 and row_frame.max() < frames
-        is_plain = in_range and bool((np.diff(person * frames + row_frame.astype(np.int64)) > 0).all())
+        is_plain = bool(in_range and (np.diff(person * frames + row_frame.astype(np.int64)) > 0).all())
     if not is_plain:
         raise OccluposeError(
             f"{prefix}row_frame, {prefix}row_track_id: are not in order; they must be numbers of frames below {frames},"

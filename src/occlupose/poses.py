@@ -476,9 +476,9 @@ class Poses:
             append_rows(store, frames, self._converted(rows, skeleton))
         return Poses.by_track(store, self.names, **self.about | {"skeleton": skeleton})
 
-    def _converted(self, arrays: Mapping[str, np.ndarray], skeleton: Skeleton) -> dict[str, np.ndarray]:
+    def _converted(self, arrays: Mapping[str, np.ndarray], skeleton: Skeleton) -> dict[str, Any]:
         """Arrays with the joints of another skeleton."""
-        converted = dict(arrays)
+        converted: dict[str, Any] = dict(arrays)
         for name in JOINT_FIELDS.keys() & arrays.keys():
             values = arrays[name]
             if name in ("score", "state"):
@@ -494,7 +494,8 @@ class Poses:
         flat = ("xy", "score", "state", "spread")
         nothing: dict[str, Any] = dict.fromkeys((*TRACK_FIELDS, "world"))
         if self._store is None:
-            return replace(self, **nothing, **dict.fromkeys(set(_BY_FRAME) - set(flat)))
+            nothing |= dict.fromkeys(set(_BY_FRAME) - set(flat))
+            return replace(self, **nothing)
         other = copy(self)
         vars(other).update(nothing | {"_names": tuple(name for name in self.names if name in flat)})
         for name in set(_BY_FRAME) - set(flat):
@@ -522,18 +523,18 @@ class Poses:
         if joint is not None:
             skeleton = skeleton.subset([joint] if isinstance(joint, str) else joint)
         joints = list(self.skeleton.index(*skeleton.joints))
-        people = range(len(self.track_id))
+        people = list(range(len(self.track_id)))
         if person is not None:
             people = self._columns([person] if isinstance(person, int) else person)
         frames = np.arange(len(self))[slice(None) if time is None else time]
-        about = {name: values[[*people]] for name, values in self.constants.items()} | {
-            "track_id": self.track_id[[*people]],
+        about = {name: values[people] for name, values in self.constants.items()} | {
+            "track_id": self.track_id[people],
             "time": self.time[frames],
             "skeleton": skeleton,
             "observed": None if self.observed is None else self.observed.select(time, person),
         }
         if self._store is None:
-            arrays = {name: values[frames][:, [*people]] for name, values in self.arrays.items()}
+            arrays = {name: values[frames][:, people] for name, values in self.arrays.items()}
             arrays |= {name: values[:, :, joints] for name, values in arrays.items() if name in JOINT_FIELDS}
             return replace(self, **arrays, **about)
         store = TrackStore()

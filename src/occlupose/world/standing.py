@@ -63,7 +63,8 @@ def stand(poses: Poses, *, up: Up | None = None, keep_lifted: bool = False) -> t
     store = TrackStore()
     bodies = []
     for person, (start, one) in enumerate(_alone(poses)):
-        fit = replace(blank(body_tree(), 0, 0), **fits.get(person))
+        fitted: dict[str, Any] = fits.get(person)
+        fit = replace(blank(body_tree(), 0, 0), **fitted)
         contacts = None
         if world is not None:
             contacts = find_contacts(fit.xyz, fit.skeleton, one.fps, world)
