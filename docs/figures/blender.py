@@ -2,7 +2,7 @@
 
     occlupose demo
     occlupose export out/demo --to gltf
-    python docs/figures/blender.py out/demo/poses.glb --width 640 --height 360 --samples 4
+    python docs/figures/blender.py out/demo/poses.glb --width 640 --height 360 --samples 8
 
 Needs Python 3.11 with Blender's module and Pillow (pip install "bpy==5.0.*" pillow); takes some minutes.
 """
