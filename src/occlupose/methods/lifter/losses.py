@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from occlupose.methods.lifter.network import LifterNetwork, LifterOutput
 from occlupose.methods.lifter.samples import LifterBatch
+from occlupose.training.distributed import batch_count
 from occlupose.training.loop import Terms
 
 MISSING = 2.0
@@ -75,7 +76,7 @@ def measure(lifted: LifterOutput, batch: LifterBatch, size: Float[Tensor, "batch
         size: factor of each sequence before errors of joints and root are measured.
     """
     known = batch.known.float()
-    count = known.sum().clamp_min(1)
+    count = batch_count(known.sum())
     error = size[:, None, None, None] * lifted.xyz - batch.xyz
     weight = torch.where(batch.missing, MISSING, 1.0)
     position = ((error.norm(dim=-1) * weight).mean(-1) * known).sum() / count
