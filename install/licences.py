@@ -19,9 +19,9 @@ PAGE = ROOT / "docs" / "licences.md"
 
 HEAD = """# Licences of dependencies
 
-occlupose itself has the [Apache License 2.0](../LICENSE); [NOTICE](../NOTICE) names the weights and data that come with it. An installation
-brings the packages below. None of them restricts what you do with poses. Licences are those that the packages state. FFmpeg's libraries, in
-`av` and `opencv-python-headless`, are under the LGPL 2.1 or newer, and in `av` with x264 under the GPL. The table is written by
+occlupose itself has the [Apache License 2.0](../LICENSE); [NOTICE](../NOTICE) names the weights and data that come with
+it. An installation brings the packages below, with the licences that they state. FFmpeg's libraries, in `av` and
+`opencv-python-headless`, have licences of their own, LGPL or GPL. The table is written by
 
 ```sh
 python install/licences.py

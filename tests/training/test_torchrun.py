@@ -14,8 +14,11 @@ import torchrun_trainers
 from interrupted_runs import ENVIRONMENT
 from torchrun_trainers import STOP, TRAINERS, train
 
-LOG = 1e-3
-"""Tolerance of the terms of the loss, relative to the largest value of the term."""
+FIRST = 1e-4
+"""Tolerance of the terms of the loss in the first step of a stage, before rounding errors grow; relative."""
+
+LOG = 1e-2
+"""Tolerance in the other steps, relative to the largest value of the term."""
 
 
 WEIGHTS = 1e-3
@@ -23,6 +26,9 @@ WEIGHTS = 1e-3
 
 FEW = 0.01
 """Share of a tensor's weights that may be farther off: their gradient is nothing but rounding errors."""
+
+LATER = ("stage_3d", "end_to_end", "reasoner")
+"""Stages that begin with weights of an earlier one, which are not exactly the same."""
 
 SLOW = ("movenet",)
 """Trainers of a network that cannot be made small."""
@@ -81,6 +87,8 @@ def test_processes_train_what_one_trains(request, name, kind):
     assert one.keys() == other.keys() and one
     for term, values in one.items():
         np.testing.assert_allclose(other[term], values, atol=LOG * np.abs(values).max(), err_msg=term)
+        if not term.startswith(LATER):
+            np.testing.assert_allclose(other[term][0], values[0], rtol=FIRST, err_msg=term)
     for path in sorted((folder / "alone" / name).rglob("last.pt")):
         expected = torch.load(path, weights_only=True)
         found = torch.load(folder / kind / path.relative_to(folder / "alone"), weights_only=True)
