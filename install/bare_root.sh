@@ -18,7 +18,7 @@ leave() {
     for folder in $mounted; do umount "$folder"; done
 }
 trap leave EXIT
-for folder in /proc /dev ${FILES-}; do
+for folder in /proc /dev /dev/pts ${FILES-}; do
     mkdir -p "$root$folder"
     mount --bind "$folder" "$root$folder"
     mounted="$root$folder $mounted"

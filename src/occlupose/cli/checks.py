@@ -57,8 +57,8 @@ LARGEST_ERROR = 0.12
 
 def check_weights() -> str:
     """The weights are those that were shipped."""
-    sums = dict(reversed(line.split("  ")) for line in SUMS.read_text().splitlines())
-    for name, expected in sums.items():
+    sums = [line.split("  ") for line in SUMS.read_text().splitlines()]
+    for expected, name in sums:
         try:
             found = hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest()
         except OSError as error:
@@ -105,7 +105,7 @@ def check_cache() -> str:
     from occlupose.assets import cache_folder
 
     folder = cache_folder()
-    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    existing = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
     try:
         with tempfile.TemporaryDirectory(dir=existing) as trial:
             (Path(trial) / "file").write_bytes(b"x")
