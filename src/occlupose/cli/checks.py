@@ -29,6 +29,7 @@ EXTRAS = {
     "raft": "torchvision",
     "bodies": "anny",
     "render": "moderngl",
+    "ray": "ray",
     "browser": "playwright",
 }
 """The module that each extra of the package brings."""

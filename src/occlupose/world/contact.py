@@ -125,9 +125,7 @@ def touch(
     return np.where(known, grey_opening(momentary, (frames, 1, 1)), np.nan)
 
 
-def floor_share(
-    heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"]
-) -> Float[np.ndarray, "*any"]:
+def floor_share(heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     """Probability that a touching point of this height is on the floor, the heights of such points being normal."""
     on_floor, others = _densities(heights, variance)
     return on_floor / (on_floor + others)
