@@ -65,9 +65,10 @@ def lifter(run: TrainingRun, data: Path) -> None:
 
 
 def oanet(run: TrainingRun, data: Path) -> None:
-    """With dropout; three of the four sequences have 3D, so that the processes have different numbers of them."""
+    """With dropout; the processes have different numbers of sequences, and of those with 3D."""
     stages = dict.fromkeys(("stage_2d", "stage_3d", "end_to_end"), STEPS)
-    recipe = OANetRecipe(width=8, window=8, batch=4, labelled_fraction=0.5, unlabelled_fraction=0.25, **stages)
+    shape = {"width": 8, "window": 8, "verdict_frames": (1, 4)}
+    recipe = OANetRecipe(**shape, batch=4, labelled_fraction=0.5, unlabelled_fraction=0.25, **stages)
     assert recipe.dropout > 0 and recipe.unlabelled == 1
     clips = [moving_clip(seed=number, name=f"07_{number:02}") for number in range(6)]
     run.fit(OANetTask(recipe, recipe.sampler(clips)))

@@ -129,6 +129,12 @@ def test_more_threads_than_processors_are_told(monkeypatch):
         checks.check_threads()
 
 
+def test_the_command_that_installs_an_extra_is_shown_whole(doctor, monkeypatch):
+    monkeypatch.setattr(checks, "CHECKS", {})
+    monkeypatch.setattr(checks, "EXTRAS", {"gltf": "no_module_of_that_name"})
+    assert "pip install '.[gltf]' in a clone" in doctor()
+
+
 def test_extras_are_those_of_the_package():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert list(checks.EXTRAS) == [name for name in project["optional-dependencies"] if name != "dev"]

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from occlupose import __version__
@@ -47,7 +48,7 @@ def doctor() -> None:
     extras = {f"extra {name}": partial(checks.check_extra, name) for name in checks.EXTRAS}
     outcomes = {name: _outcome(check) for name, check in (checks.CHECKS | extras).items()}
     for name, (outcome, found) in outcomes.items():
-        table.add_row(f"check: {name}", outcome, found)
+        table.add_row(f"check: {name}", outcome, escape(found))
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)

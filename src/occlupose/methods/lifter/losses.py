@@ -99,7 +99,7 @@ def measure_certainty(lifted: LifterOutput, batch: LifterBatch) -> Float[Tensor,
     known = batch.known.float()
     joints = _surprise(lifted.factor, lifted.xyz - batch.xyz).mean(-1)
     root = _surprise(lifted.root_factor, lifted.root - batch.root)
-    return ((joints + root) * known).sum() / known.sum().clamp_min(1)
+    return ((joints + root) * known).sum() / batch_count(known.sum())
 
 
 def _surprise(factor: Float[Tensor, "*batch 3 3"], error: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
