@@ -43,7 +43,17 @@ COMMANDS = {
     "synth": cli.synth,
 }
 CHOICES = {"train": cli.TRAIN, "eval": cli.EVAL, "convert": cli.CONVERT}
-PLAIN = {"pip", "source", "python -m venv", "git clone", "git show", "git worktree"}
+PLAIN = {
+    "pip",
+    "source",
+    "python -m venv",
+    "git clone",
+    "git show",
+    "git worktree",
+    "torchrun",
+    "docker",
+    "sh install/",
+}
 """Commands of others that pages may name."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

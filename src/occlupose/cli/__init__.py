@@ -12,8 +12,8 @@
 
 COMMAND --help shows options and examples of a command.
 
-Exit codes: 0 done; 1 some of several inputs failed; 2 invalid input or option, explained in one line; 130 ended by
-Ctrl-C.
+Exit codes: 0 done; 1 some of several inputs failed, or a check of doctor; 2 invalid input or option, explained in one
+line; 130 ended by Ctrl-C.
 """
 
 import os

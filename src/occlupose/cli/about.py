@@ -1,16 +1,19 @@
-"""The command that describes the installation."""
+"""The command that describes and checks the installation."""
 
 import json
 import platform
-import tempfile
+import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from occlupose import __version__
+from occlupose.cli import checks
 from occlupose.errors import OccluposeError, reason
 
 PACKAGES = (
@@ -19,12 +22,19 @@ PACKAGES = (
 )
 """Packages that results may depend on; some are optional."""
 
+FAILED = "FAILED"
+
 WIDTH = 200
 """Columns of the table if the output is not a terminal."""
 
 
 def doctor() -> None:
-    """Print versions, weights, licences, devices and results of short checks, for a bug report. Needs no network."""
+    """Check the installation, and print versions, weights, licences and devices, for a bug report. Needs no network.
+
+    Checks that weights are as shipped and load, that a video can be written and read, that a known person is lifted
+    correctly, that the cache can be written, the number of threads, and that installed extras work. What fails has its
+    cure beside it, and the exit code is then 1.
+    """
     columns = [Column(header, overflow="fold") for header in ("what", "version", "licence or place")]
     table = Table(*columns, title=f"occlupose {__version__}")
     table.add_row("python", platform.python_version(), platform.platform())
@@ -35,12 +45,16 @@ def doctor() -> None:
             table.add_row(package, "not installed", "")
     for add in (_add_ffmpeg, _add_weights, _add_assets, _add_devices):
         add(table)
-    for name, check in CHECKS.items():
-        table.add_row(f"check: {name}", _outcome(check), "")
+    extras = {f"extra {name}": partial(checks.check_extra, name) for name in checks.EXTRAS}
+    outcomes = {name: _outcome(check) for name, check in (checks.CHECKS | extras).items()}
+    for name, (outcome, found) in outcomes.items():
+        table.add_row(f"check: {name}", outcome, escape(found))
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
     console.print(table)
+    if any(outcome == FAILED for outcome, _ in outcomes.values()):
+        sys.exit(1)
 
 
 def _licence(package: str) -> str:
@@ -97,46 +111,11 @@ def _add_devices(table: Table) -> None:
     table.add_row("devices of onnxruntime", ", ".join(providers), "")
 
 
-def _outcome(check: Callable[[], object]) -> str:
-    """ok, or what went wrong, in one line."""
+def _outcome(check: Callable[[], str]) -> tuple[str, str]:
+    """Whether a check succeeds; and what it found, or what is wrong and the cure, in one line."""
     try:
-        check()
+        return "ok", check()
     except Exception as error:  # anything may be wrong with an installation
-        message = str(error) if isinstance(error, OccluposeError) else f"{type(error).__name__}: {error}"
-        return f"FAILED: {' '.join(message.split())}"
-    return "ok"
-
-
-def _check_encoder() -> None:
-    import numpy as np
-
-    from occlupose.media import VideoWriter, open_media
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "check.mp4"
-        with VideoWriter(path, 64, 48, fps=30) as video:
-            for value in (0, 128, 255):
-                video.write(np.full((48, 64, 3), value, np.uint8))
-        with open_media(path) as source:
-            frames = sum(1 for _ in source)
-    if frames != 3:
-        raise OccluposeError(f"{frames} of 3 frames could be read again")
-
-
-def _check_lifter() -> None:
-    from occlupose.methods.oanet.lifting import load_lifter
-
-    load_lifter("cpu", None)
-
-
-def _check_hupor() -> None:
-    from occlupose.methods.hupor.predict import load
-
-    load()
-
-
-CHECKS: dict[str, Callable[[], object]] = {
-    "a video can be written and read": _check_encoder,
-    "OANet's lifter loads": _check_lifter,
-    "HUPOR's networks load": _check_hupor,
-}
+        known = isinstance(error, OccluposeError)
+        message = str(error) if known else f"{type(error).__name__}: {error}; {checks.REINSTALL}"
+        return FAILED, " ".join(message.split())

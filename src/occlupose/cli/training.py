@@ -150,7 +150,7 @@ def train_keypoints(
     places: dict[Path | None, str] = {annotations: "ANNOTATIONS", images: "IMAGES"}
     run = _run(output, recipe, places, init_from=init_from, resume=resume, device=device)
     weights = keypoints.train_keypoints(annotations, images, chosen, run)
-    print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
+    run.say(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
 
 
 def train_oanet(
@@ -197,7 +197,7 @@ def train_oanet(
     run = _run(output, recipe, places, init_from=init_from, resume=resume, device=device)
     ((dataset, folder),) = given.items()
     weights = train.train_oanet(folder, chosen, run, dataset=dataset, video=video)
-    print(f"{weights}: weights and card written; use them with occlupose run --weights {weights}")
+    run.say(f"{weights}: weights and card written; use them with occlupose run --weights {weights}")
 
 
 def train_ljof(
@@ -264,14 +264,12 @@ def train_ljof(
         **dict.fromkeys(holdout, "HOLDOUT"),
     }
     dataset = coco.load(files.annotations, files.images, strict=strict)
-    is_main = Process.current().is_main
-    if is_main:
+    if Process.current().is_main:
         print_warnings(Console(stderr=True), dataset.report.lines())
         _report_leaks(dataset, holdout, strict)
     weights = train_estimator(dataset, chosen, run, cache_bytes=cache_bytes)
-    if is_main:
-        command = f"occlupose {keypoint_command(dataset.ground_truth.dataset)} --data {data} --frontend {weights}"
-        print(f"{weights}: weights and card written; score them with {command}")
+    command = f"occlupose {keypoint_command(dataset.ground_truth.dataset)} --data {data} --frontend {weights}"
+    run.say(f"{weights}: weights and card written; score them with {command}")
 
 
 MAX_LISTED = 10
@@ -373,15 +371,17 @@ def train_movenet(
     """
     from occlupose.methods.movenet.data import prepare
     from occlupose.methods.movenet.train import train_movenet
+    from occlupose.training.distributed import main_first
 
     optimisation = {"optimisation.steps": steps, "optimisation.learning_rate": learning_rate}
     chosen = _recipe("movenet", recipe, {"batch": batch, "seed": seed} | optimisation)
     run = _run(
         output, recipe, {photographs: "PHOTOGRAPHS", data: "DATA"}, init_from=init_from, resume=resume, device=device
     )
-    prepared = prepare(photographs, data or output / "data", chosen.scenes)
+    with main_first():
+        prepared = prepare(photographs, data or output / "data", chosen.scenes, progress=run.progress)
     weights = train_movenet(prepared, chosen, run, credit=credit)
-    print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
+    run.say(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
 
 
 def train_lifter(
@@ -425,7 +425,7 @@ def train_lifter(
     chosen = _recipe("lifter", recipe, {"batch": batch, "seed": seed} | optimisation)
     run = _run(output, recipe, {mocap: "MOCAP", data: "DATA"}, init_from=init_from, resume=resume, device=device)
     weights = train_lifter(mocap, chosen, run, data=data or output / "data")
-    print(f"{weights}: weights and card written; use them with occlupose run --weights {weights}")
+    run.say(f"{weights}: weights and card written; use them with occlupose run --weights {weights}")
 
 
 def train_poses(
@@ -443,7 +443,10 @@ def train_poses(
     from occlupose.datasets.formats import cmu
     from occlupose.synth.pose_prior import PosePrior, pose_to_vector, retarget
     from occlupose.training import card
+    from occlupose.training.distributed import Process
 
+    if not Process.current().is_main:  # the fit takes minutes in one process
+        return
     clips = cmu.split_clips(cmu.load_clips(mocap))
     training = retarget(clips[0])
     validation = retarget(clips[1])
@@ -491,8 +494,9 @@ def train_ssf(
 
     changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     chosen = _recipe("ssf", recipe, changes)
-    weights = train.train_ssf(chosen, _run(output, recipe, {mocap: "MOCAP"}, resume=resume), mocap=mocap)
-    print(f"{weights}: weights and card written")
+    run = _run(output, recipe, {mocap: "MOCAP"}, resume=resume)
+    weights = train.train_ssf(chosen, run, mocap=mocap)
+    run.say(f"{weights}: weights and card written")
 
 
 def train_hupor(
@@ -541,12 +545,12 @@ def train_hupor(
     chosen = _recipe("hupor", recipe, changes)
     places = _card_names(data) | {ssf: "SSF", masks: "MASKS"}
     run = _run(output, recipe, places, init_from=init_from, strict=strict, resume=resume, device=device)
-    datasets = _load_datasets(data, strict)
+    datasets = _load_datasets(data, run)
     samples = [sample for dataset in datasets for sample in dataset.samples]
     weights = train.train_hupor(
         samples, chosen, run, ssf=ssf, masks=masks, cache_bytes=cache_bytes, **_card_fields(datasets)
     )
-    print(f"{weights}: weights and card written; use them with occlupose run --method hupor --weights {weights}")
+    run.say(f"{weights}: weights and card written; use them with occlupose run --method hupor --weights {weights}")
 
 
 def train_dsed(
@@ -606,6 +610,7 @@ def train_dsed(
     from occlupose.datasets.formats import coco
     from occlupose.methods.hupor.bases import train
     from occlupose.methods.hupor.bases.recipe import find_recipe
+    from occlupose.training.distributed import Process
     from occlupose.training.recipe import changed
 
     cache_bytes = _cache_bytes(image_cache_gib)
@@ -622,12 +627,13 @@ def train_dsed(
     files = discovery.find_dataset(data, "train", annotations)
     run.places = {**run.places, files.annotations: "ANNOTATIONS"}
     dataset = coco.load(files.annotations, files.images, strict=strict)
-    print_warnings(Console(stderr=True), dataset.report.lines())
+    if Process.current().is_main:
+        print_warnings(Console(stderr=True), dataset.report.lines())
     ours = dataset.ground_truth.dataset == "synth"
     licence = "Apache-2.0" if ours else "that of its images and annotations"
     weights = train.train_dsed(dataset, chosen, run, cache_bytes=cache_bytes, licence=licence)
     command = f"occlupose {keypoint_command(dataset.ground_truth.dataset)} --data {data} --frontend {weights}"
-    print(f"{weights}: weights and card written; score them with {command}")
+    run.say(f"{weights}: weights and card written; score them with {command}")
 
 
 def train_refine(
@@ -670,27 +676,33 @@ def train_refine(
     changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
     chosen = _recipe("refine", recipe, changes)
     run = _run(output, recipe, _card_names(data) | {weights: "WEIGHTS"}, strict=strict, resume=resume, device=device)
-    datasets = _load_datasets(data, strict)
+    datasets = _load_datasets(data, run)
     samples = [sample for dataset in datasets for sample in dataset.samples][:max_images]
     path = train_refiner(weights, samples, chosen, run, **_card_fields(datasets))
-    print(f"{path}: weights and card written; use them with occlupose run --method hupor --weights {path}")
+    run.say(f"{path}: weights and card written; use them with occlupose run --method hupor --weights {path}")
 
 
 def _cache_bytes(gib: float) -> int:
-    """Bytes of an image cache. Raises OccluposeError for an impossible size."""
+    """Bytes of this process's image cache: those on one machine share its memory.
+
+    Raises:
+        OccluposeError: an impossible size.
+    """
+    from occlupose.training.distributed import Process
+
     if not 0 <= gib < inf:
         raise OccluposeError(f"image cache {gib:g}: not possible; give a number of GiB, 0 or more")
-    return int(gib * 2**30)
+    return int(gib * 2**30) // Process.current().local_world_size
 
 
-def _load_datasets(folders: tuple[Path, ...], strict: bool) -> "list[ImageDataset]":
-    """The datasets in these folders; prints what is to be known of each."""
+def _load_datasets(folders: tuple[Path, ...], run: "TrainingRun") -> "list[ImageDataset]":
+    """The datasets in these folders; says what is to be known of each."""
     from occlupose.datasets.discovery import load_dataset
 
-    datasets = [load_dataset(folder, strict=strict) for folder in folders]
+    datasets = [load_dataset(folder, strict=run.strict) for folder in folders]
     for dataset in datasets:
         for line in dataset.report.lines():
-            print(line)
+            run.say(line)
     return datasets
 
 

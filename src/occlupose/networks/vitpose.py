@@ -38,8 +38,12 @@ class DropPath(nn.Module):
     def forward(self, x: Float[Tensor, "batch *rest"]) -> Float[Tensor, "batch *rest"]:
         if not self.training or self.rate == 0:
             return x
-        kept = torch.rand((len(x), *[1] * (x.ndim - 1)), device=x.device) >= self.rate
+        kept = self.draw(len(x), x.device).view(-1, *[1] * (x.ndim - 1)) >= self.rate
         return x * (kept / (1 - self.rate)).to(x.dtype)
+
+    def draw(self, count: int, device: torch.device) -> Float[Tensor, " count"]:
+        """Uniform random numbers, one for each sample."""
+        return torch.rand(count, device=device)
 
 
 class Attention(nn.Module):

@@ -1,6 +1,6 @@
 """The training loop of all methods: checkpoints, exact resumption, averaged weights and a log as CSV.
 
-Lightning Fabric handles devices, precision and processes. All randomness derives from one seed: batches from a
+Lightning Fabric handles devices and precision. All randomness derives from one seed: batches from a
 generator, dropout from torch's global state; the checkpoint has both. Started by torchrun, all processes train one
 network together (`training.distributed`).
 """
@@ -21,6 +21,7 @@ import torch
 from annotated_types import Interval
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Generator, Tensor, nn
 
@@ -30,7 +31,14 @@ from occlupose.files import atomic
 from occlupose.networks.checkpoints import load_pickled
 from occlupose.networks.precision import bf16_is_native
 from occlupose.threads import compute_ahead
-from occlupose.training.distributed import Process, sync_batch_norm
+from occlupose.training.distributed import (
+    Process,
+    average_gradients,
+    batch_total,
+    shared_step,
+    synchronise,
+    wait_for_all,
+)
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it prints the precision
 
@@ -144,8 +152,8 @@ def train(
             by Muon instead of AdamW.
         recipe: everything else that the result depends on, including the `fingerprint` of the data; a run resumes only
             if its repr is the same.
-        resume: continue from `folder/last.pt` if it exists. On the CPU the result equals that of an uninterrupted run
-            bit by bit (in several processes: without dropout).
+        resume: continue from `folder/last.pt` if it exists, with as many processes as before or others. On the CPU the
+            result equals that of an uninterrupted run with the same number of processes bit by bit.
 
     Raises:
         OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network or recipe; the
@@ -158,22 +166,17 @@ def train(
     try:
         if precision == "bf16-mixed":
             options = {"plugins": BF16Precision(precision, torch.device(device).type)}
-        fabric = Fabric(
-            accelerator=device,
-            devices=process.local_world_size,
-            num_nodes=process.nodes,
-            strategy="ddp" if process.world_size > 1 else "auto",
-            **options,
-        )
+        devices = 1 if device == "cpu" else [process.local_rank]
+        fabric = Fabric(accelerator=device, devices=devices, **options)
         fabric.launch()
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError, MisconfigurationException):
         raise OccluposeError(
             f"device {device}: unknown, or not on this machine; give cpu, or cuda where there is a GPU"
         ) from None
-    torch.manual_seed(seed + process.rank)
+    torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     if process.world_size > 1:
-        network = sync_batch_norm(network)
+        network = synchronise(network)
     network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimisers = build_optimisers(parameter_groups(network), optimisation)
@@ -181,7 +184,7 @@ def train(
     sums = dict[str, float]()
     if checkpoint.exists():
         step, sums = _restore(checkpoint, network, optimisers, average, generator, repr(recipe))
-    fabric.barrier()  # the first checkpoint is written after all processes have looked for one
+    wait_for_all()  # the first checkpoint is written after all processes have looked for one
     log = _Log(folder / "log.csv", step, sums, writes=process.is_main)
     model, *optimisers = fabric.setup(network, *optimisers)
     model.train()
@@ -207,16 +210,18 @@ def train(
                 for group in optimiser.param_groups:
                     group["lr"] = optimisation.learning_rate_at(step) * group.get("scale", 1.0)
                 optimiser.zero_grad()
-            terms = loss(model, fabric.to_device(batch))
+            with shared_step(process):
+                terms = loss(model, fabric.to_device(batch))
+                means = batch_total(torch.stack(list(terms.values()))) / process.world_size
             fabric.backward(torch.stack(list(terms.values())).sum())
+            if process.world_size > 1:
+                average_gradients(network)
             fabric.clip_gradients(model, optimisers[0], max_norm=optimisation.max_grad_norm)
             for optimiser in optimisers:
                 optimiser.step()
             step += 1
             _update_average(average, network, min(optimisation.ema_decay, step / (step + 9)))
-            if process.world_size > 1:
-                terms = {name: _mean(fabric, term) for name, term in terms.items()}
-            values = log.add(terms)
+            values = log.add(dict(zip(terms, means.tolist(), strict=True)))
             if wrong := [name for name, value in values.items() if not isfinite(value)]:
                 raise OccluposeError(
                     f"{folder}: step {step}: {wrong[0]} is not a number any more; start again with a lower learning"
@@ -248,13 +253,6 @@ def claim_run_folder(folder: Path, *, resume: bool) -> Path:
     if checkpoint.exists() and not resume:
         raise OccluposeError(f"{folder}: already holds a training run; give --resume to continue it, or another folder")
     return checkpoint
-
-
-def _mean(fabric: Fabric, term: Tensor) -> Tensor:
-    """Mean over all processes."""
-    mean = fabric.all_reduce(term.detach())
-    assert isinstance(mean, Tensor)
-    return mean
 
 
 def _update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
@@ -340,8 +338,7 @@ class _Log:
         with atomic(path) as temporary:
             temporary.write_text("".join(",".join(row) + "\n" for row in kept))
 
-    def add(self, terms: Terms) -> dict[str, float]:
-        values = {name: value.item() for name, value in terms.items()}
+    def add(self, values: dict[str, float]) -> dict[str, float]:
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.sums[STEPS] = self.sums.get(STEPS, 0.0) + 1

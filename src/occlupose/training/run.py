@@ -12,7 +12,7 @@ from torch import Generator, nn
 
 from occlupose.errors import OccluposeError
 from occlupose.training import card, recipe
-from occlupose.training.distributed import Process
+from occlupose.training.distributed import Process, gather
 from occlupose.training.loop import Optimisation, Terms, all_parameters, claim_run_folder, train
 
 T = TypeVar("T")
@@ -141,8 +141,8 @@ class TrainingRun:
         device: as torch names it: cpu, cuda, ...
         init_from: initial weights; by default random.
         strict: an unreadable image is an error; otherwise it is skipped and named at the end.
-        progress: show a progress bar.
-        say: receives lines about the data and skipped images.
+        progress: show a progress bar, in the main process.
+        say: receives lines about the data and skipped images, in the main process.
         places: names that replace paths in the command on the card.
 
     Raises:
@@ -163,6 +163,7 @@ class TrainingRun:
         self.images = UnreadableImages(self.strict)
         if not Process.current().is_main:
             self.say = lambda line: None
+            self.progress = False
 
     def fit(self, task: TrainingTask) -> Path:
         """Trains a task; returns its weights file, which has a card beside it.
@@ -180,6 +181,7 @@ class TrainingRun:
             parameters = sum(value.numel() for value in network.parameters())
             entries = {"name": task.name, "parameters": parameters, "metrics": {}} | task.describe(network)
             card.write(path, places, **entries | {"recipe": recipe.to_json(task.recipe)} | origin)
+        self.images.reasons = gather(self.images.reasons)
         for line in self.images.lines():
             self.say(line)
         return path

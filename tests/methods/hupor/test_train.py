@@ -494,14 +494,6 @@ def test_labels_may_be_left_out(samples, tmp_path):
     assert float(tables["dataset"]["hidden"]) > 1.2 * float(tables["none"]["hidden"])
 
 
-def test_several_processes_are_refused(samples, tmp_path, monkeypatch):
-    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(OccluposeError, match="hupor: trains in one process, not in 2; start it without torchrun"):
-        trained(samples, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 def test_gradients_may_be_as_large_as_they_are(samples, tmp_path):
     assert QUICK.max_grad_norm == inf
     clipped = trained(samples, tmp_path / "clipped", replace(QUICK, epochs=2, max_grad_norm=1e-3))

@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from occlupose.training.distributed import batch_count
+
 WEIGHT = 0.1
 """Published weight of heatmaps and fields, visible, hidden and all."""
 
@@ -102,7 +104,7 @@ def torso_loss(
     """Mean absolute error of the depths at their cells (`MultiPersonMaps.depths`); 0 where nothing is annotated."""
     predicted = output.flatten(2).gather(2, cells.transpose(1, 2)).transpose(1, 2)
     known = depth.isfinite()
-    return TORSO_DEPTHS * ((predicted - torch.nan_to_num(depth)).abs() * known).sum() / known.sum().clamp_min(1)
+    return TORSO_DEPTHS * ((predicted - torch.nan_to_num(depth)).abs() * known).sum() / batch_count(known.sum())
 
 
 def level_weight(level: int) -> float:

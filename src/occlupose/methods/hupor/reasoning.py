@@ -26,6 +26,7 @@ from occlupose.methods.hupor.losses import (
 from occlupose.methods.hupor.network import add_maps, split_channels, stack_channels
 from occlupose.networks.dsed import DSED, Reasoner
 from occlupose.networks.mspn import LEVELS
+from occlupose.training.distributed import batch_rand
 from occlupose.training.loop import Terms
 
 TeacherInput = Literal["hidden", "all"]
@@ -84,7 +85,7 @@ def draw_reasoner_input(
         predict: returns the predicted maps of some of the images; None without images.
     """
     channels = stack_channels(target_maps(targets, "visible", int(torch.randint(len(KERNELS), ()))))
-    predicted = (torch.rand(len(channels)) < recipe.predicted_input_fraction).to(channels.device)
+    predicted = (batch_rand(len(channels)) < recipe.predicted_input_fraction).to(channels.device)
     if predict is not None and predicted.any():
         channels[predicted] = predict(predicted)
     return channels

@@ -22,6 +22,7 @@ from occlupose.detections import Detections
 from occlupose.networks.refine import GCN, MLP, Correction
 from occlupose.poses import ABSENT
 from occlupose.skeletons import MPI15
+from occlupose.training.distributed import batch_count
 from occlupose.training.loop import Optimisation, Terms
 
 PELVIS = MPI15.index("pelvis")[0]
@@ -180,7 +181,7 @@ def _pelvises(people: Detections | ImageSample) -> Float[np.ndarray, "person 2"]
 def refine_loss(network: nn.Module, batch: RefinePairs) -> Terms:
     """Mean squared error of the coordinates, m^2, over joints with known positions; 0 where there are none."""
     squares = (network(batch.inputs) - batch.xyz) ** 2 * batch.known[..., None]
-    return {"position": squares.sum() / (3 * batch.known.sum()).clamp_min(1)}
+    return {"position": squares.sum() / (3 * batch_count(batch.known.sum()))}
 
 
 @dataclass(frozen=True)

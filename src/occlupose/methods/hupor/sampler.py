@@ -27,7 +27,8 @@ class BottomUpSampler:
 
     Arguments:
         letterbox: the network's input.
-        batch: images in a batch.
+        batch: images in a batch, of all processes together.
+        share: this process's part of every batch.
         no_depth_fraction: of a batch, from images without depth, if there are images with and without.
         with_images: False makes batches of labels only, also from samples without images.
         images: receives those that cannot be read.
@@ -41,6 +42,7 @@ class BottomUpSampler:
         augmentation: BottomUpAugmentation,
         batch: int,
         *,
+        share: slice = slice(None),
         no_depth_fraction: float = 0.5,
         with_images: bool = True,
         images: UnreadableImages | None = None,
@@ -51,6 +53,7 @@ class BottomUpSampler:
         self.letterbox = letterbox
         self.augmentation = augmentation
         self.batch = batch
+        self.share = share
         self.no_depth_fraction = no_depth_fraction
         self.with_images = with_images
         self.images = images or UnreadableImages()
@@ -63,10 +66,10 @@ class BottomUpSampler:
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
     def draw(self, generator: Generator) -> BottomUpBatch:
-        """The batch of a step."""
+        """This process's share of the batch of a step."""
         count = BottomUpAugmentation.random_numbers
-        random = torch.rand(self.batch, count, dtype=torch.float64, generator=generator).numpy()
-        rows = self._draw_rows(generator)
+        random = torch.rand(self.batch, count, dtype=torch.float64, generator=generator)[self.share].numpy()
+        rows = self._draw_rows(generator)[self.share]
         if self.with_images:
             pairs = list(self._workers.map(self._read, rows))
             samples = [sample for sample, _ in pairs]

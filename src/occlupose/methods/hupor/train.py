@@ -29,7 +29,7 @@ from occlupose.methods.hupor.sampler import BottomUpSampler, fingerprint_parts
 from occlupose.methods.hupor.ssf import weights as ssf_weights
 from occlupose.networks.mspn import Heads
 from occlupose.threads import opencv_on_one_thread
-from occlupose.training.distributed import Process
+from occlupose.training.distributed import Process, main_first
 from occlupose.training.loop import Terms, fingerprint
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, forward
 
@@ -195,12 +195,10 @@ def train_hupor(
         described: further entries of the card; `data` and `licence` of the images.
 
     Raises:
-        OccluposeError: no people or images to train on; several processes; networks or masks without labels by fitted
+        OccluposeError: no people or images to train on; networks or masks without labels by fitted
             bodies, or networks without masks; as `relabel` and `TrainingRun.fit`.
     """
-    processes = Process.current().world_size
-    if processes > 1:  # they would wait for gradients of a reasoner that is not trained yet
-        raise OccluposeError(f"hupor: trains in one process, not in {processes}; start it without torchrun")
+    share = Process.current().share(recipe.batch)
     needs_images = recipe.train_detector or recipe.predicted_input_fraction > 0 or recipe.design.reasoner_image
     samples = [sample for sample in samples if sample.image is not None or not needs_images]
     if not samples:
@@ -212,13 +210,15 @@ def train_hupor(
         raise OccluposeError(f"{wrong}; leave out --ssf and --masks, or set occlusion_labels ssf in the recipe")
     if recipe.occlusion_labels != "dataset":
         cache = run.folder / "labels.safetensors"
-        bodies = _body_labels(samples, ssf, masks)
-        samples = relabel(samples, recipe.occlusion_labels, bodies=bodies, cache=cache, progress=run.progress)
+        with main_first():
+            bodies = _body_labels(samples, ssf, masks)
+            samples = relabel(samples, recipe.occlusion_labels, bodies=bodies, cache=cache, progress=run.progress)
     sampler = BottomUpSampler(
         samples,
         recipe.design.letterbox,
         recipe.augmentation,
         recipe.batch,
+        share=share,
         no_depth_fraction=recipe.no_depth_fraction,
         with_images=needs_images,
         images=run.images,

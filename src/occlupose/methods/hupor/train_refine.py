@@ -15,6 +15,7 @@ from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.predict import HUPORPredictor
 from occlupose.methods.hupor.refine import RefinePairs, RefineRecipe, match_people, refine_loss
 from occlupose.methods.hupor.train import TASK
+from occlupose.training.distributed import share_batches
 from occlupose.training.loop import fingerprint
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, UnreadableImages
 
@@ -54,7 +55,8 @@ class RefineTask(TrainingTask):
         return self.recipe.build()
 
     def stages(self, network: nn.Module) -> list[TrainingStage]:
-        draw = partial(self.pairs.draw, self.recipe.batch)
+        batch = min(self.recipe.batch, len(self.pairs))
+        draw = share_batches(partial(self.pairs.draw, batch), batch)
         return [TrainingStage(network, draw, refine_loss, self.recipe.schedule(len(self.pairs)))]
 
     def save(self, network: nn.Module, path: Path) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from occlupose.methods.lifter.network import LifterNetwork, LifterOutput
 from occlupose.methods.lifter.samples import LifterBatch
+from occlupose.training.distributed import batch_count
 from occlupose.training.loop import Terms
 
 MISSING = 2.0
@@ -75,7 +76,7 @@ def measure(lifted: LifterOutput, batch: LifterBatch, size: Float[Tensor, "batch
         size: factor of each sequence before errors of joints and root are measured.
     """
     known = batch.known.float()
-    count = known.sum().clamp_min(1)
+    count = batch_count(known.sum())
     error = size[:, None, None, None] * lifted.xyz - batch.xyz
     weight = torch.where(batch.missing, MISSING, 1.0)
     position = ((error.norm(dim=-1) * weight).mean(-1) * known).sum() / count
@@ -98,7 +99,7 @@ def measure_certainty(lifted: LifterOutput, batch: LifterBatch) -> Float[Tensor,
     known = batch.known.float()
     joints = _surprise(lifted.factor, lifted.xyz - batch.xyz).mean(-1)
     root = _surprise(lifted.root_factor, lifted.root - batch.root)
-    return ((joints + root) * known).sum() / known.sum().clamp_min(1)
+    return ((joints + root) * known).sum() / batch_count(known.sum())
 
 
 def _surprise(factor: Float[Tensor, "*batch 3 3"], error: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:

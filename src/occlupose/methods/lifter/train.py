@@ -18,6 +18,7 @@ from occlupose.methods.lifter.network import LifterNetwork, load, save
 from occlupose.methods.lifter.samples import LifterSamples, SequenceSettings
 from occlupose.synth import noise
 from occlupose.synth.noise import NoiseModel
+from occlupose.training.distributed import main_first, share_batches
 from occlupose.training.loop import Optimisation, all_parameters
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, forward
 
@@ -153,7 +154,8 @@ class LifterTask(TrainingTask):
 
     def stages(self, network: nn.Module) -> Iterable[TrainingStage]:
         noises = [NoiseModel.load(path) for path in NOISES]
-        sample = LifterSamples(self.motions, noises, self.recipe.samples, self.recipe.batch)
+        batch = self.recipe.batch
+        sample = share_batches(LifterSamples(self.motions, noises, self.recipe.samples, batch), batch)
         assert isinstance(network, LifterNetwork)
         options = {"only_covariances": self.recipe.only_covariances}
         training = LifterTraining(network, self.recipe.sized_until, **options)
@@ -184,4 +186,6 @@ def train_lifter(mocap: Path, recipe: LifterRecipe, run: TrainingRun, *, data: P
     Raises:
         OccluposeError: no motion capture there; as `TrainingRun.fit`.
     """
-    return run.fit(LifterTask(recipe, load_motions(mocap, data)))
+    with main_first():
+        motions = load_motions(mocap, data)
+    return run.fit(LifterTask(recipe, motions))

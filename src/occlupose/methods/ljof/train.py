@@ -241,22 +241,16 @@ class LJOFTask(TrainingTask):
 def train_estimator(
     annotations: Annotations, recipe: LJOFRecipe, run: TrainingRun, *, cache_bytes: int = CACHE_BYTES
 ) -> Path:
-    """Trains an estimator on annotated people; returns the weights file. Under torchrun all processes share the work.
+    """Trains an estimator on annotated people; returns the weights file.
 
     Arguments:
         annotations: as `formats.coco.load` gives them.
-        cache_bytes: size of the cache of decoded images, in bytes, of all processes on this machine together.
+        cache_bytes: size of this process's cache of decoded images, in bytes.
 
     Raises:
         OccluposeError: a batch that the processes cannot share evenly; as `TrainingRun.fit`.
     """
-    process = Process.current()
-    if recipe.batch % process.world_size:
-        raise OccluposeError(
-            f"batch {recipe.batch}: cannot be shared evenly by {process.world_size} processes; give a multiple of"
-            f" {process.world_size}"
-        )
-    cache_bytes //= process.local_world_size
-    sampler = LJOFSampler(annotations, recipe, share=process.share, images=run.images, cache_bytes=cache_bytes)
+    share = Process.current().share(recipe.batch)
+    sampler = LJOFSampler(annotations, recipe, share=share, images=run.images, cache_bytes=cache_bytes)
     with opencv_on_one_thread():
         return run.fit(LJOFTask(annotations, recipe, sampler))

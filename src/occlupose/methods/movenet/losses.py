@@ -18,6 +18,7 @@ from occlupose.networks.movenet import STRIDE
 from occlupose.networks.occlusion_movenet import MARGIN, PLACE_STRIDE
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO21
+from occlupose.training.distributed import batch_count
 
 SIGMA = 1.3
 """Standard deviation of the peaks, cells; Thunder's own fall to 0.7 after one cell and to 0.3 after two."""
@@ -126,7 +127,7 @@ def place_loss(places: Float[Tensor, "batch 21 64 64"], sample: Sample) -> Float
             share = (part[..., 0] if right else 1 - part[..., 0]) * (part[..., 1] if down else 1 - part[..., 1])
             index = (cell[..., 1] + down) * count + cell[..., 0] + right
             total = total - share * places.flatten(2).gather(2, index[..., None])[..., 0]
-    return (total * weight).sum() / weight.sum().clamp_min(1)
+    return (total * weight).sum() / batch_count(weight.sum())
 
 
 def visible_loss(logits: Float[Tensor, "batch 21"], sample: Sample) -> Float[Tensor, ""]:
@@ -134,7 +135,7 @@ def visible_loss(logits: Float[Tensor, "batch 21"], sample: Sample) -> Float[Ten
     known = (sample.state != UNKNOWN) & (sample.weight > 0)
     visible = (sample.state == VISIBLE).float()
     loss = functional.binary_cross_entropy_with_logits(logits, visible, reduction="none")
-    return (loss * known).sum() / known.sum().clamp_min(1)
+    return (loss * known).sum() / batch_count(known.sum())
 
 
 def _has_people(sample: Sample, heat: Float[Tensor, "batch 17 64 64"]) -> Bool[Tensor, " batch"]:

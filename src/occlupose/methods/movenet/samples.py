@@ -315,17 +315,19 @@ class CropSampler:
     """Draws batches of crops. The random numbers of a crop do not depend on the others in its batch.
 
     Arguments:
-        batch: number of crops.
+        batch: number of crops, of all processes together.
+        share: this process's part of every batch.
     """
 
-    def __init__(self, people: People, settings: SampleSettings, batch: int) -> None:
+    def __init__(self, people: People, settings: SampleSettings, batch: int, *, share: slice = slice(None)) -> None:
         self.people = people
         self.settings = settings
         self.batch = batch
+        self.share = share
 
     def draw(self, generator: Generator) -> Sample:
-        """The batch of a step."""
-        seeds = torch.randint(2**62, (self.batch,), generator=generator).tolist()
+        """This process's share of the batch of a step."""
+        seeds = torch.randint(2**62, (self.batch,), generator=generator)[self.share].tolist()
         return stack([self.draw_one(np.random.default_rng(seed)) for seed in seeds])
 
     def draw_one(self, random: np.random.Generator) -> Sample:

@@ -145,7 +145,8 @@ class MoveNetTask(TrainingTask):
 
     def stages(self, network: nn.Module) -> list[TrainingStage]:
         assert isinstance(network, OcclusionMoveNet)
-        sampler = CropSampler(self.people, self.recipe.samples, self.recipe.batch)
+        share = Process.current().share(self.recipe.batch)
+        sampler = CropSampler(self.people, self.recipe.samples, self.recipe.batch, share=share)
         teacher = thunder().eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         training = MoveNetTraining(network, self.recipe, teacher)
         training = training.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -187,10 +188,8 @@ def train_movenet(
         credit: of the photographs, for the card.
 
     Raises:
-        OccluposeError: there is nobody to train on or for the calibration; several processes; as `TrainingRun.fit`.
+        OccluposeError: there is nobody to train on or for the calibration; as `TrainingRun.fit`.
     """
-    if Process.current().world_size > 1:
-        raise OccluposeError("several processes: this network is trained by one; start it without torchrun")
     for split in ("train", "calibration"):
         people = data.people(split)
         if not len(people.labels.box) or not people.has_synthetic():

@@ -27,6 +27,7 @@ from occlupose.errors import OccluposeError
 from occlupose.networks.hourglass import STRIDE, StackedHourglass, save
 from occlupose.networks.hourglass import load as load_network
 from occlupose.skeletons import Skeleton
+from occlupose.training.distributed import Process, batch_count
 from occlupose.training.loop import Optimisation, Terms
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
 
@@ -101,19 +102,24 @@ class KeypointSampler:
     """Draws batches of people uniformly; augments, crops and encodes them.
 
     Arguments:
+        share: this process's part of every batch.
         threads: threads that read images; they do not affect what is drawn.
     """
 
-    def __init__(self, data: Annotations, recipe: KeypointRecipe, *, threads: int = 4) -> None:
+    def __init__(
+        self, data: Annotations, recipe: KeypointRecipe, *, share: slice = slice(None), threads: int = 4
+    ) -> None:
         self.data = data
         self.recipe = recipe
+        self.share = share
         self.threads = threads
 
     def draw(self, generator: Generator) -> KeypointBatch:
-        """The batch of a step."""
+        """This process's share of the batch of a step."""
         recipe = self.recipe
-        chosen = torch.randint(len(self.data.people), (recipe.batch,), generator=generator).tolist()
-        flip, scale, rotation = torch.rand(3, recipe.batch, dtype=torch.float64, generator=generator)
+        chosen = torch.randint(len(self.data.people), (recipe.batch,), generator=generator)[self.share].tolist()
+        random = torch.rand(3, recipe.batch, dtype=torch.float64, generator=generator)
+        flip, scale, rotation = random[:, self.share]
         transforms = map(
             CropTransform,
             (flip < recipe.flip_probability).tolist(),
@@ -158,7 +164,7 @@ def heatmap_loss(
     weight: Float[Tensor, "batch joint"],
 ) -> Float[Tensor, ""]:
     """Mean squared difference of heatmaps over the cells of weighted joints."""
-    return (weight * ((maps - target) ** 2).mean((-2, -1))).sum() / weight.sum().clamp_min(1)
+    return (weight * ((maps - target) ** 2).mean((-2, -1))).sum() / batch_count(weight.sum())
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,8 @@ class KeypointTask(TrainingTask):
         return path.name
 
     def stages(self, network: nn.Module) -> list[TrainingStage]:
-        sampler = KeypointSampler(self.annotations, self.recipe)
+        share = Process.current().share(self.recipe.batch)
+        sampler = KeypointSampler(self.annotations, self.recipe, share=share)
         return [TrainingStage(network, sampler.draw, keypoint_loss, self.recipe.optimisation)]
 
     def save(self, network: nn.Module, path: Path) -> None:

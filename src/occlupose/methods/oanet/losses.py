@@ -13,6 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from occlupose.occlusion.cylinders import visibility
 from occlupose.skeletons import Skeleton
+from occlupose.training.distributed import batch_count
 
 SCALE_RANGE = (0.25, 4.0)
 """Range of the scale of a projection, in normalised units (roughly metres); ours."""
@@ -55,14 +56,14 @@ def squared_2d(
     reliable: Bool[Tensor, "batch time joint"],
 ) -> Float[Tensor, ""]:
     """Squared error of the refined 2D joints, over the reliable ones, in normalised units^2. OANet eq. 3, L_2D^T."""
-    return (((predicted - truth) ** 2).sum(-1) * reliable).sum(-1).mean()
+    return _average((((predicted - truth) ** 2).sum(-1) * reliable).sum(-1))
 
 
 def squared_3d(
     predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"]
 ) -> Float[Tensor, ""]:
     """Squared error of the 3D joints, m^2. OANet eq. 4."""
-    return ((predicted - truth) ** 2).sum((-1, -2)).mean()
+    return _average(((predicted - truth) ** 2).sum((-1, -2)))
 
 
 def projection(
@@ -85,7 +86,7 @@ def projection(
     with torch.no_grad():
         fit = (projected * observed).sum((1, 2, 3), keepdim=True)
         scale = fit / (projected**2).sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
-    return ((scale.clamp(*SCALE_RANGE) * projected - observed) ** 2).sum((-1, -2)).mean()
+    return _average(((scale.clamp(*SCALE_RANGE) * projected - observed) ** 2).sum((-1, -2)))
 
 
 def _centred(points: Tensor, weight: Tensor, count: Tensor) -> Tensor:
@@ -96,15 +97,15 @@ def adversarial(fake: Float[Tensor, "*verdict"]) -> Float[Tensor, ""]:
     """OANet's loss from the discriminator's logits of its poses: -log q, non-saturating (ours; the paper gives no
     formula), in nats.
     """
-    return binary_cross_entropy_with_logits(fake, torch.ones_like(fake))
+    return _average(binary_cross_entropy_with_logits(fake, torch.ones_like(fake), reduction="none"))
 
 
 def discrimination(real: Float[Tensor, "*verdict"], fake: Float[Tensor, "*verdict"]) -> Float[Tensor, ""]:
     """The discriminator's loss: binary cross entropy, 1 for real and 0 for predicted poses. OANet section 3.2,
     L_dis.
     """
-    real_loss = binary_cross_entropy_with_logits(real, torch.ones_like(real))
-    fake_loss = binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
+    real_loss = _average(binary_cross_entropy_with_logits(real, torch.ones_like(real), reduction="none"))
+    fake_loss = _average(binary_cross_entropy_with_logits(fake, torch.zeros_like(fake), reduction="none"))
     return (real_loss + fake_loss) / 2
 
 
@@ -116,7 +117,7 @@ def regularisation(
     Arguments:
         xyz: metres, relative to the root; the camera is orthographic and looks along +z.
     """
-    return (visibility(xyz, skeleton) * occluded).sum(-1).mean()
+    return _average((visibility(xyz, skeleton) * occluded).sum(-1))
 
 
 def symmetry(xyz: Float[Tensor, "batch time joint 3"], skeleton: Skeleton) -> Float[Tensor, ""]:
@@ -132,8 +133,13 @@ def symmetry(xyz: Float[Tensor, "batch time joint 3"], skeleton: Skeleton) -> Fl
     def length(bones: Tensor) -> Tensor:
         return (xyz[..., bones[:, 0], :] - xyz[..., bones[:, 1], :]).norm(dim=-1)
 
-    return ((length(ends) - length(images)) ** 2).sum(-1).mean()
+    return _average(((length(ends) - length(images)) ** 2).sum(-1))
+
+
+def _average(values: Tensor) -> Tensor:
+    """The mean over the whole batch, of which a process may have any part or none; 0 if there is none at all."""
+    return values.sum() / batch_count(torch.tensor(values.numel()))
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum() / weight.sum().clamp_min(1)
+    return (values * weight).sum() / batch_count(weight.sum())

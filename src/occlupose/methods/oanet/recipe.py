@@ -27,6 +27,7 @@ from occlupose.occlusion.confidence import MIN_CONFIDENCE
 from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel
 from occlupose.synth.virtual_cameras import AngleGrid
+from occlupose.training.distributed import batch_total, share_batches
 from occlupose.training.loop import Optimisation, Terms
 from occlupose.training.run import TrainingStage
 
@@ -184,9 +185,11 @@ class OANetRecipe(Bounded):
         def batch(generator: Generator) -> OANetBatch:
             return build_batch(sample(generator), self)
 
+        draw = share_batches(batch, self.batch)
+
         def stage(name: str, module: nn.Module, loss: Callable[..., Terms], seed: int) -> TrainingStage:
             return TrainingStage(
-                module, batch, loss=loss, optimisation=getattr(self, name), name=name, seed=3 * self.seed + seed
+                module, draw, loss=loss, optimisation=getattr(self, name), name=name, seed=3 * self.seed + seed
             )
 
         if oanet.tcn_2d is None:
@@ -339,7 +342,8 @@ def loss_3d(network: nn.Module, batch: OANetBatch, recipe: OANetRecipe, *, end_t
         end_to_end: third stage: with the 2D TCN's own loss, so that the sum is eq. 9 but for L_2D^S.
     """
     output, logits = network(batch.inputs, batch.real_3d if recipe.adversarial_weight else None)
-    supervised_fraction = batch.supervised / len(output.xyz)
+    supervised, sequences = batch_total(torch.tensor([batch.supervised, len(output.xyz)])).tolist()
+    supervised_fraction = supervised / sequences
     squares = recipe.unit**-2
     error = losses.squared_3d(output.xyz[: batch.supervised], batch.truth_3d)
     terms = {"3d": squares * supervised_fraction * error}
@@ -364,7 +368,7 @@ def gradient_shares(terms: Terms, poses: Float[Tensor, "batch time 17 3"]) -> Te
     which change nothing as terms of a loss.
     """
     gradients = [torch.autograd.grad(term, poses, retain_graph=True)[0] for term in terms.values()]
-    norms = torch.stack([gradient.float().norm() for gradient in gradients])
+    norms = batch_total(torch.stack([gradient.float().square().sum() for gradient in gradients])).sqrt()
     shares = norms / norms.sum().clamp_min(1e-12)
     return {f"share {name}": share for name, share in zip(terms, shares, strict=True)}
 

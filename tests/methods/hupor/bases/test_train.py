@@ -395,10 +395,3 @@ def test_samples_are_drawn_with_images_only_where_they_are_needed(people, tmp_pa
     trained(people, tmp_path / "b", replace(TINY, predicted_input_fraction=0.5))
     assert made == [True, False, True, True]
     assert np.isfinite(float(rows(tmp_path / "b" / "reasoner")[-1]["hidden"]))
-
-
-def test_one_process(people, tmp_path, monkeypatch):
-    for name, value in (("TORCHELASTIC_RUN_ID", "1"), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2")):
-        monkeypatch.setenv(name, value)
-    with pytest.raises(OccluposeError, match="dsed: trains in one process, not in 2"):
-        trained(people, tmp_path / "run")

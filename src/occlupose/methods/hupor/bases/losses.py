@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from occlupose.codecs.composite_fields import AssociationField, IntensityField
+from occlupose.training.distributed import batch_count
 
 LOG_2 = math.log(2)
 
@@ -100,7 +101,7 @@ def composite_loss(
     """
     known = annotated[:, :, None, None]
     foreground = (target.confidence > 0) & known
-    cells = foreground.sum().clamp_min(1)
+    cells = batch_count(foreground.sum())
     entropy = binary_cross_entropy_with_logits(output.confidence.float(), target.confidence, reduction="none")
     assert output.spread is not None
     ends = target.offset.shape[2:-3]  # none of a joint, two of a limb

@@ -236,14 +236,16 @@ class DSEDTask(TrainingTask):
         if recipe.base_training.epochs:
             base = base_training(network, recipe.base_training)
             base = base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            draw = self.sampler(recipe.base_training.batch, with_images=True).draw
+            batch = recipe.base_training.batch
+            draw = self.sampler(batch, share=Process.current().share(batch), with_images=True).draw
             yield TrainingStage(base, draw, forward, recipe.base_training.optimisation(images), BASE)
         if network.reasoner is not None:
             plan = recipe.optimisation(images)
             reasoner = ReasonerTraining(network, recipe, plan.steps)
             reasoner = reasoner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            share = Process.current().share(recipe.batch)
             with_images = recipe.predicted_input_fraction > 0 or recipe.design.reasoner_image
-            draw = self.sampler(recipe.batch, with_images=with_images).draw
+            draw = self.sampler(recipe.batch, share=share, with_images=with_images).draw
             yield TrainingStage(reasoner, draw, forward, plan, REASONER)
 
     def save(self, network: nn.Module, path: Path) -> None:
@@ -273,11 +275,8 @@ def train_dsed(
         described: further entries of the card; `licence` of the images.
 
     Raises:
-        OccluposeError: an untrained base would stay untrained; several processes; as `TrainingRun.fit`.
+        OccluposeError: an untrained base would stay untrained; as `TrainingRun.fit`.
     """
-    processes = Process.current().world_size
-    if processes > 1:
-        raise OccluposeError(f"dsed: trains in one process, not in {processes}; start it without torchrun")
     if not recipe.base_training.epochs and run.init_from is None:
         raise OccluposeError(f"{recipe.family}.epochs 0: an untrained base would stay untrained; give initial weights")
     recipe = replace(recipe, design=replace(recipe.design, skeleton=annotations.skeleton.name))

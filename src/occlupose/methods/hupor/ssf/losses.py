@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from occlupose.bounds import Bounded, NonNegative
+from occlupose.training.distributed import batch_count
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def position_loss(
     if fit_mask is not None:
         known = known & fit_mask
     difference = torch.where(known[..., None], output - joints, 0.0)
-    return ((difference.square().sum(-1) + 1e-12).sqrt() * known).sum() / known.sum().clamp_min(1)
+    return ((difference.square().sum(-1) + 1e-12).sqrt() * known).sum() / batch_count(known.sum())
 
 
 def silhouette_loss(
@@ -74,4 +75,4 @@ def silhouette_loss(
     union = ((output + mask - output * mask) * valid).sum((1, 2))
     visible = (mask * valid).sum((1, 2)) >= MIN_CELLS
     loss = torch.where(visible, 1 - intersection / union.clamp_min(1e-6), 0.0)
-    return loss.sum() / visible.sum().clamp_min(1)
+    return loss.sum() / batch_count(visible.sum())

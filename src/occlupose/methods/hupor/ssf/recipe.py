@@ -148,9 +148,9 @@ class SSFDataset:
     def __len__(self) -> int:
         return len(self.joints)
 
-    def draw(self, count: int, generator: Generator) -> SSFBatch:
-        """A batch of this many people, with the joints of one random skeleton."""
-        rows = torch.randint(len(self), (count,), generator=generator)
+    def draw(self, count: int, generator: Generator, share: slice = slice(None)) -> SSFBatch:
+        """A process's share of a batch of this many people, with the joints of one random skeleton."""
+        rows = torch.randint(len(self), (count,), generator=generator)[share]
         skeleton = SKELETONS[int(torch.randint(len(SKELETONS), (), generator=generator))]
         joints, fit_mask = to_body26(convert(self.joints[rows].numpy(), BODY26, skeleton), skeleton)
         people = PersonCrops(

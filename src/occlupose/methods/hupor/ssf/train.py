@@ -27,6 +27,7 @@ from occlupose.skeletons import BODY26
 from occlupose.synth.labels import SceneLabels, label_scene
 from occlupose.synth.layout import SceneSource, sample_scene
 from occlupose.synth.scene import Scene
+from occlupose.training.distributed import Process, main_first
 from occlupose.training.loop import fingerprint
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
 
@@ -108,7 +109,7 @@ class SSFTask(TrainingTask):
     def stages(self, network: nn.Module) -> list[TrainingStage]:
         recipe = self.recipe
         loss = partial(ssf_loss, body=self.body, weights=recipe.loss_weights)
-        draw = partial(self.dataset.draw, recipe.batch)
+        draw = partial(self.dataset.draw, recipe.batch, share=Process.current().share(recipe.batch))
         return [TrainingStage(network, draw, loss, recipe.schedule(len(self.dataset)))]
 
     def save(self, network: nn.Module, path: Path) -> None:
@@ -140,7 +141,8 @@ def train_ssf(recipe: SSFRecipe, run: TrainingRun, *, mocap: Path | None = None)
     settings = (recipe.input_type, recipe.size, recipe.scenes, recipe.people, recipe.seed)
     identity = f"{fingerprint([source.pose_prior.mean, source.pose_prior.axes])} {settings}"
     people = run.folder / "people.safetensors"
-    dataset = load_or_make(people, identity, lambda: collect_people(source, recipe, render))
+    with main_first():
+        dataset = load_or_make(people, identity, lambda: collect_people(source, recipe, render))
     return run.fit(SSFTask(dataset, recipe, source.body))
 
 
