@@ -1,8 +1,8 @@
 """Draws the picture of docs/kinematics.md of the demonstration's people before and after skeletons are fitted to them.
 
-    occlupose demo
-    occlupose run ~/.cache/occlupose/pose2sim-0.9.8/cam01.mp4 -o out/standing --keep-lifted
-    python docs/figures/standing.py out/standing/poses.npz
+occlupose demo
+occlupose run ~/.cache/occlupose/pose2sim-0.9.8/cam01.mp4 -o out/standing --keep-lifted
+python docs/figures/standing.py out/standing/poses.npz
 """
 
 import sys
