@@ -1039,7 +1039,7 @@ def test_help_teaches(command, named):
         ],
         "train oanet": [
             "--recipe NAME|FILE",
-            "paper, or a JSON file",
+            "paper; published, with the paper",
             "--init-from WEIGHTS",
             "--mocap",
             "--video FOLDER",

@@ -164,8 +164,8 @@ def record_distillation(training, monkeypatch):
     noted = []
     real = training.networks.reasoner.distil
 
-    def distilled(visible, batch):
-        answer = real(visible, batch)
+    def distilled(visible, batch, image):
+        answer = real(visible, batch, image)
         noted.append((visible.detach(), batch, answer))
         return answer
 

@@ -207,7 +207,7 @@ def test_the_student_may_be_given_the_base_s_maps(people, monkeypatch):
     noted = []
     real = whole.reasoner.distil
     monkeypatch.setattr(
-        whole.reasoner, "distil", lambda visible, hidden: noted.append(visible) or real(visible, hidden)
+        whole.reasoner, "distil", lambda visible, hidden, image: noted.append(visible) or real(visible, hidden, image)
     )
     training(given)
     with torch.no_grad():
