@@ -327,6 +327,15 @@ def detected(people, codec):
     return [[{"maps": maps.float()}] * 4]
 
 
+def person_of_long_limbs(random, shape):
+    """(1, 17, 2), cells: fields of shorter limbs have no direction."""
+    while True:
+        person = random_people(random, 1, 17, shape)
+        ends = [person[0, list(COCO17.index(*limb))] for limb in COCO17.limbs]
+        if min(np.linalg.norm(start - stop) for start, stop in ends) > 5:
+            return person
+
+
 @pytest.mark.parametrize("joint", range(17))
 def test_hidden_joints_of_a_perfect_detector_and_a_perfect_reasoner(hupor, monkeypatch, joint):
     """Each in turn, of people side by side, by part affinity fields alone."""
@@ -334,7 +343,7 @@ def test_hidden_joints_of_a_perfect_detector_and_a_perfect_reasoner(hupor, monke
     side = 256
     codec = replace(frontend.network.design, side=side).codecs[0]
     random = np.random.default_rng(joint)
-    halves = [random_people(random, 1, 17, (64, 32)) + np.array([left, 0]) for left in (0, 32)]
+    halves = [person_of_long_limbs(random, (64, 28)) + np.array([left, 0]) for left in (0, 36)]
     xy = 4 * np.concatenate(halves) + 1.5
     state = np.full((2, 17), VISIBLE)
     state[1, joint] = OCCLUDED
