@@ -8,8 +8,6 @@ from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from occlupose.errors import OccluposeError, reason
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -86,6 +84,8 @@ def check_networks() -> str:
 
 def check_video() -> str:
     """A tiny video is written, and read again as it was."""
+    import numpy as np
+
     from occlupose.media import VideoWriter, open_media
 
     shades = (0, 128, 255)
@@ -133,6 +133,8 @@ def check_threads() -> str:
 def check_lift() -> str:
     """Somebody who is known is lifted to 3D."""
     import warnings
+
+    import numpy as np
 
     from occlupose.cameras import Camera
     from occlupose.methods.oanet.lifting import lift

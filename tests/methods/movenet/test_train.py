@@ -146,7 +146,8 @@ def test_a_run_with_other_labels_is_not_resumed(data, trained, tmp_path):
         train_movenet(other, TINY, TrainingRun(trained.parent, progress=False, resume=True))
 
 
-def test_training_can_start_from_weights(data, trained, tmp_path):
+def test_training_can_start_from_weights(data, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CALIBRATION_BATCHES", 1)
     still = replace(TINY, optimisation=replace(TINY.optimisation, steps=1, learning_rate=0.0))
     path = train_movenet(data, still, TrainingRun(tmp_path, progress=False, init_from=trained))
     before = load_file(trained)

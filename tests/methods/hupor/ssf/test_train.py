@@ -118,11 +118,11 @@ def test_a_stopped_run_is_resumed_to_the_same_end(crops, tmp_path):
     class Stopping(type(crops)):
         left = 3
 
-        def draw(self, count, generator):
+        def draw(self, count, generator, **share):
             if not type(self).left:
                 raise Stopped
             type(self).left -= 1
-            return super().draw(count, generator)
+            return super().draw(count, generator, **share)
 
     with pytest.raises(Stopped):
         run(tmp_path / "stopped").train(SSFTask(Stopping(**vars(crops)), recipe()))
