@@ -11,7 +11,7 @@ source=${2:?give a wheel or an sdist}
 here=$(dirname "$0")
 
 [ -x "$root/usr/bin/apt-get" ] || debootstrap --variant=minbase bookworm "$root"
-cp "$here/install.sh" "$source" "$root/root/"
+cp "$here/install.sh" "$source" "$root/srv/"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 mounted=""
 leave() {
@@ -23,4 +23,4 @@ for folder in /proc /dev /dev/pts ${FILES-}; do
     mount --bind "$folder" "$root$folder"
     mounted="$root$folder $mounted"
 done
-chroot "$root" sh /root/install.sh "/root/$(basename "$source")"
+chroot "$root" sh /srv/install.sh "/srv/$(basename "$source")"

@@ -25,7 +25,7 @@ def test_the_image_is_made_by_the_script_and_nothing_else():
         "RUN sh /src/install/install.sh /src && rm -rf /src",
     ]
     bare = (INSTALL / "bare_root.sh").read_text()
-    assert "bookworm" in bare and "sh /root/install.sh" in bare
+    assert "bookworm" in bare and "sh /srv/install.sh" in bare
 
 
 @pytest.mark.parametrize("name", ["install.sh", "bare_root.sh"])

@@ -34,7 +34,8 @@ HEIGHT_SIGMA = 0.04
 SOLE = 0.03
 SIZE = 0.06
 """Standard deviation of an error that all heights of a person share: metres, from their soles, and as a share of the
-camera's height, from their size and so their distance. Ours.
+camera's height, from their size and so their distance. A picture hardly tells the size, and the statures of adults
+vary by about 6 % (NCD-RisC 2016, "A century of trends in adult human height", both sexes together).
 """
 
 OFFSETS = 41
@@ -87,13 +88,13 @@ def find_contacts(
     points = bearing_points(xyz, skeleton, fps)
     heights = bottoms(points, world)
     touching = touch(points, heights)
-    variance = np.full_like(heights, HEIGHT_SIGMA**2 + world.floor_sigma**2)
+    variance = HEIGHT_SIGMA**2 + world.floor_sigma**2
     shares = np.full_like(heights, np.nan)
     for person in range(heights.shape[1]):
         known = np.isfinite(heights[:, person])
-        own = (heights[:, person][known], variance[:, person][known])
-        offset = find_offset(*own, touching[:, person][known], person_sigma(world))
-        shares[:, person][known] = floor_share(own[0] - offset, own[1])
+        own = heights[:, person][known]
+        offset = find_offset(own, variance, touching[:, person][known], person_sigma(world))
+        shares[:, person][known] = floor_share(own - offset, variance)
     return Contacts(points.names, points.radius, touching, touching * shares)
 
 
@@ -125,7 +126,9 @@ def touch(
     return np.where(known, grey_opening(momentary, (frames, 1, 1)), np.nan)
 
 
-def floor_share(heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+def floor_share(
+    heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"] | float
+) -> Float[np.ndarray, "*any"]:
     """Probability that a touching point of this height is on the floor, the heights of such points being normal."""
     on_floor, others = _densities(heights, variance)
     return on_floor / (on_floor + others)
@@ -133,7 +136,7 @@ def floor_share(heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, 
 
 def find_offset(
     heights: Float[np.ndarray, "place"],
-    variance: Float[np.ndarray, "place"],
+    variance: Float[np.ndarray, "place"] | float,
     weight: Float[np.ndarray, "place"],
     sigma: float,
 ) -> float:
@@ -150,7 +153,7 @@ def find_offset(
 
 
 def _densities(
-    heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"]
+    heights: Float[np.ndarray, "*any"], variance: Float[np.ndarray, "*any"] | float
 ) -> tuple[Float[np.ndarray, "*any"], Float[np.ndarray, "*any"]]:
     """Densities of heights of touching points on the floor and elsewhere, per metre."""
     on_floor = ON_FLOOR * np.exp(-(heights**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)

@@ -1,7 +1,7 @@
 """Live 3D poses: frame by frame, with any delay.
 
-Frame t is what `TrackLifter` says of it when the record is cut `latency` seconds later. With the full look-ahead, which
-nobody waits for, frames are computed together, some at a time. All ours.
+Frame t is what `TrackLifter` says of it when the record is cut `latency` seconds later. With the full look-ahead,
+`TOGETHER` seconds of frames are computed at a time. All ours.
 """
 
 import math
@@ -34,7 +34,7 @@ from occlupose.skeletons import H36M17
 from occlupose.tracking import MAX_GAP
 
 TOGETHER = 0.25
-"""Seconds of frames that are computed together with the full look-ahead, and so the delay that is added to it."""
+"""Seconds of frames that are computed together with the full look-ahead, and so the delay that is added to it. Ours."""
 
 
 @dataclass
@@ -81,7 +81,7 @@ class StreamLifter:
         lift: camera, height and network.
         builder: empty; skeleton, frame rate and image size of the detections.
         latency: seconds of later frames that a pose may depend on; more than `FUTURE` are not needed, and from there on
-            frames are returned `TOGETHER`.
+            `TOGETHER` seconds of frames are returned at a time.
 
     Raises:
         OccluposeError: the latency or the height is impossible, or the lifter has none of the skeleton's joints.
