@@ -26,7 +26,7 @@ AHEAD = 3
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    network = TemporalTransformer(INPUTS, AHEAD, 5, width=32, depth=2).eval()
+    network = TemporalTransformer(INPUTS, AHEAD, (2, 3), width=32, depth=2).eval()
     for parameter in network.parameters():  # so that everything matters
         parameter.data = parameter.data + 0.05 * torch.randn_like(parameter)
     return network

@@ -139,7 +139,7 @@ if __name__ == "__main__":
         [sys.executable, script], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.time() + 120
-    while not list((folder / ".parts").glob("*.json")) and process.poll() is None and time.time() < deadline:
+    while not list((folder / ".parts").glob("0*.json")) and process.poll() is None and time.time() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)  # the worker too, which would go on writing
     process.wait()

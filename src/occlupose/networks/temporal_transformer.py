@@ -12,6 +12,7 @@ near in time, some heads a few frames, some seconds (Press et al. 2022, "ALiBi",
 """
 
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -46,21 +47,31 @@ class TemporalTransformer(nn.Module):
     Arguments:
         inputs: channels of a frame.
         ahead: channels of what lies ahead of a frame.
-        outputs: channels.
+        outputs: channels of each head; a frame's outputs are those of all heads.
         width: channels inside.
         depth: layers of the encoder.
         decoder_depth: layers of the decoder.
     """
 
     def __init__(
-        self, inputs: int, ahead: int, outputs: int, *, width: int = 256, depth: int = 3, decoder_depth: int = 2
+        self,
+        inputs: int,
+        ahead: int,
+        outputs: Sequence[int],
+        *,
+        width: int = 256,
+        depth: int = 3,
+        decoder_depth: int = 2,
     ) -> None:
         super().__init__()
         self.embed = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
         self.encoder = nn.ModuleList(AttentionLayer(width) for _ in range(depth))
         self.join = nn.Sequential(nn.Linear(width + ahead, width), nn.GELU(), nn.Linear(width, width))
         self.decoder = nn.ModuleList(AttentionLayer(width) for _ in range(decoder_depth))
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, outputs))
+        self.out = Heads(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, count))
+            for count in outputs
+        )
 
     def forward(
         self,
@@ -108,6 +119,14 @@ class TemporalTransformer(nn.Module):
     ) -> Float[Tensor, "batch time width"]:
         """What the decoder begins with."""
         return x + self.join(torch.cat([x, ahead], -1))
+
+
+class Heads(nn.ModuleList):
+    """Networks side by side, whose outputs are joined."""
+
+    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch outputs"]:
+        """The outputs of all heads, in their order."""
+        return torch.cat([head(x) for head in self], -1)
 
 
 class AttentionLayer(nn.Module):

@@ -30,8 +30,8 @@ from occlupose.methods.lifter.network import (
 from occlupose.networks import weights as weights_file
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17
 
-PLACE = 9 * JOINTS
-"""Where the numbers of the place begin among the outputs."""
+STARTS = {"offset": 0, "place": 3 * JOINTS, "precision": 3 * JOINTS + 3}
+"""Where numbers begin among the outputs."""
 
 NUMBERS = st.lists(st.floats(-3, 3), min_size=6, max_size=6)
 POINTS = st.tuples(st.floats(-1, 1), st.floats(-1, 1))
@@ -39,10 +39,9 @@ POINTS = st.tuples(st.floats(-1, 1), st.floats(-1, 1))
 
 def outputs(**numbers):
     """One person's outputs, which say nothing but these numbers: by name the first of them and its values."""
-    found = torch.zeros(1, OUTPUTS)
-    starts = {"place": PLACE, "precision": 3 * JOINTS, "offset": 0}
+    found = torch.zeros(1, sum(OUTPUTS))
     for name, values in numbers.items():
-        found[0, starts[name] : starts[name] + len(values)] = torch.tensor(values)
+        found[0, STARTS[name] : STARTS[name] + len(values)] = torch.tensor(values)
     return found
 
 
@@ -103,7 +102,7 @@ def test_the_root_is_on_the_ray_of_the_pelvis_at_the_distance(point, scale, clos
 def test_what_is_seen_beside_the_axis_is_turned_to_the_camera():
     """Offsets and covariances are those of a camera that looks at the person."""
     joints = flat_joints()
-    told = torch.randn(1, OUTPUTS, generator=torch.Generator().manual_seed(1))
+    told = torch.randn(1, sum(OUTPUTS), generator=torch.Generator().manual_seed(1))
     looked = view((0.6, -0.3))
     ahead = decode(told, joints, view())
     beside = decode(told, joints, looked)
@@ -151,7 +150,7 @@ def test_the_six_numbers_of_a_covariance():
 
 
 def test_nobody_may_be_decoded():
-    lifted = decode(torch.zeros(0, OUTPUTS), torch.zeros(0, 22, 2), View(torch.zeros(0, 3, 3), torch.zeros(0)))
+    lifted = decode(torch.zeros(0, sum(OUTPUTS)), torch.zeros(0, 22, 2), View(torch.zeros(0, 3, 3), torch.zeros(0)))
     assert lifted.xyz.shape == (0, JOINTS, 3)
     assert covariances(lifted.root_factor).shape == (0, 3, 3)
 
@@ -197,6 +196,22 @@ def test_saved_weights_are_loaded_in_half_precision(weights, tmp_path):
         torch.testing.assert_close(loaded.state_dict()[name], value.half().float(), rtol=0, atol=0)
     save(loaded.state_dict(), loaded, tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_weights_of_one_head_answer_as_before(weights, tmp_path):
+    """Earlier versions had one head, whose outputs were offsets, their precisions, the place and its precision."""
+    torch.manual_seed(1)
+    network, _ = weights
+    one = torch.nn.Sequential(
+        torch.nn.LayerNorm(32), torch.nn.Linear(32, 32), torch.nn.GELU(), torch.nn.Linear(32, sum(OUTPUTS))
+    ).eval()
+    path = tmp_path / "lifter.safetensors"
+    others = {name: value for name, value in network.state_dict().items() if ".out." not in name}
+    save(others | {f"transformer.out.{name}": value for name, value in one.state_dict().items()}, network, path)
+    x = torch.randn(3, 32)
+    offset, precision, place, root_precision = one(x).split([3 * JOINTS, 6 * JOINTS, 3, 6], -1)
+    expected = torch.cat([offset, place, precision, root_precision], -1)
+    torch.testing.assert_close(load(path).transformer.out(x), expected, atol=2e-3, rtol=0)
 
 
 def refused(path):

@@ -46,8 +46,9 @@ def network(flat=False):
     torch.manual_seed(0)
     net = LifterNetwork(32, 2).eval()
     if flat:
-        for weight in net.transformer.out[-1].parameters():
-            torch.nn.init.zeros_(weight)
+        for head in net.transformer.out:
+            for weight in head[-1].parameters():
+                torch.nn.init.zeros_(weight)
     return net
 
 

@@ -21,8 +21,8 @@ from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 
 JOINTS = len(H36M17)
 
-OUTPUTS = 9 * JOINTS + 9
-"""Offset and precision of every joint, and of the place."""
+OUTPUTS = (3 * JOINTS + 3, 6 * JOINTS + 6)
+"""Of two heads: offsets of every joint and the place; how precise they are."""
 
 SIGMA = (1e-3, 3.0)
 """Least and largest standard deviation along an axis that the network can state: m, or shares of the distance."""
@@ -68,6 +68,7 @@ class LifterNetwork(nn.Module):
         self.width = width
         self.depth = depth
         self.transformer = TemporalTransformer(CHANNELS, AHEAD_CHANNELS, OUTPUTS, width=width, depth=depth)
+        self.register_load_state_dict_pre_hook(split_head)
 
     def forward(
         self,
@@ -88,9 +89,22 @@ class LifterNetwork(nn.Module):
             return decode(outputs, joints, frames.view)
 
 
+def split_head(_: nn.Module, weights: dict[str, Tensor], prefix: str, *__: object) -> None:
+    """Weights of earlier versions, with one head for all outputs, as those of two."""
+    out = f"{prefix}transformer.out."
+    if f"{out}3.weight" not in weights:
+        return
+    offset, precision, place, root_precision = torch.arange(sum(OUTPUTS)).split([3 * JOINTS, 6 * JOINTS, 3, 6])
+    rows = (torch.cat([offset, place]), torch.cat([precision, root_precision]))
+    for name in [name for name in weights if name.startswith(out)]:
+        value = weights.pop(name)
+        for head, own in enumerate(rows):
+            weights[name.replace(out, f"{out}{head}.")] = value[own] if name.startswith(f"{out}3.") else value
+
+
 def decode(outputs: Float[Tensor, "*batch outputs"], joints: Float[Tensor, "*batch 22 2"], view: View) -> LifterOutput:
     """What the network's outputs mean."""
-    offset, precision, place = outputs.float().split([3 * JOINTS, 6 * JOINTS, 9], -1)
+    offset, place, precision, root_precision = outputs.float().split([3 * JOINTS, 3, 6 * JOINTS, 6], -1)
     flat = nn.functional.pad(joints[..., BODY22_TO_H36M17, :], (0, 1))
     xyz = flat + offset.unflatten(-1, (JOINTS, 3))
     root = xyz[..., 0, :]
@@ -100,7 +114,7 @@ def decode(outputs: Float[Tensor, "*batch outputs"], joints: Float[Tensor, "*bat
     )
     axes = view.rotation[..., None, :, :]
     factor = _factor(precision.unflatten(-1, (JOINTS, 6))) @ axes
-    root_factor = _factor(place[..., 3:]) @ view.rotation / distance.detach()[..., None, None]
+    root_factor = _factor(root_precision) @ view.rotation / distance.detach()[..., None, None]
     xyz = (xyz - root[..., None, :]) @ view.rotation
     position = ((where * distance[..., None])[..., None, :] @ view.rotation)[..., 0, :]
     return LifterOutput(xyz, factor, position, root_factor)

@@ -79,7 +79,7 @@ CERTAINTY = LifterRecipe(
             wrong_focal_probability=0.0,
         ),
     ),
-    optimisation=Optimisation(steps=600, learning_rate=2e-3, weight_decay=0.0, warm_up_steps=50, ema_decay=0.99),
+    optimisation=Optimisation(steps=2_000, learning_rate=1e-3, weight_decay=0.0, warm_up_steps=100),
     only_covariances=True,
     seed=3,
 )
