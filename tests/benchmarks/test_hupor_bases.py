@@ -24,6 +24,7 @@ def test_arms_differ_in_the_reasoner_alone(benchmark):
         assert recipes["hourglass"].epochs == recipes["dsed"].epochs == 8
 
 
+@pytest.mark.slow
 def test_from_data_to_a_table_and_not_twice(benchmark, tmp_path, monkeypatch):
     """The smallest trainings that there are; a second call repeats nothing."""
     data = files.write_synth(tmp_path / "data")

@@ -105,6 +105,7 @@ def test_what_the_default_has_too(command, tmp_path, fixed):
     assert standing_height(bone_ratios(poses.xyz[:, 0])) == pytest.approx(1.9, abs=0.12)
 
 
+@pytest.mark.slow
 def test_sixty_people_in_an_image(command, tmp_path, fixed):
     fixed(FixedPredictions([people_in_rows(60)]))
     outcome = command("run", write_frame(tmp_path), "--method", "hupor", "--fov", "70")

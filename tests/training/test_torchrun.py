@@ -3,7 +3,6 @@
 import csv
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,37 +29,23 @@ FEW = 0.01
 LATER = ("stage_3d", "end_to_end", "reasoner")
 """Stages that begin with weights of an earlier one, which are not exactly the same."""
 
-SLOW = ("movenet",)
-"""Trainers of a network that cannot be made small."""
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
-
-
-@pytest.fixture(scope="module")
-def quick(folder):
-    return make_runs(folder, [name for name in TRAINERS if name not in SLOW])
-
-
-@pytest.fixture(scope="module")
-def slow(folder):
-    return make_runs(folder, SLOW)
-
-
-def make_runs(folder: Path, names: Sequence[str]) -> Path:
-    """Folders of runs of each trainer: `alone`, `together` in two processes, and resumed with another number of them:
+def folder(tmp_path_factory) -> Path:
+    """Runs of each trainer: `alone`, `together` in two processes, and resumed with another number of them:
     `alone_later` and `together_later`.
     """
-    for name in names:
+    folder = tmp_path_factory.mktemp("runs")
+    for name in TRAINERS:
         train(name, folder / "together_later" / name, stop=STOP)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = ENVIRONMENT | {"PYTHONPATH": ":".join(map(str, sys.path))}
-    command = [*launcher, torchrun_trainers.__file__, str(folder), *names]
+    command = [*launcher, torchrun_trainers.__file__, str(folder), *TRAINERS]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for name in names:
+    for name in TRAINERS:
         train(name, folder / "alone" / name)
         train(name, folder / "alone_later" / name, resume=True)
     return folder
@@ -78,10 +63,9 @@ def logs(folder: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", ["together", "alone_later", "together_later"])
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TRAINERS])
-def test_processes_train_what_one_trains(request, name, kind):
+@pytest.mark.parametrize("name", TRAINERS)
+def test_processes_train_what_one_trains(folder, name, kind):
     """The terms of the loss agree in every step; the weights too, but for those with a gradient of rounding errors."""
-    folder = request.getfixturevalue("slow" if name in SLOW else "quick")
     one = logs(folder / "alone" / name)
     other = logs(folder / kind / name)
     assert one.keys() == other.keys() and one

@@ -248,6 +248,7 @@ def long_archive(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 @needs_signals
 def test_a_killed_run_goes_on_where_it_was(run, network, long_archive, tmp_path):
     root = tmp_path / "results"
@@ -291,6 +292,7 @@ def test_sigterm_ends_a_single_run_as_ctrl_c_does(network, long_archive, tmp_pat
     assert not (tmp_path / "out" / "overlay.mp4").exists() and not read_record(tmp_path / "out").get("finished")
 
 
+@pytest.mark.slow
 @needs_signals
 def test_several_processes_give_the_results_of_one_and_outlive_one_of_them(
     run, network, archive, long_archive, tmp_path

@@ -251,6 +251,7 @@ def test_the_training_data_are_described_without_folders(people):
     assert about["people"] == len(people.people) and 0 < about["pictures"] <= 8
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path):
     """The same command by itself and under torchrun; weights are equal but for the order in which numbers were added,
     and how precisely.
