@@ -97,9 +97,9 @@ RECIPES = {
     "certainty": CERTAINTY,
     "unaware": replace(LONG, name="lifter_unaware", samples=replace(LONG.samples, aware=False)),
 }
-"""Recipes of a training from the start, of a second one that continues it, and of a third one with longer sequences
-and gaps, as the shipped weights were trained; of one that trains the covariances of such weights alone; and of a
-baseline of the third one, without missing joints.
+"""Recipes of a training from the start, of a second one that continues it, of a third one with longer sequences and
+gaps, and of the covariances alone, as the shipped weights were trained one after the other; and of a baseline of the
+third one, without missing joints.
 """
 
 
