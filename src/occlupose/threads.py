@@ -16,6 +16,11 @@ LOW_PRIORITY = 10
 """Linux priority of work that can wait, from 0 to 19 (lowest)."""
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def background_thread(name: str, *, low_priority: bool = True) -> ThreadPoolExecutor:
     """An executor of one thread.
 

@@ -121,7 +121,9 @@ def check_threads() -> str:
     """There are not more threads than processors."""
     import torch
 
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from occlupose.threads import cores
+
+    processors = cores()
     threads = torch.get_num_threads()
     if threads > processors:
         raise OccluposeError(

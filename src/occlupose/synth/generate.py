@@ -23,6 +23,7 @@ from occlupose.synth.labels import label_scene
 from occlupose.synth.layout import SceneSource, sample_scene
 from occlupose.synth.record import make_record
 from occlupose.synth.scene import Scene
+from occlupose.threads import cores
 
 if TYPE_CHECKING:
     from occlupose.synth.render import Renderer
@@ -116,11 +117,6 @@ def map_in_processes(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from occlupose.cli.archive.worker import Result, Worker
 from occlupose.cli.estimation import EstimatorOptions
 from occlupose.cli.terminal import Stoppable
 from occlupose.errors import OccluposeError
+from occlupose.threads import cores
 
 REPORT_SECONDS = 0.2
 """Time between two reports of progress of a process."""
@@ -79,7 +80,7 @@ class _Team:
     ) -> None:
         self._waiting = deque(jobs)
         self._count = count
-        threads = options.threads or max(1, _processors() // count)
+        threads = options.threads or max(1, cores() // count)
         self._arguments = (replace(options, threads=threads), overwrite)
         self._ledger = ledger
         self._members: list[Member] = []
@@ -175,10 +176,6 @@ def _signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # ------------------------------------------------------------------------------- in the other processes
