@@ -88,7 +88,7 @@ def test_missing_markers_in_3d(tmp_path):
     [
         ({"unit": "inch"}, "in the unit 'inch'; it must be mm, m or px"),
         ({"fps": "fast"}, "DataRate is 'fast'; it must be frames per second"),
-        ({"fps": 0}, "fps is 0; it must be more than 0"),
+        ({"fps": 0}, "fps: is 0.0; it must be a positive"),
         ({"header": 4}, "ends in its header"),
         ({"header": 1}, "ends in its header"),
     ],

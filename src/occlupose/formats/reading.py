@@ -23,7 +23,7 @@ from occlupose.formats.registry import read_recording
 from occlupose.media.source import ASSUMED_FPS
 from occlupose.npz import open_npz
 from occlupose.occlusion.confidence import classify_joints
-from occlupose.poses import ABSENT, FRAME_RATES, VISIBLE, Poses, absent_array, check_room
+from occlupose.poses import ABSENT, VISIBLE, Poses, absent_array, check_fps, check_room, with_fields
 from occlupose.skeletons import Skeleton, by_name
 
 __all__ = ["ReadPoses", "check_2d", "from_array", "read"]
@@ -109,9 +109,8 @@ def check_2d(poses: Poses) -> list[str]:
     """What the user should know of 2D poses that are not from `read` or `from_array`, a line each.
 
     Raises:
-        OccluposeError: the frame rate or the places of visible joints cannot be meant.
+        OccluposeError: the places of visible joints cannot be meant.
     """
-    _check_fps(poses.fps)
     tracks = [poses.rows(person)[1] for person in range(len(poses.track_id))]
     seen = [rows["xy"][rows["state"] == VISIBLE] for rows in tracks]
     return check_pixels(np.concatenate([np.zeros((0, 2), np.float32), *seen])) + _find_points(poses)
@@ -178,12 +177,12 @@ def _is_ours(path: Path) -> bool:
 def _override(poses: Poses, fps: float | None, size: tuple[int, int] | None, skeleton: Skeleton | str | None) -> Poses:
     """Our record with what the user says instead."""
     if fps is not None:
-        _check_fps(fps)
-        poses = replace(poses, fps=fps, time=poses.time * (poses.fps / fps))
+        check_fps(fps)
+        poses = with_fields(poses, fps=fps, time=poses.time * (poses.fps / fps))
     if size is not None:
         _check_size(size)
-        poses = replace(poses, width=size[0], height=size[1])
-    return poses if skeleton is None else replace(poses, skeleton=_resolve(skeleton, poses.xy.shape[2]))
+        poses = with_fields(poses, width=size[0], height=size[1])
+    return poses if skeleton is None else with_fields(poses, skeleton=_resolve(skeleton, len(poses.skeleton)))
 
 
 def _find_skeleton(recording: Recording, skeleton: Skeleton | str | None) -> Skeleton:
@@ -202,12 +201,6 @@ def _resolve(skeleton: Skeleton | str, count: int) -> Skeleton:
             f"has {count} joints, {skeleton.name} has {len(skeleton)}; give the skeleton of its joints"
         )
     return skeleton
-
-
-def _check_fps(fps: float) -> None:
-    low, high = FRAME_RATES
-    if not low <= fps <= high:
-        raise OccluposeError(f"fps is {fps:g}; it must be more than 0 and at most {high:g} frames per second, give fps")
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -231,7 +224,7 @@ def _check_shapes(recording: Recording) -> None:
 def _to_poses(recording: Recording, skeleton: Skeleton) -> Poses:
     """The record of a recording; what is not known is assumed, with a note."""
     if recording.fps is not None:
-        _check_fps(recording.fps)
+        check_fps(recording.fps)
     if recording.size is not None:
         _check_size(recording.size)
     recording = _in_order(recording)
