@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from long_records import by_track, passing
+from long_records import by_track, passing, tracks_of
+from occlupose import formats
 from occlupose import poses as module
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifting import lift_checked, load_lifter
-from occlupose.poses import OCCLUDED, VISIBLE, Poses
+from occlupose.poses import OCCLUDED, VISIBLE, Poses, with_fields
 from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import COCO17, H36M17
 from occlupose.world import stand
@@ -78,6 +79,30 @@ def test_parts(dense, long):
     same(dense, copy.deepcopy(long))
 
 
+def test_frames_in_another_order_and_twice(dense):
+    """Which the times allow where they are equal."""
+    dense = with_fields(dense, time=np.zeros(len(dense)))
+    long = by_track(dense)
+    for time in (slice(None, None, -1), slice(30, 3, -2), [9, 8, 8, 20]):
+        same(dense.select(time), long.select(time))
+
+
+def test_fields_have_the_same_types_and_checks(dense, long):
+    options = {"fps": 50, "time": dense.time / 2, "width": 640.0}
+    changed = replace(dense, **options)
+    same(changed, with_fields(dense, **options))
+    same(changed, with_fields(long, **options))
+    assert with_fields(long, **options).observed.fps == 50
+    about = dense.about | {"observed": None}
+    same(Poses.by_track(tracks_of(dense), dense.names, **about | {"fps": 25}), replace(dense, observed=None, fps=25))
+    for name, value in {"bone_offsets": np.zeros((5, 3, 3)), "time": dense.time[None], "track_id": [1, 2]}.items():
+        message = rf"^{name}: has shape .*; beside xy \(40, 5, 22, 2\) it must be \("
+        with pytest.raises(OccluposeError, match=message):
+            Poses.by_track(tracks_of(dense), dense.names, **about | {name: value})
+        with pytest.raises(OccluposeError, match=message):
+            with_fields(long, **{name: value})
+
+
 def test_tracks_and_frames(dense, long):
     for one, other in zip(dense.tracks(), long.tracks(), strict=True):
         assert vars(one).keys() == vars(other).keys()
@@ -128,6 +153,14 @@ def test_files(tmp_path, dense, long, suffix):
         poses.save(file)
         same(dense, Poses.load(file))
     assert (tmp_path / f"dense{suffix}").stat().st_size == (tmp_path / f"long{suffix}").stat().st_size
+
+
+def test_what_the_user_says_of_a_file(tmp_path, dense, long):
+    long = with_fields(long, camera=None)
+    long.save(tmp_path / "long.npz")
+    said = formats.read(tmp_path / "long.npz", fps=50, size=(800, 600), skeleton=long.skeleton).poses
+    assert "xy" not in vars(said)
+    same(said, replace(dense, camera=None, fps=50, time=dense.time / 2, width=800, height=600))
 
 
 def test_people_are_lifted_and_fitted_as_in_a_dense_record(monkeypatch):

@@ -347,6 +347,9 @@ WRONG_ROWS = {
     "texts": ({"score": np.full((8, 22), "a")}, r"score: holds values of type .*; it must hold numbers"),
     "an unknown state": ({"state": np.full((8, 22), 3)}, r"state: holds an unknown state"),
     "an unknown key": ({"row_person": np.zeros(8)}, r"row_person: is not known"),
+    "times in a table": ({"time": np.zeros((4, 1))}, r"time: has shape \(4, 1\); .* it must be \(4,\)"),
+    "one time": ({"time": np.array(0.5)}, r"row_frame, .*: .* numbers of frames below 1"),
+    "ids in a table": ({"track_id": np.array([[1], [4]])}, r"track_id: has shape \(2, 1\); .* it must be \(2,\)"),
     "people seen elsewhere": ({"observed_row_track_id": np.full(8, 9)}, r"observed_row_frame, .*: are not in order"),
 }
 

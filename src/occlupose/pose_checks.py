@@ -97,7 +97,8 @@ class ArrayChecks:
         partial = np.isnan(values).any(-1) != np.isnan(values).all(-1)
         wrong = (values[..., :3] < 0).any(-1) | np.isinf(values).any(-1)
         self._refuse(name, partial, "has some covariances and lacks others", "give all six or NaN for all")
-        self._refuse(name, wrong, "has a negative or infinite variance", "give xx, yy, zz, xy, xz, yz in m^2")
+        unit = "rad^2" if name == "rotation_covariance" else "m^2"
+        self._refuse(name, wrong, "has a negative or infinite variance", f"give xx, yy, zz, xy, xz, yz in {unit}")
 
     def _check_coordinates(self, name: str, values: Float32[np.ndarray, "*place joint d"]) -> None:
         partial = np.isnan(values).any(-1) != np.isnan(values).all(-1)

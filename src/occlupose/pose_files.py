@@ -458,7 +458,7 @@ def _read_tracks(archive: NpzArrays, prefix: str, header: dict[str, Any], about:
         about: those of the record, as of `Poses`.
     """
     joints = len(about["skeleton"])
-    frames, lengths = _find_rows(archive, prefix, about["track_id"], len(about["time"]))
+    frames, lengths = _find_rows(archive, prefix, about["track_id"], about["time"].size)
     names = [name for name in (*JOINT_FIELDS, *PERSON_FIELDS) if prefix + name in archive]
     store = TrackStore()
     if "xy" not in names:
@@ -492,7 +492,7 @@ def _find_rows(
             raise OccluposeError(f"{name}: is missing; rows need their frames and people")
     row_frame = archive[f"{prefix}row_frame"]
     row_track_id = archive[f"{prefix}row_track_id"]
-    columns = {number: column for column, number in enumerate(track_id.tolist())}
+    columns = {number: column for column, number in enumerate(track_id.ravel().tolist())}
     person = np.array([columns.get(number, -1) for number in row_track_id.ravel().tolist()], np.int64)
     is_plain = row_frame.ndim == 1 and row_frame.shape == person.shape and row_frame.dtype.kind in "iu"
     if is_plain and len(person):

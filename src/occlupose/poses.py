@@ -246,19 +246,10 @@ class Poses:
     _names: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for name, values in (self.arrays | self.constants).items():
+        for name, values in self.arrays.items():
             setattr(self, name, np.asarray(values, _DTYPES[name]))
-        self.track_id = np.asarray(self.track_id, np.int64)
-        self.time = np.asarray(self.time, np.float64)
-        self.fps = float(self.fps)
-        self.width = int(self.width)
-        self.height = int(self.height)
-        self._check_shapes()
-        self._check_fields()
+        self._prepare()
         self._check_arrays()
-        self._check_constants()
-        if self.observed is not None:
-            self.observed = self._with_shared_fields(self.observed)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -330,22 +321,15 @@ class Poses:
         poses = object.__new__(cls)
         defaults = {field.name: field.default for field in fields(cls) if field.default is not MISSING}
         vars(poses).update({name: value for name, value in (defaults | about).items() if name not in _BY_FRAME})
-        poses.track_id = np.asarray(poses.track_id, np.int64)
-        poses.time = np.asarray(poses.time, np.float64)
-        for name, values in poses.constants.items():
-            setattr(poses, name, np.asarray(values, _DTYPES[name]))
         poses._store = store
         vars(poses)["_names"] = tuple(name for name in _BY_FRAME if name in names)
-        places = len(poses.time) * len(store)
+        poses._prepare()
+        places = len(poses) * len(store)
         rows = sum(len(store.get(person, [FRAMES])[FRAMES]) for person in range(len(store)))
         if places <= max(FEW_PLACES, 2 * rows):
             arrays = {name: poses._fill(name) for name in poses.names}
             return cls(**{"xyz": None} | {name: getattr(poses, name) for name in about} | arrays)
-        poses._check_fields()
         poses._check_arrays()
-        poses._check_constants()
-        if poses.observed is not None:
-            poses.observed = poses._with_shared_fields(poses.observed)
         return poses
 
     def has_state(self, *states: int) -> Bool[np.ndarray, "person"]:
@@ -525,7 +509,7 @@ class Poses:
         joints = list(self.skeleton.index(*skeleton.joints))
         people = list(range(len(self.track_id)))
         if person is not None:
-            people = self._columns([person] if isinstance(person, int) else person)
+            people = self._columns([person] if isinstance(person, (int, np.integer)) else person)
         frames = np.arange(len(self))[slice(None) if time is None else time]
         about = {name: values[people] for name, values in self.constants.items()} | {
             "track_id": self.track_id[people],
@@ -540,11 +524,13 @@ class Poses:
         store = TrackStore()
         for column in people:
             own, rows = self.rows(column)
-            place = np.minimum(np.searchsorted(frames, own), max(0, len(frames) - 1))
-            kept = frames[place] == own if len(frames) else np.zeros(len(own), bool)
-            rows = {name: values[kept] for name, values in rows.items()}
+            row = np.full(len(self), -1)
+            row[own] = np.arange(len(own))
+            row = row[frames]
+            kept = row >= 0
+            rows = {name: values[row[kept]] for name, values in rows.items()}
             rows |= {name: values[:, joints] for name, values in rows.items() if name in JOINT_FIELDS}
-            append_rows(store, place[kept], rows)
+            append_rows(store, np.flatnonzero(kept), rows)
         return Poses.by_track(store, self.names, **self.about | about)
 
     def track(self, track_id: int) -> Track:
@@ -624,13 +610,13 @@ class Poses:
         return array
 
     def _columns(self, track_ids: Iterable[int]) -> list[int]:
-        known = self.track_id.tolist()
+        columns = {track_id: column for column, track_id in enumerate(self.track_id.tolist())}
         track_ids = list(track_ids)
         for track_id in track_ids:
-            if track_id not in known:
-                there = ", ".join(map(str, known)) or "nobody"
+            if track_id not in columns:
+                there = ", ".join(map(str, columns)) or "nobody"
                 raise OccluposeError(f"track id {track_id}: not in this record; it has {there}")
-        return [known.index(track_id) for track_id in track_ids]
+        return [columns[track_id] for track_id in track_ids]
 
     def _with_shared_fields(self, observed: "Poses") -> "Poses":
         if "xyz" in observed.names or observed.observed is not None:
@@ -649,17 +635,36 @@ class Poses:
             camera=self.camera,
         )
 
+    def _prepare(self) -> None:
+        """Gives all fields but the arrays of joints and people over time their types, and checks them."""
+        for name, values in self.constants.items():
+            setattr(self, name, np.asarray(values, _DTYPES[name]))
+        self.track_id = np.asarray(self.track_id, np.int64)
+        self.time = np.asarray(self.time, np.float64)
+        self.fps = float(self.fps)
+        self.width = int(self.width)
+        self.height = int(self.height)
+        self._check_shapes()
+        self._check_fields()
+        self._check_constants()
+        if self.observed is not None:
+            self.observed = self._with_shared_fields(self.observed)
+
     def _check_shapes(self) -> None:
-        if self.xy.ndim != 4 or self.xy.shape[2:] != (len(self.skeleton), 2):
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self._store is not None:
+            size = (self.time.size, len(self._store), len(self.skeleton))
+        elif self.xy.ndim != 4 or self.xy.shape[2:] != (len(self.skeleton), 2):
             wanted = f"(time, person, joint, 2) with the {len(self.skeleton)} joints of {self.skeleton.name}"
             raise OccluposeError(f"xy: has shape {self.xy.shape}; it must be {wanted}")
-        size = self.xy.shape[:3]
-        shapes = {name: absent_array(name, *size).shape for name in self.arrays}
+        else:
+            size = self.xy.shape[:3]
+            shapes |= {name: absent_array(name, *size).shape for name in self.arrays}
         shapes |= {name: (size[1], *TRACK_FIELDS[name].shape) for name in self.constants}
         for name, shape in (shapes | {"track_id": size[1:2], "time": size[:1]}).items():
             value = getattr(self, name)
             if value.shape != shape:
-                raise OccluposeError(f"{name}: has shape {value.shape}; beside xy {self.xy.shape} it must be {shape}")
+                raise OccluposeError(f"{name}: has shape {value.shape}; beside xy {(*size, 2)} it must be {shape}")
 
     def _check_fields(self) -> None:
         check_fps(self.fps)
@@ -735,12 +740,9 @@ def with_fields(poses: Poses, **changes: Any) -> Poses:
     Raises:
         OccluposeError: the fields contradict each other.
     """
-    if poses._store is None:
-        return replace(poses, **changes)
     other = copy(poses)
     vars(other).update(changes)
-    other._check_fields()
-    other._check_constants()
+    other._prepare()
     return other
 
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, reason
 
 IN_MEMORY = 64 * 2**20
 """Bytes of the tracks that stay in memory: the first ones. Ours."""
@@ -49,7 +49,7 @@ class TrackStore:
             self._tracks.append({name: self._write(values) for name, values in arrays.items()})
         except OSError as error:
             where = tempfile.gettempdir()
-            raise OccluposeError(f"{where}: {error.strerror}; set TMPDIR to a folder with more room") from error
+            raise OccluposeError(f"{where}: {reason(error)}; set TMPDIR to a folder with more room") from error
 
     def get(self, track: int, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
         """The arrays of a track, by default all; not to be written to."""
