@@ -160,6 +160,11 @@ class _Cluster:
         self._actor = ray.remote(concurrency_groups={CONTROL: 1})(_Server).options(num_cpus=plan.threads, num_gpus=gpus)
         resources = ray.cluster_resources()
         self._count = plan.workers or max(1, int(resources.get("CPU", 1)) // plan.threads)
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(each.get("CPU", 0) >= plan.threads and each.get("GPU", 0) >= gpus for each in machines):
+            needed = f"{plan.threads} processors" if plan.threads > 1 else "a processor"
+            wanted = f"{needed} and a GPU" if gpus else needed
+            ledger.say(f"occlupose: warning: --ray: no machine has {wanted}, as each worker needs; waiting for one")
 
     def run(self, interrupt: Stoppable) -> None:
         is_told = False
@@ -203,21 +208,23 @@ class _Cluster:
     def _ask(self) -> None:
         """Takes down how far the workers are, and asks again."""
         ready = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)[0] if self._asked else []
-        current = {id(task) for _, task in self._running.values()}
+        current = {task for _, task in self._running.values()}
         for reference in ready:
             task = self._asked.pop(reference)
             try:
                 answer = ray.get(reference)
             except RayError:
                 continue  # it has ended, which is seen at its task
-            if answer is not None and id(task) in current:
+            if answer is not None and task in current:
                 self._report(task, *answer)
-        known = {id(task) for task in self._asked.values()}
+        known = set(self._asked.values())
         for actor, task in self._running.values():
-            if id(task) not in known:
+            if task not in known:
                 self._asked[actor.progress.options(concurrency_group=CONTROL).remote()] = task
 
     def _report(self, task: _Task, stage: str, done: int, total: int | None, people: str) -> None:
+        if not self._is_wanted(task):
+            return
         video = self._videos.get(task.job)
         if video is not None and task.part is not None:
             video.done[task.part] = done
@@ -270,9 +277,10 @@ class _Cluster:
 
     def _add(self, task: _Task, part: Part | None) -> None:
         """A part of a video is ready; None: it cannot be done."""
-        video = self._videos.get(task.job)
-        if video is None or video.is_whole or task.part is None:
+        if not self._is_wanted(task):
             return
+        assert task.part is not None
+        video = self._videos[task.job]
         if part is None:
             video.is_whole = True
             self._forget(task.job)
@@ -287,7 +295,7 @@ class _Cluster:
 
     def _bury(self, task: _Task, error: RayError) -> None:
         """What is to be done after the end of a worker: the same again, by another one."""
-        if task.job not in self._in_work:  # another part has failed
+        if not self._is_wanted(task):
             return
         task.deaths += 1
         if task.deaths < TRIES:
@@ -296,6 +304,14 @@ class _Cluster:
         cure = "it may be damaged, or too large for the memory"
         said = f"{task.job.input}: {TRIES} workers have ended at it ({_first_line(error)}); {cure}"
         self._end(task.job, Result("failed", said))
+
+    def _is_wanted(self, task: _Task) -> bool:
+        """Whether what a worker does is still needed: not if another part of the video has failed, nor a part of one that
+        is to be done undivided after all.
+        """
+        video = self._videos.get(task.job)
+        is_needless = video is not None and video.is_whole and task.part is not None
+        return task.job in self._in_work and not is_needless
 
     def _end(self, job: Job, result: Result) -> None:
         self._in_work.remove(job)
