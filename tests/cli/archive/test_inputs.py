@@ -207,6 +207,8 @@ def test_a_manifest_with_semicolons(tree):
         ('input,up\na.mp4,"0,0,0"\n', "m.csv:2: up 0,0,0: not a direction; "),
         ("input,up\na.mp4,0,-1,0\n", "m.csv:2: has more values than columns; "),
         ("input,output\n,b\n", "m.csv:2: has no input; "),
+        ("input,output\na.mp4,/b\n", "m.csv:2: output /b: not in the output folder; "),
+        ("input,output\na.mp4,b/../../c\n", "m.csv:2: output b/../../c: not in the output folder; "),
         ("input,start\na.mp4,1\na.mp4,2\n", "a.mp4: its folder out/a.mp4 is that of a.mp4, too; "),
         ("input,output\na.mp4,x\nb.mp4,x\n", "b.mp4: its folder out/x is that of a.mp4, too; "),
     ],

@@ -16,6 +16,8 @@ from occlupose.cli.archive.summary import Summary
 from occlupose.cli.archive.worker import Result
 from occlupose.cli.estimation import RunOptions
 from occlupose.cli.log import EventLog
+from occlupose.errors import OccluposeError
+from occlupose.files import remove_leftovers
 
 FIGURES = {"seconds": 2.5, "frames": 9, "people": 1, "visible": 0.5, "occluded": 0.25, "absent": 0.25}
 
@@ -93,6 +95,35 @@ def test_what_is_in_work_when_it_ends_is_interrupted(ledger, jobs, tmp_path):
     events = [json.loads(line)["event"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert events == ["started", "interrupted"]
     assert account.last_line().endswith("summary.csv: 1 interrupted, 3 not begun") and not account.has_failures
+
+
+def test_the_table_is_written_if_the_log_cannot_be(ledger, jobs, tmp_path, monkeypatch):
+    account, _ = ledger
+
+    def refuse(*_, **__):
+        raise OccluposeError("log.jsonl: could not be written")
+
+    with pytest.raises(OccluposeError, match=r"log\.jsonl"), account:
+        for job in jobs[:2]:
+            account.begin(job)
+        monkeypatch.setattr(EventLog, "write", refuse)
+        account.end(jobs[0], Result("finished", figures=FIGURES))
+    assert [row[2] for row in rows(tmp_path)] == ["status", "finished", "interrupted"]
+
+
+def test_another_call_may_remove_the_temporary_file_of_the_table(jobs, tmp_path, monkeypatch):
+    table = Summary(tmp_path / "summary.csv", jobs)
+    table.add(jobs[0], Result("finished"))
+    write = Path.write_text
+
+    def write_and_lose(path, *arguments, **options):
+        monkeypatch.setattr(Path, "write_text", write)
+        write(path, *arguments, **options)
+        assert remove_leftovers(tmp_path, ["summary"]) == [path]
+
+    monkeypatch.setattr(Path, "write_text", write_and_lose)
+    table.write()
+    assert len(rows(tmp_path)) == 2
 
 
 def test_names_that_are_not_utf_8(jobs, tmp_path):

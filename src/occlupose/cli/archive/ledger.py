@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -51,12 +52,11 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with ExitStack() as last:  # all of it, even if the log cannot be written
+            last.callback(self._bars.stop)
+            last.callback(self._summary.write)
             for job in list(self._tasks):
                 self.end(job, Result("interrupted"))
-            self._summary.write()
-        finally:
-            self._bars.stop()
 
     @property
     def has_failures(self) -> bool:

@@ -95,6 +95,9 @@ def _read_row(row: dict[Any, Any], options: RunOptions) -> Request:
     given = {name: value for name, value in row.items() if value}
     if "input" not in given:
         raise OccluposeError("has no input; give a file")
+    output = Path(given.get("output", ""))
+    if output.anchor or ".." in output.parts:
+        raise OccluposeError(f"output {output}: not in the output folder; give the name of a folder in it, without ..")
     values = {name: _value(name, given[name]) for name in COLUMNS if name in given}
     times = {name: values.pop(name) for name in ("start", "end") if name in values}
     own = replace(options, calibration=replace(options.calibration, **values), **times)

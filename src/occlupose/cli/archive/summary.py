@@ -9,6 +9,7 @@ from typing import Any
 
 from occlupose.cli.archive.inputs import Job
 from occlupose.cli.archive.worker import Result
+from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 
 SUMMARY = "summary.csv"
@@ -55,7 +56,13 @@ class Summary:
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(row for row in self._rows.values() if row is not None)
+        try:
+            self._replace(text.getvalue())
+        except OccluposeError:  # a call that begins at this moment takes its temporary file for one of a killed process
+            self._replace(text.getvalue())
+        self._written = monotonic()
+
+    def _replace(self, text: str) -> None:
         with atomic(self.path) as part:
             # names of files need not be UTF-8
-            part.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="")
-        self._written = monotonic()
+            part.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
