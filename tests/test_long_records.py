@@ -13,6 +13,7 @@ from long_records import by_track, passing, tracks_of
 from occlupose import formats
 from occlupose import poses as module
 from occlupose.errors import OccluposeError
+from occlupose.formats import spreadsheet
 from occlupose.methods.oanet.lifting import lift_checked, load_lifter
 from occlupose.poses import OCCLUDED, VISIBLE, Poses, with_fields
 from occlupose.poses_builder import PosesBuilder
@@ -153,6 +154,23 @@ def test_files(tmp_path, dense, long, suffix):
         poses.save(file)
         same(dense, Poses.load(file))
     assert (tmp_path / f"dense{suffix}").stat().st_size == (tmp_path / f"long{suffix}").stat().st_size
+
+
+@pytest.mark.parametrize("format", ["csv", "csv-wide", "coco", "openpose"])
+def test_exports_do_without_whole_arrays(tmp_path, monkeypatch, dense, long, format):
+    folder = tmp_path / "dense"
+    folder.mkdir()
+    dense.export(folder / "poses", format)
+    monkeypatch.setattr(module, "MAX_JOINTS", 3000)
+    monkeypatch.setattr(spreadsheet, "_CHUNK", 10)
+    with pytest.raises(OccluposeError, match="too large for one array"):
+        _ = long.xy
+    (tmp_path / "long").mkdir()
+    long.export(tmp_path / "long" / "poses", format)
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == (40 if format == "openpose" else 1)
+    for file in files:
+        assert (tmp_path / "long" / file).read_bytes() == (folder / file).read_bytes()
 
 
 def test_what_the_user_says_of_a_file(tmp_path, dense, long):

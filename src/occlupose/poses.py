@@ -522,7 +522,12 @@ class Poses:
             arrays |= {name: values[:, :, joints] for name, values in arrays.items() if name in JOINT_FIELDS}
             return replace(self, **arrays, **about)
         store = TrackStore()
+        wanted = np.zeros(len(self), bool)
+        wanted[frames] = True
         for column in people:
+            if not wanted[self._store.get(column, [FRAMES])[FRAMES]].any():  # most people, if few frames are wanted
+                append_rows(store, frames[:0], {name: empty_rows(name, 0, len(joints)) for name in self.names})
+                continue
             own, rows = self.rows(column)
             row = np.full(len(self), -1)
             row[own] = np.arange(len(own))

@@ -13,7 +13,6 @@ record has a world, there are also `x_world_m` (right), `y_world_m` (where the c
 
 import csv
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from occlupose.body_parts import BEARING
 from occlupose.errors import OccluposeError
 from occlupose.formats.tables import to_cells
-from occlupose.poses import ABSENT, STATE_NAMES, Poses
+from occlupose.poses import ABSENT, STATE_NAMES, Poses, with_fields
 
 __all__ = ["write_csv", "write_xlsx"]
 
@@ -67,7 +66,8 @@ def write_xlsx(poses: Poses, path: Path, *, wide: bool = False) -> None:
     import xlsxwriter
     from xlsxwriter.exceptions import FileCreateError
 
-    people = int((poses.state != ABSENT).any(-1).sum())
+    states = (poses.rows(person)[1]["state"] for person in range(len(poses.track_id)))
+    people = sum(int((state != ABSENT).any(-1).sum()) for state in states)
     size = (1 + people * (1 if wide else len(poses.skeleton)), len(_header(poses, wide)))
     if size[0] > SHEET[0] or size[1] > SHEET[1]:
         wrong = f"{size[0]} rows and {size[1]} columns are more than the {SHEET[0]} and {SHEET[1]} of a sheet"
@@ -108,7 +108,7 @@ def _header(poses: Poses, wide: bool) -> list[str]:
 
 def _rows(poses: Poses, wide: bool) -> Iterator[list[object]]:
     """The header and the rows below it."""
-    poses = replace(poses, observed=None)
+    poses = with_fields(poses, observed=None)
     yield [*_header(poses, wide)]
     for start in range(0, len(poses), _CHUNK):
         yield from _table(poses.select(time=slice(start, start + _CHUNK)), start, wide).tolist()

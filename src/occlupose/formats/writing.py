@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -14,8 +13,9 @@ from occlupose.files import atomic, find_by_person, name_by_person
 from occlupose.formats.registry import EXPORTS, ExportFormat
 from occlupose.kinematics import SkeletonFit
 from occlupose.kinematics.fit import skeletons_of
-from occlupose.poses import ABSENT, Poses
+from occlupose.poses import ABSENT, Poses, append_rows
 from occlupose.skeletons import Skeleton
+from occlupose.track_store import TrackStore
 
 __all__ = ["check", "file_name", "remove", "write", "write_all"]
 
@@ -75,7 +75,7 @@ def _write(poses: Poses, path: Path, chosen: ExportFormat, fit: Callable[[], Ske
 
 def _fit(poses: Poses) -> SkeletonFit:
     """Skeletons of the people who are there, in the axes of `axes`."""
-    people = _of_people_there(poses, poses.xyz)
+    people = _of_people_there(poses, "xyz")
     fit = skeletons_of(people)
     lost = people.track_id[~fit.known.any(0)].tolist()
     if lost:
@@ -148,34 +148,36 @@ def _files(poses: Poses, path: Path, chosen: ExportFormat) -> Iterator[tuple[Pat
 
 def _to_format(poses: Poses, chosen: ExportFormat) -> Poses:
     """The poses that the format holds, of people who are in some frame."""
-    if chosen.dimensions == 3 and poses.xyz is None:
+    if chosen.dimensions == 3 and "xyz" not in poses.names:
         raise OccluposeError(f"the poses are in 2D, {chosen.name} holds 3D; lift them with occlupose lift")
     if chosen.dimensions == 2:
         poses = poses.to_2d()
     if chosen.skeleton is not None:
         poses = _to_skeleton(poses, chosen.skeleton)
-    places = poses.xyz if chosen.dimensions == 3 and poses.xyz is not None else poses.xy
-    return _of_people_there(poses, places)
+    return _of_people_there(poses, "xyz" if chosen.dimensions == 3 else "xy")
 
 
-def _of_people_there(poses: Poses, places: np.ndarray | None) -> Poses:
-    """The people who have a place in some frame. Raises OccluposeError: nobody has."""
-    there = np.zeros(0, bool) if places is None else np.isfinite(places).all(-1).any((0, 2))
-    if not there.any():
+def _of_people_there(poses: Poses, name: str) -> Poses:
+    """The people who have a place in some frame, by an array of places. Raises OccluposeError: nobody has."""
+    places = (poses.rows(person)[1][name] for person in range(len(poses.track_id)))
+    there = [bool(np.isfinite(each).all(-1).any()) for each in places]
+    if not any(there):
         raise OccluposeError("nobody is in the poses; give poses of at least one person")
     return poses.select(person=poses.track_id[there].tolist())
 
 
 def _to_skeleton(poses: Poses, skeleton: Skeleton) -> Poses:
     """Poses in 2D with the joints of a skeleton; those that are absent though the person is there, as detected."""
-    own = replace(poses.to(skeleton), observed=None, spread=None)
-    if poses.observed is None:
-        return own
-    seen = poses.observed.to(skeleton)
-    lacking = (own.state == ABSENT) & (poses.state != ABSENT).any(-1, keepdims=True)
-    return replace(
-        own,
-        xy=np.where(lacking[..., None], seen.xy, own.xy),
-        score=np.where(lacking, seen.score, own.score),
-        state=np.where(lacking, seen.state, own.state),
-    )
+    store = TrackStore()
+    for person in poses.track_id.tolist():
+        one = poses.select(person=person)
+        arrays = one.to(skeleton).arrays
+        arrays = {name: arrays[name] for name in ("xy", "score", "state")}
+        if one.observed is not None:
+            seen = one.observed.to(skeleton).arrays
+            lacking = (arrays["state"] == ABSENT) & (one.state != ABSENT).any(-1, keepdims=True)
+            for name, values in arrays.items():
+                arrays[name] = np.where(lacking[..., None] if name == "xy" else lacking, seen[name], values)
+        frames = np.flatnonzero((arrays["state"] != ABSENT).any((1, 2)))
+        append_rows(store, frames, {name: values[frames, 0] for name, values in arrays.items()})
+    return Poses.by_track(store, ("xy", "score", "state"), **poses.about | {"skeleton": skeleton, "observed": None})
