@@ -126,7 +126,9 @@ def test_a_part_that_goes_on_after_another_has_failed(ray, run):
     def work(name, number):
         if name == "do":
             return cut(), 0
-        return (ray.exceptions.RayError("killed\nby somebody"), 3) if number == 0 else (Part([], [], None, 0.0, 1.0), 30)
+        if number == 0:
+            return ray.exceptions.RayError("killed\nby somebody"), 3
+        return Part([], [], None, 0.0, 1.0), 30
 
     ray.work = work
     said, printed = run()

@@ -1,4 +1,4 @@
-"""Long videos in parts: what is joined is the undivided video, bit by bit."""
+"""Long videos in parts: what is joined is the undivided video, bit for bit."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -160,6 +160,16 @@ def test_a_part_that_cannot_be_read_or_is_stopped_is_none(hupor, tmp_path, monke
         assert detect(GO_ON) is None
     Path(job.input).write_text("no video")
     assert detect(GO_ON) is None
+
+
+def test_an_error_that_nobody_expects_is_one_line_with_a_cure(hupor, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("broken\n  in two")
+
+    monkeypatch.setattr(HUPOR, "detect", fail)
+    result = hupor.do(job_of(make_video(tmp_path / "clip.mp4", 3)), report, GO_ON)
+    assert result.status == "failed" and "in fail" in result.traceback
+    assert "clip.mp4: RuntimeError: broken in two; report it, with the traceback that" in result.error
 
 
 def test_seconds_are_those_of_all_parts(hupor, tmp_path):

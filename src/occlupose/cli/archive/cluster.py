@@ -306,8 +306,8 @@ class _Cluster:
         self._end(task.job, Result("failed", said))
 
     def _is_wanted(self, task: _Task) -> bool:
-        """Whether what a worker does is still needed: not if another part of the video has failed, nor a part of one that
-        is to be done undivided after all.
+        """Whether what a worker does is still needed: not if another part of the video has failed, nor if it is a part
+        of one that is to be done undivided after all.
         """
         video = self._videos.get(task.job)
         is_needless = video is not None and video.is_whole and task.part is not None

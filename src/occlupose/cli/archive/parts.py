@@ -1,9 +1,9 @@
 """Long videos in parts: people are detected in each part by itself, and the whole is estimated from all of them.
 
-The result is that of the undivided video, bit by bit. Detection is nearly all of the work of most front ends; tracking,
-lifting and skeletons need the whole video, and get it. A front end that follows people from frame to frame goes on with
-the memory that it had at the end of the part before. Times and images of the frames are compared where the parts are
-joined; where they are not the same, as in damaged videos, the video is done undivided.
+The result is that of the undivided video, bit for bit. Detection is nearly all of the work of most front ends;
+tracking, lifting and skeletons need the whole video, and get it. A front end that follows people from frame to frame
+goes on with the memory that it had at the end of the part before. Times and images of the frames are compared where the
+parts are joined; where they are not the same, as in damaged videos, the video is done undivided.
 """
 
 import zlib

@@ -79,7 +79,8 @@ class Worker:
             if isinstance(error, OccluposeError):
                 return Result("failed", str(error), seconds)
             text = " ".join(f"{type(error).__name__}: {error}".split())
-            return Result("failed", f"{job.input}: {text}", seconds, traceback=traceback.format_exc())
+            said = f"{job.input}: {text}; report it, with the traceback that --log FILE writes"
+            return Result("failed", said, seconds, traceback=traceback.format_exc())
 
     def cut(self, job: Job, longest: int) -> Cut | None:
         """Where to cut a video of more than so many frames; None: it is to be done as it is, or cannot be."""
