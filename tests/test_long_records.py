@@ -141,7 +141,9 @@ def test_contradictions_name_the_frame(dense):
 
 
 def test_an_array_that_is_too_large_is_refused(monkeypatch, long):
+    assert long.fits_in_arrays
     monkeypatch.setattr(module, "MAX_JOINTS", 1000)
+    assert not long.fits_in_arrays
     with pytest.raises(OccluposeError, match=r"^xyz: of 5 people in 40 frames is too large"):
         _ = long.xyz
     assert len(list(long.frames())) == 40

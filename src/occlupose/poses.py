@@ -342,6 +342,11 @@ class Poses:
         """Whether any joint is visible or occluded."""
         return bool(self.has_state(OCCLUDED, VISIBLE).any())
 
+    @property
+    def fits_in_arrays(self) -> bool:
+        """Whether the arrays (time, person, ...) can be made: of at most `MAX_JOINTS`."""
+        return self._store is None or len(self) * len(self.track_id) * len(self.skeleton) <= MAX_JOINTS
+
     def count_states(self) -> Int64[np.ndarray, "state"]:
         """How many joints of all people in all frames are absent, occluded and visible."""
         count = np.zeros(len(STATE_NAMES), np.int64)
@@ -603,7 +608,7 @@ class Poses:
     def _fill(self, name: str) -> np.ndarray:
         """An array (time, person, ...) of a record that is held by track."""
         people = range(len(self.track_id))
-        if len(self) * len(people) * len(self.skeleton) > MAX_JOINTS:
+        if not self.fits_in_arrays:
             raise OccluposeError(
                 f"{name}: of {len(people)} people in {len(self)} frames is too large for one array;"
                 " take tracks(), frames() or select() a part"

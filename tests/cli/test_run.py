@@ -89,6 +89,15 @@ def test_no_overlay_of_an_earlier_run_stays(run, tmp_path):
     assert names(Path("out/walk")) == FILES[1:]
 
 
+def test_poses_are_kept_where_they_are_too_many_to_draw(run, tmp_path, monkeypatch):
+    # of the finished record, which is held in arrays since it is short
+    monkeypatch.setattr(Poses, "fits_in_arrays", property(lambda poses: poses._store is not None))
+    outcome = run(make_video(tmp_path / "crowd.mp4", 3), "--page")
+    assert outcome.code == 0 and names(Path("out/crowd")) == ["poses.json", "poses.npz", "run.json"]
+    wrong = "0 people in 3 frames are too many to draw; pictures, video and page are left out"
+    assert outcome.err.count(f"crowd.mp4: {wrong}\n") == 1
+
+
 def test_no_preview_of_an_earlier_run_stays(run, tmp_path):
     video = make_video(tmp_path / "walk.mp4", 4)
     assert run(video).code == 0

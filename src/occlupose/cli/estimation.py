@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -267,6 +267,11 @@ def estimate(
     poses, floorless = stand(lifted, up=options.calibration.up, keep_lifted=options.keep_lifted)
     if interrupt.asked and keep_early is None:
         raise KeyboardInterrupt
+    notes = []
+    if not poses.fits_in_arrays and (files.preview or files.video or files.page):
+        files = replace(files, preview=False, video=False, page=False)
+        size = f"{count(len(poses.track_id))} in {len(poses)} frames"
+        notes = [f"warning: {source.name}: {size} are too many to draw; pictures, video and page are left out"]
     written = [name for name in POSES if files.json or name == POSES[0]]
     folder.prepare(written, method=options.estimator.method, settings=settings(options), **describe())
     for name in written:
@@ -275,7 +280,7 @@ def estimate(
         viewer.preview(poses, source, folder.path / PREVIEW)
         written.append(PREVIEW)
     report(LIFTING, 1, 1)
-    done = Estimate(poses, written)
+    done = Estimate(poses, written, notes)
     draw = partial(_draw, done, report=report, interrupt=interrupt, keep_early=keep_early)
     if files.video and not early and source.kind in ("video", "folder"):
         draw(OVERLAY, partial(viewer.render, poses, source, folder.path / OVERLAY, panel=files.panel))
