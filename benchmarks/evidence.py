@@ -8,9 +8,10 @@
 
 Each of the first four trains and scores the runs of a claim that have no rows yet, the first seed of all arms before
 the second, and appends their rows to results/evidence_CLAIM.csv; a run that was stopped is continued. `--size tiny`
-shows in a minute that everything runs, into another folder (`--output`); `--size published` has the paper's sizes,
-for a GPU (`--device cuda`). A row is what an arm's network of one seed has in one condition on one unit: a clip, or a
-hundredth of the images: a sum and what to divide it by. Units are shared by all arms, so arms are compared in pairs.
+shows in a minute that everything runs; `--size published` has the paper's sizes, for a GPU (`--device cuda`). Both
+need another folder for their rows (`--output`). A row is what an arm's network of one seed has in one condition on one
+unit: a person of the motion capture, or a hundredth of the images: a sum and what to divide it by. Units are shared by
+all arms, so arms are compared in pairs.
 
 `verdicts` writes results/evidence.csv: for each comparison of the protocols the difference with its 95 % interval, by a
 paired bootstrap over units and over seeds, and the verdict. What did not run reads "not run".
@@ -18,11 +19,14 @@ paired bootstrap over units and over seeds, and the verdict. What did not run re
 
 import csv
 import os
+import signal
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,12 +34,13 @@ import evidence_dsed
 import evidence_ljof
 import evidence_oanet
 import numpy as np
+import torch
 import tyro
 from jaxtyping import Float
 from results import describe, write
 from rich.console import Console
 
-from occlupose.errors import OccluposeError
+from occlupose.files import atomic
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("arm", "seed", "condition", "metric", "unit", "total", "count")
@@ -76,7 +81,7 @@ def _oanet() -> Iterator[Comparison]:
         plain = f"{detector}, 3D TCN"
         aware = f"{detector}, + occlusion-aware"
         for metric in ("all", "visible", "hidden"):
-            text = f"dropping occluded joints, {detector} detector"
+            text = f"2D TCN and dropped joints, {detector} detector"
             main = (detector, metric) == ("dark", "all")
             yield Comparison("oanet", text, aware, plain, "filmed", metric, -1, 1.0, main)
         for part, weights in (("all parts", "weights as printed"), ("all parts, 5 % shares", "5 % shares")):
@@ -132,14 +137,12 @@ def _numbers(row: dict[str, str]) -> tuple[float, float]:
 
 
 def append(path: Path, rows: Iterable[Row]) -> None:
-    """Adds the rows of a finished run, and its commit to the description."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="") as file:
+    """Adds the rows of a finished run, all or none of them, and its commit to the description."""
+    everything = [*rows_of(path), *rows]
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        if new:
-            writer.writerow(COLUMNS)
-        for *key, total, count in rows:
+        writer.writerow(COLUMNS)
+        for *key, total, count in everything:
             writer.writerow((*key, f"{total:.6g}", f"{count:.6g}"))
     describe(path, seed="the column", grows=True)
 
@@ -153,30 +156,57 @@ def complete(
     workers: int,
     first: Callable[[str], object] | None = None,
 ) -> None:
-    """Runs what a file lacks, and appends it.
+    """Runs what a file lacks, and appends it. A run that fails does not stop the others.
 
     Arguments:
         run: trains and scores an arm with a seed.
+        workers: runs at a time.
         first: called for every arm before, for what its runs share.
+
+    Raises:
+        BrokenProcessPool: a worker was killed.
+        SystemExit: runs failed.
     """
     path = output / f"evidence_{claim}.csv"
     done = {(arm, seed) for arm, seed, *_ in rows_of(path)}
     todo = [(arm, seed) for seed in range(seeds) for arm in arms if (arm, seed) not in done]
     console = Console(stderr=True)
     console.print(f"{claim}: {len(todo)} runs, {len(done)} done before")
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        if first is not None:
-            list(pool.map(first, dict.fromkeys(arm for arm, _ in todo)))
+    failed = 0
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
+        if first is not None:  # what fails here fails again, and is told, in the runs of the arm
+            wait([pool.submit(first, arm) for arm in dict.fromkeys(arm for arm, _ in todo)])
         pending = {pool.submit(run, *key): key for key in todo}
         for future in as_completed(pending):
             arm, seed = pending[future]
             try:
                 rows = future.result()
-            except OccluposeError as error:
-                console.print(arm, seed, error)  # the others go on
+            except BrokenProcessPool:
+                raise
+            except Exception as error:
+                console.print(arm, seed, repr(error), markup=False)
+                failed += 1
                 continue
             append(path, rows)
             console.print(arm, seed, "done")
+    if failed:
+        raise SystemExit(f"{claim}: {failed} runs failed")
+
+
+def _start_worker() -> None:
+    """A worker uses one core. It ends at once when it is interrupted and when the process that started it ends;
+    otherwise it would go on with the next run.
+    """
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @dataclass(frozen=True)
@@ -316,6 +346,8 @@ def main(
             raise SystemExit(f"{claim}: give --{' --'.join(missing)}")
         return [folder for folder in folders.values() if folder is not None]
 
+    if size != "small" and output.resolve() == RESULTS.resolve():
+        raise SystemExit(f"size {size}: {RESULTS.name} has the rows of size small; give another --output")
     if claim == "oanet":
         oanet = evidence_oanet.Bench(*given(mocap=mocap, runs=runs), size, device)
         oanet.make_data()

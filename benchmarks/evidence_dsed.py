@@ -12,7 +12,6 @@ peaks of an image. DSED's network and the hourglass are the same at test time.
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -91,22 +90,14 @@ class Bench:
     size: Size = "small"
     device: str = "cpu"
 
-    @cached_property
-    def samples(self) -> list[ImageSample]:
-        """The scenes to train on."""
-        return list(synth_scenes.load(self.train))
-
     def run(self, arm: str, seed: int) -> list[Row]:
-        """Trains and scores an arm, on one core; a stopped run is continued."""
-        torch.set_num_threads(1)
+        """Trains and scores an arm; a stopped run is continued."""
+        samples = synth_scenes.load(self.train)
         base = arms(SIZES[self.size])[arm]
-        recipe = replace(base, seed=seed, epochs=STEPS[self.size] * base.batch / len(self.samples))
+        recipe = replace(base, seed=seed, epochs=STEPS[self.size] * base.batch / len(samples))
         folder = self.runs / f"dsed {arm} {self.size} {seed}"
-        path = folder / f"{recipe.name}.safetensors"
-        if not path.exists():
-            run = TrainingRun(folder, resume=True, progress=False, device=self.device, say=lambda line: None)
-            train_hupor(self.samples, recipe, run)
-        networks = weights.load(path).networks.eval()
+        run = TrainingRun(folder, resume=True, progress=False, device=self.device, say=lambda line: None)
+        networks = weights.load(train_hupor(samples, recipe, run)).networks.eval()
         test = synth_scenes.load(self.test)
         return [
             (arm, seed, condition, *scores)

@@ -185,8 +185,7 @@ class Bench:
         return replace(recipe_of(self.network), blocks=blocks, structure=structure, epochs=epochs, seed=seed)
 
     def run(self, arm: str, seed: int) -> list[Row]:
-        """Trains and scores an arm, on one core; a stopped run is continued."""
-        torch.set_num_threads(1)
+        """Trains and scores an arm; a stopped run is continued."""
         recipe = self.recipe(arm, seed)
         folder = self.runs / f"{self.network} {arm} {self.size} {seed}"
         run = TrainingRun(folder, resume=True, progress=False, device=self.device, say=lambda line: None)

@@ -11,12 +11,15 @@ joints and 5 % of the visible ones are below b = 0.3, as eq. 1 asks for.
 
 import csv
 import zlib
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from occlupose.datasets.formats.cmu import load_clips, split_clips
@@ -31,7 +34,7 @@ from occlupose.methods.oanet.train import RECIPES, OANetTask
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.synth.noise import NoiseModel
 from occlupose.synth.virtual_cameras import camera_rotation
-from occlupose.training.loop import Optimisation
+from occlupose.training.loop import Optimisation, fingerprint
 from occlupose.training.run import TrainingRun
 
 Size = Literal["small", "tiny", "published"]
@@ -211,7 +214,7 @@ class Bench:
         """The network of a run; a stopped run is continued."""
         sample = recipe.sampler(clips, noise=DETECTORS[detector])
         run = TrainingRun(folder, resume=True, progress=False, device=self.device, say=lambda line: None)
-        network = run.train(OANetTask(recipe, sample))
+        network = run.train(OANetTask(recipe, sample, fingerprint(clip.joints for clip in clips)))
         assert isinstance(network, OANetNetwork)
         return network
 
@@ -220,8 +223,9 @@ class Bench:
         self.recipe(arm, 0)
 
     def run(self, arm: str, seed: int) -> list[Row]:
-        """Trains and scores an arm, on one core."""
-        torch.set_num_threads(1)
+        """Trains and scores an arm; a stopped run is continued. Its units are the people who are held out: clips of one
+        person are too similar to count as units.
+        """
         detector = arm.partition(", ")[0]
         folder = self.runs / f"oanet {arm} {self.size} {seed}"
         train = self.clips[False]
@@ -229,19 +233,19 @@ class Bench:
             train = [clip for clip in train if len(clip.joints) >= LONG * clip.fps / FPS]
         network = self.trained(self.recipe(arm, seed), detector, train, folder)
         clips = self.clips[True][:2] if self.size == "tiny" else self.clips[True]
-        return [
-            (arm, seed, condition, *scores)
-            for condition in VIEWS
-            for clip in clips
-            for scores in score(network, clip, condition, DETECTORS[detector])
-        ]
+        sums: dict[tuple[str, str, str], np.ndarray] = defaultdict(lambda: np.zeros(2))
+        for condition in VIEWS:
+            for clip in clips:
+                for metric, errors in score(network, clip, condition, DETECTORS[detector]).items():
+                    sums[condition, metric, clip.subject] += (errors.sum(dtype=np.float64), errors.size)
+        return [(arm, seed, *key, *total.tolist()) for key, total in sums.items()]
 
 
 def score(
     network: OANetNetwork, clip: MotionClip, condition: str, noise: NoiseModel
-) -> list[tuple[str, str, float, float]]:
-    """Metric, unit, sum of errors (mm) and number of joints, of a clip in all views of a condition. The noise depends
-    on the clip and the condition only.
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """The errors of each metric, mm, of a clip in all views of a condition. The noise depends on the clip and the
+    condition only.
     """
     step = round(clip.fps / FPS)
     joints = torch.from_numpy(clip.joints[:: max(1, step)][: round(SECONDS * FPS)])
@@ -255,8 +259,7 @@ def score(
     error = 1000 * joint_errors(predicted, truth)
     aligned = 1000 * joint_errors(procrustes(predicted, truth), truth)
     hidden = observed.occluded.numpy()
-    chosen = {"all": error, "visible": error[~hidden], "hidden": error[hidden], "aligned": aligned}
-    return [(metric, clip.name, float(values.sum()), values.size) for metric, values in chosen.items()]
+    return {"all": error, "visible": error[~hidden], "hidden": error[hidden], "aligned": aligned}
 
 
 def in_views(joints: Tensor, condition: str) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from evidence_runs import run
 from hupor_samples import SPACE, TINY, sample_with_depth
 from mocap_sequences import moving_clip
 from occlupose.datasets.augmentation import make_bottomup_batch
@@ -94,6 +95,36 @@ def test_what_did_not_run_reads_so(evidence, tmp_path):
         first, *others = csv.DictReader(file)
     assert (first["verdict"], first["difference"], first["seeds"]) == ("holds", "-2.00", "5")
     assert {row["verdict"] for row in others} == {"not run"}
+
+
+def test_runs_are_appended_and_not_run_again_and_a_failure_stops_no_other(evidence, tmp_path, capsys):
+    arms = ["works", "has a bug", "diverges", "works too"]
+    with pytest.raises(SystemExit, match=r"^dsed: 2 runs failed$"):
+        evidence.complete("dsed", arms, 1, run, tmp_path, 1, len)
+    told = capsys.readouterr().err
+    assert "has a bug 0 ValueError('wrong')" in told and "step 3: not a number any more" in told
+    rows = evidence.rows_of(tmp_path / "evidence_dsed.csv")
+    assert rows == [(arm, 0, "exact", "hidden found", "00", 50.0, 100.0) for arm in ("works", "works too")]
+    evidence.complete("dsed", ["works", "works too"], 1, run, tmp_path, 1)
+    assert "dsed: 0 runs, 2 done before" in capsys.readouterr().err
+    assert evidence.rows_of(tmp_path / "evidence_dsed.csv") == rows
+
+
+def test_rows_of_another_size_need_another_folder(evidence):
+    with pytest.raises(SystemExit, match=r"^size tiny: results has the rows of size small; give another --output$"):
+        evidence.main("oanet", size="tiny")
+
+
+def test_units_of_oanet_are_people(evidence, monkeypatch):
+    module = evidence.evidence_oanet
+    bench = module.Bench(Path(), Path())
+    clips = [replace(moving_clip(8), name=name, subject=name[0]) for name in ("a1", "b1", "a2")]
+    vars(bench)["clips"] = {False: [], True: clips}
+    monkeypatch.setattr(module.Bench, "trained", lambda *_: None)
+    monkeypatch.setattr(module, "score", lambda *_: {"all": np.full(3, 2.0)})
+    rows = bench.run("dark, 3D TCN", 1)
+    expected = [("all", "a", 12.0, 6.0), ("all", "b", 6.0, 3.0)]
+    assert rows == [("dark, 3D TCN", 1, view, *row) for view in module.VIEWS for row in expected]
 
 
 def test_every_comparison_is_of_arms_that_run(evidence):
