@@ -59,6 +59,11 @@ class LimbBlocks(Bounded):
     relative_to: Region = "crop"
     placement: Placement = "joints"
 
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether the bounding boxes of the people must be given."""
+        return self.relative_to == "box" or self.placement == "anywhere"
+
     def __call__(
         self,
         images: Images,
@@ -76,8 +81,7 @@ class LimbBlocks(Bounded):
             state: v of each joint: 2 visible, 1 occluded, 0 not annotated.
             skeleton: of the joints.
             generator: on any device; None is torch's own, which data loaders seed in each worker.
-            boxes: left, top, right, bottom of each person, pixels; needed if `relative_to` is "box" or `placement` is
-                "anywhere".
+            boxes: left, top, right, bottom of each person, pixels; only used if `needs_boxes`.
 
         Returns:
             The images with blocks, and which joints were covered; with blocks anywhere, none.

@@ -126,6 +126,27 @@ def test_blocks_relative_to_boxes_of_any_format(values, form):
     assert extents(made) == [(5, 7), (7, 7)]
 
 
+@pytest.mark.parametrize("form", [*list(BoxFormat)[:3], "coco", "pascal_voc"])
+def test_blocks_anywhere_are_in_the_boxes_of_any_format(form):
+    values = {
+        BoxFormat.XYXY: [40.0, 30, 50, 60],
+        BoxFormat.XYWH: [40.0, 30, 10, 30],
+        BoxFormat.CXCYWH: [45.0, 45, 10, 30],
+        "coco": [40.0, 30, 10, 30],
+        "pascal_voc": [40.0, 30, 50, 60],
+    }[form]
+    blocks = LimbBlocks(joint_share=1.0, size=0.1, placement="anywhere")
+    if isinstance(form, str):
+        image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        transform = AlbumentationsBlocks(blocks, generator=generator(), bbox_format=form)
+        made = torch.from_numpy(transform(image=image, bboxes=[values], **flat(1))["image"]).movedim(-1, 0)
+    else:
+        given = target(1) | {"boxes": boxes([values], form)}
+        made, _ = TorchvisionBlocks(blocks, generator=generator())(torch.zeros(3, HEIGHT, WIDTH), given)
+    rows, columns = made.amax(0).nonzero().T
+    assert 26 <= rows.min() <= rows.max() <= 64 and 37 <= columns.min() <= columns.max() <= 53
+
+
 def test_torchvision_style_refusals():
     image = torch.zeros(3, HEIGHT, WIDTH)
     blocks = TorchvisionBlocks(LimbBlocks(relative_to="box"))
@@ -214,7 +235,7 @@ def test_albumentations_style_refusals():
         transform(image=image, keypoints=flat()["keypoints"][1:], visibility=flat()["visibility"])
     with pytest.raises(OccluposeError, match=r"^34 keypoints, but v of 33 under visibility; give one for each$"):
         transform(image=image, keypoints=flat()["keypoints"], visibility=flat()["visibility"][1:])
-    with pytest.raises(OccluposeError, match=r"^1 bboxes for 2 people; blocks relative to the box need one for each$"):
+    with pytest.raises(OccluposeError, match=r"^1 bboxes for 2 people; these blocks need one for each$"):
         transform(image=image, **flat(), bboxes=[[0, 0, 20, 30]])
     with pytest.raises(OccluposeError, match=r"^bbox_format yolo: not known; known are coco, pascal_voc$"):
         AlbumentationsBlocks(bbox_format="yolo")

@@ -25,8 +25,8 @@ class TorchvisionBlocks(nn.Module):
 
     - `keypoints`, (person, joint, 3): x, y in px and v as in COCO, 2 being visible; or (person, joint, 2), as
       `tv_tensors.KeyPoints`, with v in `visibility`, (person, joint);
-    - `boxes`, (person, 4), for blocks relative to them: left, top, right, bottom, or in the format of a
-      `tv_tensors.BoundingBoxes`.
+    - `boxes`, (person, 4), for blocks relative to them or anywhere in them: left, top, right, bottom, or in the
+      format of a `tv_tensors.BoundingBoxes`.
 
     For one person the first axis may be left out. The target and the type of the image do not change. Use it after
     geometric transforms and before normalisation; floating point images must lie between 0 and 1.
@@ -63,7 +63,7 @@ class TorchvisionBlocks(nn.Module):
         if image.ndim != 3 or image.shape[0] != 3:
             raise OccluposeError(f"image of {' x '.join(map(str, image.shape))}: must be 3 x height x width")
         xy, state = self._joints(target)
-        boxes = None if self.blocks.relative_to == "crop" else _corners(target.get("boxes"))
+        boxes = _corners(target.get("boxes")) if self.blocks.needs_boxes else None
         xy = xy.to(image.device)[None]
         state = state.to(image.device)[None]
         boxes = None if boxes is None else boxes.to(image.device)[None]
@@ -101,7 +101,7 @@ class AlbumentationsBlocks:
     - `image`, (height, width, 3), uint8 or floating point from 0 to 1;
     - `keypoints`, whose first two numbers are x and y in px: person after person, or (person, joint, 2);
     - `visibility`: v of each keypoint as in COCO, 2 being visible;
-    - `bboxes`, one for each person, for blocks relative to them.
+    - `bboxes`, one for each person, for blocks relative to them or anywhere in them.
 
     Arguments:
         blocks, skeleton, generator: as for `TorchvisionBlocks`.
@@ -147,7 +147,7 @@ class AlbumentationsBlocks:
             raise OccluposeError(f"{len(xy)} keypoints: {self.skeleton.name} has {joints} for each person; {cure}")
         if len(xy) != len(state):
             raise OccluposeError(f"{len(xy)} keypoints, but v of {len(state)} under visibility; give one for each")
-        boxes = None if self.blocks.relative_to == "crop" else self._corners(data.get("bboxes"), len(xy) // joints)
+        boxes = self._corners(data.get("bboxes"), len(xy) // joints) if self.blocks.needs_boxes else None
         random = np.random.default_rng(int(torch.randint(2**62, (), generator=self.generator)))
         people = xy.reshape(-1, joints, 2), state.reshape(-1, joints)
         return data | {"image": self.blocks.cover_image(data["image"], *people, self.skeleton, random, boxes)[0]}
@@ -156,25 +156,25 @@ class AlbumentationsBlocks:
         given = () if bboxes is None else bboxes
         boxes = np.array([box[:4] for box in given], np.float32).reshape(-1, 4)
         if len(boxes) != people:
-            raise OccluposeError(
-                f"{len(boxes)} bboxes for {people} people; blocks relative to the box need one for each"
-            )
+            raise OccluposeError(f"{len(boxes)} bboxes for {people} people; these blocks need one for each")
         if self.bbox_format == "coco":
             boxes[:, 2:] += boxes[:, :2]
         return boxes
 
 
 def _corners(boxes: Any) -> Float[Tensor, "*person 4"] | None:
-    """torchvision's boxes as left, top, right, bottom. CXCYWH is read as XYWH, as only their size matters."""
+    """torchvision's boxes as left, top, right, bottom."""
     if boxes is None:
         return None
     box_format = getattr(getattr(boxes, "format", None), "value", "XYXY")
     plain = _plain(boxes)
     if box_format == "XYXY":
         return plain
-    if box_format in ("XYWH", "CXCYWH"):
-        return torch.cat([plain[..., :2], plain[..., :2] + plain[..., 2:]], -1)
-    raise OccluposeError(f"boxes in the format {box_format}: give XYXY, XYWH or CXCYWH")
+    if box_format not in ("XYWH", "CXCYWH"):
+        raise OccluposeError(f"boxes in the format {box_format}: give XYXY, XYWH or CXCYWH")
+    place, size = plain.split(2, -1)
+    corner = place if box_format == "XYWH" else place - size / 2
+    return torch.cat([corner, corner + size], -1)
 
 
 def _plain(tensor: Any) -> Tensor:
