@@ -332,7 +332,7 @@ class _Log:
         self.writes = writes
         if not writes:
             return
-        rows = list(csv.reader(path.open())) if step and path.exists() else []
+        rows = list(csv.reader(path.read_text().splitlines())) if step and path.exists() else []
         complete = [row for row in rows if len(row) == len(rows[0])]
         kept = [row for row in complete if not row[0].isdigit() or int(row[0]) <= step]
         with atomic(path) as temporary:

@@ -30,7 +30,7 @@ from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 from occlupose.threads import opencv_on_one_thread
 from occlupose.training.distributed import Process
-from occlupose.training.loop import Terms
+from occlupose.training.loop import Terms, all_parameters
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, UnreadableImages, forward
 
 THREADS = 4
@@ -172,7 +172,7 @@ def parameter_groups(network: nn.Module, recipe: LJOFRecipe) -> list[dict[str, A
     BEiT's scheme (Bao et al. 2022), as in ViTPose's recipes.
     """
     if recipe.layer_decay == 1:
-        return [{"params": list(network.parameters())}]
+        return all_parameters(network)
     assert isinstance(network, LJOFTraining)
     assert isinstance(network.estimator, ViTPose), "only transformers have layer-wise decay"
     depth = len(network.estimator.backbone.blocks)

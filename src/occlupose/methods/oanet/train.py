@@ -127,8 +127,7 @@ def train_oanet(
 
     Raises:
         OccluposeError: no motion capture there, or only of held-out subjects; a dataset's file is missing or damaged;
-        as
-            `TrainingRun.fit`.
+            as `TrainingRun.fit`.
     """
     clips = split_clips(load_clips(folder))[0] if dataset == "mocap" else filmed.load_clips(dataset, folder)
     sequences = [] if video is None else load_sequences(video)
