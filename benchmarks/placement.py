@@ -3,10 +3,10 @@
     python benchmarks/placement.py --mocap FOLDER
 
 Held-out clips, six of every kind, on the captured body and on three random ones, from two random cameras each, their
-first five seconds in COCO-17 joints: exact, or with the noise of `movenet`, with and without the height of
-the body. Bodies below ADULT are children. `depth_share`: mean error of the depth, as a share of the true one; `bias`:
-its mean with its sign, negative where people are too near; `across_m`: mean error across the line of sight. Writes
-results/placement.csv.
+first five seconds in COCO-17 joints: exact, or with the noise of `movenet`, with and without the height of the body; 3
+to 7 m from the camera, and farther away than anybody in training. Bodies below ADULT are children. `depth_share`: mean
+error of the depth, as a share of the true one; `bias`: its mean with its sign, negative where people are too near;
+`across_m`: mean error across the line of sight. Writes results/placement.csv.
 """
 
 import zlib
@@ -26,7 +26,7 @@ from tables import markdown_table
 
 from occlupose.body_height import measure_height
 from occlupose.datasets.formats.mocap_clips import KINDS, load_labelled_clips
-from occlupose.methods.lifter.augmentation import to_random_camera
+from occlupose.methods.lifter.augmentation import BodyAugmentation, to_random_camera
 from occlupose.methods.lifter.features import SeenKeypoints, encode, find_horizon, look_ahead
 from occlupose.methods.lifter.motions import FPS, LentMotion, make_motions
 from occlupose.methods.lifter.network import LifterNetwork, load
@@ -39,7 +39,10 @@ FRAMES = round(5 * FPS)
 ADULT = 1.45
 """Height in metres."""
 
-COLUMNS = ("people", "input", "height", "root_m", "depth_share", "bias", "across_m", "views")
+DISTANCES = (VIEWS.distance, (9.0, 20.0))
+"""Of the camera, metres."""
+
+COLUMNS = ("people", "distance_m", "input", "height", "root_m", "depth_share", "bias", "across_m", "views")
 
 
 def choose_motions(mocap: Path) -> Iterator[LentMotion]:
@@ -72,6 +75,27 @@ def place(
     return smooth_lifted(lifted, torch.ones(times.shape, dtype=torch.bool), time, slice(0, len(time))).root
 
 
+def measure(
+    network: LifterNetwork, motion: LentMotion, views: BodyAugmentation
+) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
+    """People, input, height, and the metrics of each body in each view."""
+    bodies = torch.from_numpy(motion.joints[:, :FRAMES])
+    generator = torch.Generator().manual_seed(zlib.crc32(motion.name.encode()))
+    xyz = to_random_camera(bodies.repeat_interleave(2, 0), views, generator)
+    heights = measure_height(xyz[:, :, BODY22_TO_H36M17].numpy())
+    truth = xyz[:, :, BODY22.joints.index("pelvis")]
+    for noisy in (False, True):
+        for known in (False, True):
+            root = place(network, xyz, noisy=noisy, height=heights if known else None)
+            error = root - truth
+            depth = error[..., 2] / truth[..., 2]
+            across = error[..., :2].norm(dim=-1)
+            metrics = torch.stack([error.norm(dim=-1), depth.abs(), depth, across], -1).mean(1).numpy()
+            about = "noisy" if noisy else "exact", "given" if known else "unknown"
+            for one, metres in zip(metrics, heights, strict=True):
+                yield ("adults" if metres >= ADULT else "children", *about), one
+
+
 def main(
     mocap: Path,
     lifter: Path | None = None,
@@ -85,23 +109,12 @@ def main(
         output: table to write.
     """
     network = load(lifter)
-    found = defaultdict[tuple[str, str, str], list[np.ndarray]](list)
+    found = defaultdict[tuple[str, ...], list[np.ndarray]](list)
     for motion in choose_motions(mocap):
-        bodies = torch.from_numpy(motion.joints[:, :FRAMES])
-        generator = torch.Generator().manual_seed(zlib.crc32(motion.name.encode()))
-        xyz = to_random_camera(bodies.repeat_interleave(2, 0), VIEWS, generator)
-        heights = measure_height(xyz[:, :, BODY22_TO_H36M17].numpy())
-        truth = xyz[:, :, BODY22.joints.index("pelvis")]
-        for noisy in (False, True):
-            for known in (False, True):
-                root = place(network, xyz, noisy=noisy, height=heights if known else None)
-                error = root - truth
-                depth = error[..., 2] / truth[..., 2]
-                across = error[..., :2].norm(dim=-1)
-                metrics = torch.stack([error.norm(dim=-1), depth.abs(), depth, across], -1).mean(1).numpy()
-                for one, metres in zip(metrics, heights, strict=True):
-                    people = "adults" if metres >= ADULT else "children"
-                    found[people, "noisy" if noisy else "exact", "given" if known else "unknown"].append(one)
+        for distance in DISTANCES:
+            views = replace(VIEWS, distance=distance)
+            for (people, *about), one in measure(network, motion, views):
+                found[people, "{:g} to {:g}".format(*distance), *about].append(one)
     rows = []
     for key, values in sorted(found.items()):
         rows.append((*key, *(f"{value:.3f}" for value in np.mean(values, 0)), str(len(values))))

@@ -11,6 +11,7 @@ from mocap_sequences import standing_pose, striding_joints
 from occlupose.methods.lifter.features import (
     AHEAD_CHANNELS,
     CHANNELS,
+    FAR,
     GUESS_SIGMA,
     HALF_CERTAIN,
     JOINTS,
@@ -154,6 +155,16 @@ def test_a_zoomed_picture_of_somebody_on_the_axis_has_another_scale_alone(zoom):
     zoomed = encode_frame(Memory(1), keypoints(zoom * rays), seconds(0), NO_HEIGHT)
     torch.testing.assert_close(zoomed.view.scale, zoom * plain.view.scale, rtol=1e-3, atol=0)
     torch.testing.assert_close(zoomed.joints, plain.joints, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("zoom", [0.9, 0.3])
+def test_of_those_who_are_far_away_the_network_does_not_know_how_far(zoom):
+    rays = project(standing((0.0, 0.0, 10.0)))
+    rays = rays - rays[:, TORSO].mean(1, keepdim=True)
+    plain = encode_frame(Memory(1), keypoints(rays), seconds(0), NO_HEIGHT)
+    zoomed = encode_frame(Memory(1), keypoints(zoom * rays), seconds(0), NO_HEIGHT)
+    assert zoomed.view.scale < plain.view.scale < 1 / FAR
+    torch.testing.assert_close(zoomed.channels, plain.channels, rtol=1e-3, atol=1e-3)
 
 
 def test_the_scale_is_about_the_inverse_of_the_distance():

@@ -13,7 +13,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.lifter.features import SeenKeypoints
 from occlupose.methods.lifter.joints import LifterJoints
 from occlupose.methods.lifter.lifting import PLAUSIBLE, UPPER, TrackLifter, finish, split_at_gaps, to_keypoints
-from occlupose.methods.lifter.network import JOINTS, LifterNetwork, LifterOutput
+from occlupose.methods.lifter.network import JOINTS, LifterNetwork, LifterOutput, load
 from occlupose.networks.temporal_transformer import FUTURE
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BLAZEPOSE33, BODY22, COCO17, H36M17
@@ -290,6 +290,14 @@ def test_guesses_and_their_certainty_matter(lift):
     sure = lift(replace(poses, spread=0.1 * spread)).xyz
     unsure = lift(replace(poses, spread=10 * spread)).xyz
     assert np.abs(sure - unsure).max() > 1e-4
+
+
+def test_people_far_away_are_placed_by_their_size_in_the_image():
+    camera = Camera.from_fov(4000, 3000, 20)
+    lift = TrackLifter(camera, None, load())
+    near, far = (lift(record((0, 0, distance), camera=camera)).xyz[:, 0, :, 2].mean(-1) for distance in (8, 24))
+    np.testing.assert_allclose(near, 8, rtol=0.15)
+    np.testing.assert_allclose(far / near, 3, rtol=0.02)
 
 
 def test_a_given_height_matters(network):

@@ -34,6 +34,11 @@ MEMORY = (0.15, 1.0)
 SCALE_TIME = 0.25
 """Seconds over which the person's scale is averaged."""
 
+FAR = 7.0
+"""Distance in metres from which on perspective hardly tells how far people are. The network sees those who are farther
+away, of whom it has learnt little, as if they were there; their size in the image then gives their distance.
+"""
+
 SEEN_SIGMA = 0.012
 GUESS_SIGMA = 0.15
 """Standard deviations of seen and of guessed joints whose front end states none, m at the person's distance."""
@@ -197,7 +202,8 @@ def encode_frame(
     certainty = torch.where(here, 1 / (1 + sigma / HALF_CERTAIN), 0.0)
     ages = [torch.exp(-memory.age / length) for length in MEMORY]
     relative = (height / 1.7).log()
-    whole = [view.scale.log()[:, None], memory.centre, relative.nan_to_num()[:, None], relative.isfinite()[:, None]]
+    scale = view.scale.clamp_min(1 / FAR).log()
+    whole = [scale[:, None], memory.centre, relative.nan_to_num()[:, None], relative.isfinite()[:, None]]
     parts = [now.flatten(1), keypoints.seen, certainty, joints.flatten(1), *ages, memory.known, *whole]
     return Frames(
         torch.cat([part.float() for part in parts], -1), joints, keypoints.seen, memory.known, memory.age, view
