@@ -10,7 +10,7 @@ import numpy as np
 
 from occlupose.errors import OccluposeError, reason
 
-IN_MEMORY = 64 * 2**20
+IN_MEMORY = 16 * 2**20
 """Bytes of the tracks that stay in memory: the first ones. Ours."""
 
 
