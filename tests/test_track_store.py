@@ -57,5 +57,5 @@ def test_what_is_added_is_not_changed_from_outside():
 
 def test_no_room(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with pytest.raises(OccluposeError, match=r"missing: No such file or directory; set TMPDIR"):
+    with pytest.raises(OccluposeError, match=r"missing: no such file or directory; set TMPDIR"):
         TrackStore(0).append(TRACKS[0])
