@@ -137,6 +137,17 @@ def test_velocities_are_those_of_a_knee_that_bends_evenly():
     assert np.isnan(measured([{}]).velocity).all()  # one frame has none
 
 
+def test_velocities_follow_the_times_of_the_frames():
+    """In a video of a variable rate."""
+    time = np.array([0, 0.02, 0.04, 0.24, 0.26, 0.28, 0.28])
+    frames = [{"left_shank": (now, 0, 0)} for now in time]
+    poses = replace(poses_of_fit(known_fit(frames)), time=time)
+    angles = measure_angles(poses, known_fit(frames).turn_y_up())
+    velocity = angles.velocity[:, 0, angles.names.index("left_knee_flexion")]
+    np.testing.assert_allclose(velocity[:-1], 1, atol=1e-4)
+    assert np.isnan(velocity[-1])
+
+
 def test_standard_deviations_are_those_of_the_joints_rotation():
     angles = measured([{"left_shank": (1, 0, 0)}])
     sigma = dict(zip(angles.names, angles.sigma[0, 0], strict=True))

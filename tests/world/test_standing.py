@@ -5,12 +5,13 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.interpolate import interp1d
 
 from floor_people import angle_to, cross, true_up
 from moving_skeletons import moving_poses
 from occlupose.bodies.anny import anny
 from occlupose.body_parts import BEARING, SHAPE
-from occlupose.covariances import UNIT
+from occlupose.covariances import UNIT, to_matrix, to_six
 from occlupose.errors import OccluposeError
 from occlupose.kinematics import SkeletonFit, body_tree, fit_poses
 from occlupose.kinematics.surface import measure_shape
@@ -143,6 +144,27 @@ def test_feet_in_contact_neither_slide_nor_float():
     radius = np.array(list(bearing_joints(TREE.skeleton).values()))[FEET]
     heights = standing.world.to_world(places.astype(float))[..., 2] - radius
     assert np.abs(heights[held]).mean() < 0.01
+
+
+def test_who_is_away_for_long_and_comes_back_elsewhere_is_not_held_in_between():
+    body = np.concatenate([still(0, 5, 20), still(0, 5, 100), still(2, 5, 20)])
+    poses = away(people(body, noise=0.01), slice(20, 120))
+    standing, _ = stand(poses)
+    assert standing.world is not None
+    there = [*range(20), *range(120, 140)]
+    assert np.linalg.norm(standing.xyz - poses.xyz, axis=-1)[there].max() < 0.1
+
+
+def test_where_people_are_along_the_line_of_sight_is_as_uncertain_as_the_lifter_says():
+    """The bones of a skeleton are constant, but how long they are is not known."""
+    poses = people(still(0.5, 5, 12))
+    ray = poses.xyz[:, :, 0] / np.linalg.norm(poses.xyz[:, :, 0], axis=-1, keepdims=True)
+    given = to_six(0.3**2 * ray[..., :, None] * ray[..., None, :] + 1e-4 * np.eye(3))
+    standing, _ = stand(replace(poses, root_covariance=given, covariance=np.tile(1e-3 * UNIT, (*ray.shape[:2], 17, 1))))
+    stated = to_matrix(standing.root_covariance)
+    along = np.sqrt(np.einsum("tpi,tpij,tpj->tp", ray, stated, ray))
+    np.testing.assert_allclose(along, 0.3, rtol=0.05)
+    assert (np.sqrt(np.trace(stated, axis1=-2, axis2=-1) - along**2) < 0.1).all()
 
 
 def test_the_shape_is_that_of_a_body_with_these_bones():
@@ -370,6 +392,24 @@ def test_who_is_out_of_sight_for_a_second_is_the_same_person_elsewhere():
     np.testing.assert_array_equal(results[32].bone_offsets, results[21].bone_offsets)
     np.testing.assert_array_equal(results[32].shape, results[21].shape)
     assert all(one.world is not None for one in results[22:]), "the floor is where it was"
+
+
+def test_somebody_who_is_not_seen_in_a_few_frames_goes_on_as_before():
+    body = cross(26)
+    body = interp1d(np.arange(26), body, axis=0)(np.arange(76) / 3)
+    poses = people(body, noise=0.01)
+    poses = replace(poses, time=poses.time / 3, fps=3 * FPS)
+    whole = np.concatenate([one.xyz for one in live(poses)])[69:, 0]
+    back = np.concatenate([one.xyz for one in live(away(poses, slice(66, 69)))[69:]])[:, 0]
+    assert np.linalg.norm(back - whole, axis=-1).mean(-1).max() < 0.04
+
+
+def test_whose_depth_is_unknown_for_long_is_nowhere():
+    poses = people(cross(30), noise=0.01)
+    xyz = poses.xyz.copy()
+    xyz[22:] = np.nan
+    results = live(replace(poses, xyz=xyz))
+    assert np.isnan(results[-1].xyz).all() and np.isnan(results[-1].rotation).all()
 
 
 def test_a_camera_of_which_frames_are_dropped_loses_nobody():

@@ -147,7 +147,7 @@ def measure_angles(
         names=tuple(each.name for each in measured),
         value=value.astype(np.float32),
         sigma=sigma.astype(np.float32),
-        velocity=_velocity(value, poses.fps).astype(np.float32),
+        velocity=_velocity(value, poses.time).astype(np.float32),
         state=state,
         track_id=poses.track_id,
         time=poses.time,
@@ -263,10 +263,16 @@ def _inclination(
     return np.arctan2(sine, cosine)[..., 0], np.sqrt(np.maximum(variance, 0))
 
 
-def _velocity(value: Float64[np.ndarray, "time person angle"], fps: float) -> Float64[np.ndarray, "time person angle"]:
-    """Central differences of angles that may pass 180 degrees, radians a second; NaN beside unknown frames."""
+def _velocity(
+    value: Float64[np.ndarray, "time person angle"], time: Float64[np.ndarray, "time"]
+) -> Float64[np.ndarray, "time person angle"]:
+    """Central differences of angles that may pass 180 degrees, radians a second; NaN beside unknown frames, and between
+    frames of the same time.
+    """
     if len(value) < 2:
         return np.full_like(value, np.nan)
     steps = wrap(np.diff(value, axis=0))
-    mean = (steps[1:] + steps[:-1]) / 2
-    return fps * np.concatenate([steps[:1], mean, steps[-1:]])
+    seconds = np.diff(time)[:, None, None]
+    steps = np.concatenate([steps[:1], steps[1:] + steps[:-1], steps[-1:]])
+    seconds = np.concatenate([seconds[:1], seconds[1:] + seconds[:-1], seconds[-1:]])
+    return steps / np.where(seconds > 0, seconds, np.nan)

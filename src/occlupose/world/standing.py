@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import BodyModel
 from occlupose.body_parts import SHAPE
+from occlupose.covariances import to_six
 from occlupose.kinematics import LiveSkeleton, SkeletonFit, body_tree, fit_poses
 from occlupose.kinematics.fit import known_of, lasting_of
 from occlupose.kinematics.result import BY_FRAME, blank, join_people
@@ -67,7 +68,8 @@ def stand(poses: Poses, *, up: Up | None = None, keep_lifted: bool = False) -> t
         fit = replace(blank(body_tree(), 0, 0), **fitted)
         contacts = None
         if world is not None:
-            contacts = find_contacts(fit.xyz, fit.skeleton, one.fps, world)
+            shown = _hide(fit, (one.state != ABSENT).any(-1))
+            contacts = find_contacts(shown.xyz, fit.skeleton, one.fps, world)
             fit = rest_on_contacts(fit, contacts, world, one.fps)
         record = to_record(one, fit, world, contacts, keep_lifted=keep_lifted)
         frames, arrays = record.rows(0)
@@ -160,19 +162,41 @@ def to_record(
         given["contact"] = np.where(present[..., None], contacts.touching, np.nan)
     if shape is None:
         shape = np.array([_shape_of(offsets) for offsets in fit.bone_offsets]).reshape(-1, len(SHAPE))
+    root_covariance = fit.root_covariance
+    if poses.root_covariance is not None:
+        root_covariance = _with_unknown_size(root_covariance, poses.root_covariance, fit.root)
     return replace(
         poses,
         **given,
         xyz=xyz,
         xyz_lifted=poses.xyz if keep_lifted else None,
         covariance=np.where(there[..., None], covariance, np.nan),
-        root_covariance=fit.root_covariance,
+        root_covariance=root_covariance,
         rotation=fit.rotation,
         rotation_covariance=fit.turn_covariance,
         bone_offsets=fit.bone_offsets,
         shape=shape,
         world=world,
     )
+
+
+def _with_unknown_size(
+    fitted: Float[np.ndarray, "*place 6"], lifted: Float[np.ndarray, "*place 6"], root: Float[np.ndarray, "*place 3"]
+) -> Float[np.ndarray, "*place 6"]:
+    """Covariances of fitted roots, at least as uncertain along the line of sight as those of lifted ones: a fit takes
+    the lengths of the bones for known, and then keypoints seem to tell the distance.
+    """
+    along = root.astype(float) / np.linalg.norm(root, axis=-1, keepdims=True)
+    along = to_six(along[..., :, None] * along[..., None, :])
+    missing = _along(lifted, along) - _along(fitted, along)
+    return fitted + np.nan_to_num(missing.clip(0))[..., None] * along
+
+
+def _along(
+    covariance: Float[np.ndarray, "*place 6"], direction: Float[np.ndarray, "*place 6"]
+) -> Float[np.ndarray, "*place"]:
+    """The variance along a direction, whose products are given."""
+    return (covariance * direction * (1, 1, 1, 2, 2, 2)).sum(-1)
 
 
 SEEN = 10.0
@@ -223,12 +247,16 @@ class LiveStanding:
         if poses.camera is not None:
             self._up = self._up or poses.camera.up
         people = poses.track_id.tolist()
-        present = (poses.state[0] != ABSENT).any(-1)
         known = known_of(poses)
+        present = (poses.state[0] != ABSENT).any(-1) & np.isfinite(known["xyz"][0]).all(-1).any(-1)
         fits = {}
         for row in np.flatnonzero(present).tolist():
             person = self._follow(people[row], time, poses)
             fits[people[row]] = person.update({name: values[0, row] for name, values in known.items()}, time)
+        nothing = {name: np.full(values.shape[2:], np.nan) for name, values in known.items()}
+        for track, person in self._people.items():
+            if track not in fits and time - person.seen <= LOST:
+                person.skeleton.update(**nothing)
         self._people = {track: one for track, one in self._people.items() if time - one.seen <= MAX_GAP}
         if not self._frames:
             self._next = time + EVERY
