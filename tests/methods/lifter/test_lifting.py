@@ -295,9 +295,9 @@ def test_guesses_and_their_certainty_matter(lift):
 def test_people_far_away_are_placed_by_their_size_in_the_image():
     camera = Camera.from_fov(4000, 3000, 20)
     lift = TrackLifter(camera, None, load())
-    near, far = (lift(record((0, 0, distance), camera=camera)).xyz[:, 0, :, 2].mean(-1) for distance in (8, 24))
-    np.testing.assert_allclose(near, 8, rtol=0.15)
-    np.testing.assert_allclose(far / near, 3, rtol=0.02)
+    depth = {where: lift(record((0, 0, where), camera=camera)).xyz[:, 0, :, 2].mean(-1) for where in (8, 24)}
+    np.testing.assert_allclose(depth[8], 8, rtol=0.15)
+    np.testing.assert_allclose(depth[24] / depth[8], 3, rtol=0.02)
 
 
 def test_a_given_height_matters(network):
