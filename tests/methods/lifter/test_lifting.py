@@ -33,7 +33,7 @@ def network():
     for parameter in network.parameters():  # so that everything matters
         parameter.data = parameter.data + 0.02 * torch.randn_like(parameter)
     with torch.no_grad():  # but people are about where they are seen, and so large
-        network.transformer.out[3].weight[9 * JOINTS : 9 * JOINTS + 3] *= 0.1
+        network.transformer.out[0][3].weight[3 * JOINTS :] *= 0.1
     return network
 
 
