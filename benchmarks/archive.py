@@ -68,10 +68,9 @@ WORKERS = 100
 
 def make_clips(videos: Path, folder: Path, count: int, frames: int) -> Path:
     """The archive: clips of the videos in turn, each from a later frame on."""
+    folder.mkdir()
     for number in range(count):
         path = folder / f"{number:03}.mp4"
-        if path.exists():
-            continue
         source = open_media(videos / f"{CAMERAS[number % len(CAMERAS)]}.mp4")
         first = 3 * (number // len(CAMERAS)) % 40
         with VideoWriter(path, source.width, source.height, source.fps) as out:
@@ -82,7 +81,7 @@ def make_clips(videos: Path, folder: Path, count: int, frames: int) -> Path:
 
 def make_nothings(folder: Path, count: int) -> Path:
     """Files that are no videos."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     for number in range(count):
         (folder / f"{number:04}.mp4").write_text("this is no video\n")
     return folder
@@ -210,7 +209,7 @@ def main(
     """
     runs = Runs(output.with_name(f"{output.stem}_runs.csv"), f"{COMMIT}, {count} videos, {frames} frames")
     with tempfile.TemporaryDirectory() as name:
-        clips = make_clips(videos, Path(name), count, frames)
+        clips = make_clips(videos, Path(name) / "clips", count, frames)
         wanted: dict[str, Callable[[], dict[str, float]]] = {
             key(mode, number): partial(measure, mode, clips) for number, mode in product(range(rounds), modes)
         }
