@@ -21,7 +21,16 @@ from media_files import corners, index_of, level, make_sound, make_video
 from occlupose.datasets import leakage
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.media import VideoWriter, open_media, prefetch, read_image, video, with_half_resolution, write_image
+from occlupose.media import (
+    VideoWriter,
+    files_of,
+    open_media,
+    prefetch,
+    read_image,
+    video,
+    with_half_resolution,
+    write_image,
+)
 from occlupose.media.camera import without_password
 
 RED = (200, 30, 30)
@@ -482,6 +491,40 @@ def test_names_that_cannot_be(name):
     with pytest.raises(OccluposeError) as error:
         open_media(name)
     assert_one_line(error, name.replace("\0", " "))
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "~no-such-user/a.mp4"])
+def test_files_of_names_that_cannot_be(name):
+    with pytest.raises(OccluposeError) as error:
+        files_of(name)
+    assert_one_line(error, name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_pipes_and_devices_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    for path in (tmp_path / "a.mp4", "/dev/zero"):
+        with pytest.raises(OccluposeError) as error:
+            open_media(path)
+        assert_one_line(error, str(path), "is a pipe or a device; give a file")
+
+
+def test_damaged_avif_files(tmp_path):
+    path = tmp_path / "a.avif"
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 255, (64, 64, 3), np.uint8)).save(path)
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    refused = 0
+    for _ in range(60):
+        spoilt = content.copy()
+        spoilt[random.integers(len(content), size=20)] = random.integers(256, size=20)
+        path.write_bytes(spoilt.tobytes())
+        try:
+            read_image(path)
+        except OccluposeError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            refused += 1
+    assert refused > 5
 
 
 @pytest.mark.parametrize(

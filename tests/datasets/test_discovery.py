@@ -162,6 +162,11 @@ def test_what_cannot_be_found(tmp_path):
     with pytest.raises(OccluposeError, match=r"half\.json: cannot be read, damaged or cut short; give the whole file"):
         find_dataset(tmp_path)
     (tmp_path / "half.json").unlink()
+    for name in (rb"\q", b"\xff"):
+        (tmp_path / "person_keypoints_train2017.json").write_bytes(b'{"images": [{"file_name": "' + name + b'"}]}')
+        with pytest.raises(OccluposeError, match=r"^[^\n]*person_keypoints_train2017\.json: [^\n]*$"):
+            find_dataset(tmp_path)
+    (tmp_path / "person_keypoints_train2017.json").unlink()
     files.write_json(tmp_path / "boxes.json", [])
     with pytest.raises(
         OccluposeError, match=r"boxes\.json: no annotations of joints; give a file in COCO's keypoint format"

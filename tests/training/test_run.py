@@ -123,10 +123,13 @@ def test_a_stopped_run_is_resumed_to_the_same_end(tmp_path, names, draws):
     with pytest.raises(Killed):
         run(tmp_path / "stopped").fit(Sum(stage_names=names, draws=draws))
     assert not (tmp_path / "stopped" / "tiny.safetensors").exists()
+    left = tmp_path / "stopped" / names[0] / ".last.0123abcd.pt"
+    left.touch()  # as of a process that is killed while it writes
     torch.manual_seed(99)
     resumed = run(tmp_path / "stopped", resume=True).fit(Sum(stage_names=names))
     assert resumed.read_bytes() == whole.read_bytes()
     assert all((tmp_path / "stopped" / name / "log.csv").exists() for name in names)
+    assert not left.exists()
 
 
 def test_a_folder_that_holds_a_run_is_refused_at_once(tmp_path):

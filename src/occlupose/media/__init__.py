@@ -76,17 +76,11 @@ def open_media(
         raise OccluposeError("an empty name: nothing to open; give a video, an image, a folder or a camera number")
     if "://" in text:
         return LiveCamera(text, window)
-    try:
-        path = Path(text).expanduser()
-        exists = path.exists()
-        is_folder = path.is_dir()
-    except (OSError, RuntimeError) as error:
-        raise OccluposeError(
-            f"{text}: cannot be opened ({one_line(error)}); check the name and its permissions"
-        ) from error
+    path = _path_of(text)
+    exists = path.exists()
     if text.isdecimal() and not exists:
         return LiveCamera(int(text), window)
-    if is_folder:
+    if path.is_dir():
         return ImageSequence("folder", text, images_of_folder(path), window)
     if not exists and glob.has_magic(text):
         return ImageSequence("folder", text, images_of_glob(text), window)
@@ -100,10 +94,10 @@ def files_of(spec: str | Path | int) -> list[Path]:
     """The files that `open_media` reads: one, or the images of a folder or glob in their order; none of a camera.
 
     Raises:
-        OccluposeError: a folder or glob without images.
+        OccluposeError: a folder or glob without images; a name that cannot be looked up.
     """
     text = str(spec)
-    path = Path(text).expanduser()
+    path = _path_of(text)
     if path.is_dir():
         return images_of_folder(path)
     if "://" in text or (text.isdecimal() and not path.exists()):
@@ -111,3 +105,15 @@ def files_of(spec: str | Path | int) -> list[Path]:
     if glob.has_magic(text) and not path.exists():
         return images_of_glob(text)
     return [path]
+
+
+def _path_of(text: str) -> Path:
+    """The path with the folder of the user. Raises OccluposeError: it cannot be looked up."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:
+        raise OccluposeError(
+            f"{text}: cannot be opened ({one_line(error)}); check the name and its permissions"
+        ) from error
+    return path

@@ -8,8 +8,10 @@ from occlupose.errors import OccluposeError
 
 
 def check_readable(path: Path) -> None:
-    """Refuse a file that is missing, empty or not readable. Raises OccluposeError."""
+    """Refuse a file that is missing, empty or not readable, and pipes and devices. Raises OccluposeError."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise OccluposeError(f"{path}: is a pipe or a device; give a file")
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:

@@ -27,7 +27,7 @@ from torch import Generator, Tensor, nn
 
 from occlupose.bounds import Bounded, Count, NonNegative
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic
+from occlupose.files import atomic, remove_leftovers
 from occlupose.networks.checkpoints import load_pickled
 from occlupose.networks.precision import bf16_is_native
 from occlupose.threads import compute_ahead
@@ -162,6 +162,8 @@ def train(
     checkpoint = claim_run_folder(folder, resume=resume)
     precision = fastest_precision(device) if optimisation.precision == "auto" else optimisation.precision
     process = Process.current()
+    if process.is_main:
+        remove_leftovers(folder, ["last", "log"])
     options: dict[str, Any] = {"precision": precision}
     try:
         if precision == "bf16-mixed":

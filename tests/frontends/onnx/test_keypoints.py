@@ -16,6 +16,7 @@ from occlupose.frontends.onnx import load_card, load_network
 from occlupose.media import open_media
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17, CROWDPOSE14
+from onnx_networks import constant
 
 WIDTH = 96
 HEIGHT = 128
@@ -194,6 +195,19 @@ def test_refuses_a_missing_card(heatmap, tmp_path):
 )
 def test_refuses_a_card_that_does_not_fit(heatmap, change, pattern):
     refused(with_card(heatmap, **{"codec": "heatmap"} | change), pattern)
+
+
+@pytest.mark.parametrize(
+    ("codec", "outputs"),
+    [
+        ("heatmap", {"output": np.zeros((1, 17, 0, 0), np.float32)}),
+        ("msra", {"output": np.zeros((1, 17, 0, 12), np.float32)}),
+        ("simcc", {name: np.zeros((1, 17, 0), np.float32) for name in ("simcc_x", "simcc_y")}),
+    ],
+)
+def test_refuses_empty_maps(tmp_path, codec, outputs):
+    file = constant(tmp_path / "empty.onnx", outputs, shape=(1, 3, HEIGHT, WIDTH))
+    refused(with_card(file, codec=codec), rf"the card says {codec} of 17")
 
 
 def test_refuses_a_card_that_is_not_json(heatmap, tmp_path):

@@ -75,7 +75,7 @@ def find_maps(outputs: Outputs, card: KeypointCard) -> Maps | None:
         maps = find_output(outputs, "keypoints", lambda values: values.ndim == 3 and values.shape[2] in (2, 3))
     else:
         maps = find_output(outputs, "heatmaps", lambda values: values.ndim == 4)
-    return None if maps is None else [maps]
+    return None if maps is None or not maps.size else [maps]
 
 
 def decode(maps: Maps, card: KeypointCard) -> Keypoints:
@@ -100,7 +100,7 @@ def _split(maps: Maps, card: KeypointCard) -> float | None:
     """Classes per px; None where they differ along x and y."""
     x, y = maps
     across = x.shape[2] / card.width
-    return across if across == y.shape[2] / card.height else None
+    return across if 0 < across == y.shape[2] / card.height else None
 
 
 def _check_cells(session: OnnxSession, card: KeypointCard, maps: Maps) -> None:
