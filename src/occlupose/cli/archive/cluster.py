@@ -31,6 +31,9 @@ LOCAL = "local"
 REPORT_SECONDS = 0.5
 """Time between two questions for progress."""
 
+ANSWER_SECONDS = 10.0
+"""How long the port of a cluster is given to answer."""
+
 TRIES = 3
 """An input at which so many workers have ended has failed."""
 
@@ -93,11 +96,19 @@ def _connect(plan: Plan) -> None:
             options["num_cpus"] = plan.workers * plan.threads
     with _signals_kept():
         try:
+            _check_port(plan.address)
             ray.init(plan.address, **options)
         except Exception as error:  # Ray raises it bare where a process of its own is not there in time
             cure = f"start one with ray start --head and give its address, or give {LOCAL}"
             why = " ".join(reason(error).split()).rstrip(".")
             raise OccluposeError(f"--ray {plan.address}: no cluster answers ({why}); {cure}") from error
+
+
+def _check_port(address: str) -> None:
+    """Raises OSError: nothing listens at the host and port of an address. Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
 
 
 @contextmanager
