@@ -75,7 +75,9 @@ class NpzArrays(Mapping[str, np.ndarray]):
                     data = file.read(values.nbytes)
                     if len(data) < values.nbytes:
                         raise ValueError(f"has fewer than {rows} more rows")
-                    return np.frombuffer(data, dtype).reshape(values.shape)
+                    values = np.frombuffer(data, dtype).reshape(values.shape)
+                    check_text(values)
+                    return values
 
             yield shape, read
             with _naming(name):
@@ -86,7 +88,9 @@ class NpzArrays(Mapping[str, np.ndarray]):
             shape, _, dtype = _read_header(file)
             self._check(member.file_size, file.tell(), shape, dtype)
         with self._archive.open(member) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+            values = np.lib.format.read_array(file, allow_pickle=False)
+        check_text(values)
+        return values
 
     def _check(self, size: int, start: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
         """Refuses an array that is not plain, or not as large as its header says, or too large. Raises ValueError."""
@@ -101,6 +105,15 @@ class NpzArrays(Mapping[str, np.ndarray]):
         if self._bytes > self._max_bytes:
             needed = f"{self._bytes / 2**30:.1f} GiB of memory"
             raise ValueError(f"needs {needed}, at most {self._max_bytes / 2**30:g} are allowed")
+
+
+def check_text(values: np.ndarray) -> None:
+    """Refuses an array of texts that are no Unicode, of which NumPy makes damaged strings. Raises ValueError."""
+    if values.dtype.kind != "U" or not values.nbytes:
+        return
+    codes = np.ascontiguousarray(values.ravel().astype(values.dtype.newbyteorder("="))).view(np.uint32)
+    if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+        raise ValueError("texts that are not Unicode")
 
 
 @contextmanager

@@ -236,7 +236,7 @@ def _validated(content: dict[str, Any]) -> _Content:
         return _Content.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        name = first["loc"][0]
+        name = first["loc"][0] if first["loc"] else "a name"
         if first["type"] == "missing":
             raise OccluposeError(f"{name}: is missing; a poses file needs at least xy, skeleton and fps") from error
         if first["type"] == "extra_forbidden":

@@ -169,6 +169,8 @@ class Worker:
             if not self.connection.poll():
                 return self._end("hang", "asleep for ever") if self._sleeps() else None
             received = self.connection.recv()
+        except UnicodeDecodeError as error:  # the message of an exception that is no text
+            return self._end("exception", str(error))
         except (EOFError, OSError):
             self._process.join()
             code = -(self._process.exitcode or 0)

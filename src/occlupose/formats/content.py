@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from occlupose.errors import OccluposeError, unreadable, wrong_schema
 from occlupose.formats.hdf5 import open_hdf5
 from occlupose.formats.recording import number_frames
-from occlupose.npz import open_npz
+from occlupose.npz import check_text, open_npz
 
 __all__ = ["Content", "Kind", "checked", "open_content", "parse_json"]
 
@@ -154,7 +154,9 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def _read_array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        values = np.load(path, allow_pickle=False)
+        check_text(values)
+        return values
     except Exception as error:  # a damaged file may fail in any way
         raise ValueError(f"damaged or not plain arrays ({str(error).partition(chr(10))[0]})") from error
 

@@ -156,21 +156,21 @@ def read_asf(path: Path) -> list[Bone]:
                 f"{path}: bone {child}: its parent {parent} is not defined before it; fetch the file again"
             )
         try:
-            bones.append(_bone(raw[child], parent))
+            bones.append(_bone(child, raw[child], parent))
         except (KeyError, ValueError, IndexError):
             raise OccluposeError(f"{path}: bone {child} is missing or damaged; fetch the file again") from None
         known.add(child)
     return bones
 
 
-def _bone(raw: dict[str, list[str]], parent: str) -> Bone:
+def _bone(name: str, raw: dict[str, list[str]], parent: str) -> Bone:
     direction = np.array(raw["direction"][:3], float).reshape(3)
     axis = np.array(raw["axis"][:3], float).reshape(3)
     offset = direction * float(raw["length"][0]) * METRES_PER_UNIT
     freedoms = tuple(raw.get("dof", ()))
-    if not (np.isfinite(offset).all() and set(freedoms) <= set(ROTATION_CHANNELS)):
+    if not (np.isfinite(offset).all() and np.isfinite(axis).all() and set(freedoms) <= set(ROTATION_CHANNELS)):
         raise ValueError
-    return Bone(raw["name"][0], parent, offset, Rotation.from_euler("xyz", axis, degrees=True), freedoms)
+    return Bone(name, parent, offset, Rotation.from_euler("xyz", axis, degrees=True), freedoms)
 
 
 def _lines(path: Path) -> list[str]:

@@ -108,7 +108,10 @@ def estimate_camera(
     rays = xyz[:, :2] / xyz[:, 2:]
     if len(rays) < 2 or (np.ptp(rays, axis=0) < 1e-6).any():
         raise OccluposeError("too few joints to estimate the camera")
-    (fx, fy), (cx, cy) = np.array([np.polyfit(ray, pixel, 1) for ray, pixel in zip(rays.T, xy.T, strict=True)]).T
+    try:
+        (fx, fy), (cx, cy) = np.array([np.polyfit(ray, pixel, 1) for ray, pixel in zip(rays.T, xy.T, strict=True)]).T
+    except np.linalg.LinAlgError:
+        raise OccluposeError("joints that no camera sees so") from None
     error = np.sqrt(((rays * (fx, fy) + (cx, cy) - xy) ** 2).sum(-1).mean())
     return Camera(width, height, float(fx), float(fy), float(cx), float(cy), assumed=bool(error > MAX_REPROJECTION))
 
