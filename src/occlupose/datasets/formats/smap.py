@@ -8,12 +8,12 @@ to the image's width is unknown too; then there is no camera and no depth. COCO'
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
-from occlupose.cameras import Camera
+from occlupose.cameras import MAX_SIDE, Camera
 from occlupose.datasets.formats.json_files import read_json
 from occlupose.datasets.image_samples import NOBODY, ImageSample, make_mpi15_sample
 from occlupose.datasets.images import find_images
@@ -109,10 +109,13 @@ def _read_camera(path: Path, image: "_Image", bodies: np.ndarray, report: DataRe
         raise OccluposeError(f"{path}: {image.img_paths}: {error}") from error
 
 
+_Side = Annotated[int, Field(ge=0, le=MAX_SIDE)]
+
+
 class _Image(BaseModel):
     img_paths: str = ""
-    img_width: int
-    img_height: int
+    img_width: _Side
+    img_height: _Side
     dataset: str = ""
     isValidation: float = 0
     bodys: list[list[list[float]]]
