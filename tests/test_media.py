@@ -1,6 +1,7 @@
 import gc
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import (
     VideoWriter,
+    camera,
     files_of,
     open_media,
     prefetch,
@@ -498,6 +500,32 @@ def test_files_of_names_that_cannot_be(name):
     with pytest.raises(OccluposeError) as error:
         files_of(name)
     assert_one_line(error, name)
+
+
+def test_a_network_camera_that_stalls_has_stopped(monkeypatch):
+    """It serves JPEG images, and then keeps the connection without sending more."""
+    monkeypatch.setattr(camera, "ANSWER_SECONDS", 1.0)
+    image = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    part = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image) + image + b"\r\n"
+    done = threading.Event()
+
+    def serve():
+        connection, _ = server.accept()
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=next\r\n\r\n")
+        for _ in range(60):
+            connection.sendall(part)
+        done.wait(60)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with open_media(f"http://127.0.0.1:{server.getsockname()[1]}/a.mjpg") as source:
+            frames = sum(1 for _ in source)
+            assert frames > 10 and any("stopped sending" in warning for warning in source.warnings)
+        done.set()
+        thread.join()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")

@@ -19,6 +19,7 @@ PROCESS_NOISE_ACROSS = 2.0
 PROCESS_NOISE_ALONG = 1.0
 SPEED_DECAY = 1.0  # s in which the speed of an unseen person falls to exp(-1)
 MIN_DEPTH = 0.3  # m, of the root
+RIDGE = 1e-9  # share of the largest coefficient, added where the equations tell no depth
 # m, mean and standard deviation of the depth without other information
 PRIOR_DEPTH = 4.0
 PRIOR_DEPTH_SIGMA = 100.0
@@ -152,7 +153,11 @@ def _solve(
             right[earlier + distance - known] -= blocks[distance, earlier] @ before[earlier]
     blocks = blocks[:, known:]
     blocks[0] += matrix
-    root = solveh_banded(_banded(blocks), right.ravel(), lower=True, overwrite_ab=True, check_finite=False)
+    try:
+        root = solveh_banded(_banded(blocks), right.ravel(), lower=True, check_finite=False)
+    except np.linalg.LinAlgError:  # nothing tells how far away somebody is, as of joints in one point
+        blocks[0] += RIDGE * np.abs(blocks[0]).max() * np.eye(3)
+        root = solveh_banded(_banded(blocks), right.ravel(), lower=True, check_finite=False)
     return np.maximum(root.reshape(-1, 3), (-np.inf, -np.inf, MIN_DEPTH))
 
 

@@ -37,6 +37,12 @@ def test_values_are_assigned_one_by_one():
     assert wrong == []
 
 
+def test_arrays_of_files_are_read_in_one_place():
+    """By `occlupose.npz`, which runs no code and believes no header."""
+    places = [path for path in SOURCE.rglob("*.py") if "np.load(" in path.read_text(encoding="utf-8")]
+    assert [str(path.relative_to(SOURCE)) for path in places] == ["formats/content.py"]
+
+
 def test_swaps_and_results_of_functions_may_be_unpacked():
     code = "a, b = 1, 2\na, b = b, a\na, b = (f(x) for x in y)\na, b = divmod(7, 3)"
     assert [is_swap(node) for node in unpackings(ast.parse(code))] == [False, True, False]

@@ -12,6 +12,9 @@ import cv2
 from occlupose.errors import OccluposeError
 from occlupose.media.source import ASSUMED_FPS, Frame, Source, TimeRange
 
+ANSWER_SECONDS = 10.0
+"""How long a network camera may send nothing, before its stream has ended."""
+
 
 def without_password(address: str) -> str:
     """An address as it may be shown: without the name and password of its user, and without what follows its path."""
@@ -23,7 +26,11 @@ def _open(device: int | str) -> cv2.VideoCapture:
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        return cv2.VideoCapture(device)
+        if isinstance(device, int):
+            return cv2.VideoCapture(device)
+        limit = round(1000 * ANSWER_SECONDS)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
+        return cv2.VideoCapture(device, cv2.CAP_FFMPEG, limits)
     finally:
         cv2.utils.logging.setLogLevel(level)
 

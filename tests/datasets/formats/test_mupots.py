@@ -138,6 +138,8 @@ def test_a_file_of_cameras_says_them(tmp_path):
         ('{"TS2": [[1, 0, 1], [0, 1, 1], [0, 0, 1]]}', "no TS1 in it"),
         ('{"TS1": [[1, 2], [3, 4]]}', r"TS1\.0\.2: field required"),
         ('{"TS1": [[-1, 0, 1], [0, 1, 1], [0, 0, 1]]}', "TS1: camera: focal lengths"),
+        pytest.param('{"TS1": [[1' + 400 * "0" + ", 0, 1], [0, 1, 1], [0, 0, 1]]}", "TS1", id="a number of 401 digits"),
+        pytest.param('{"TS1": ' + 100_000 * "[", "the file: invalid json", id="100,000 brackets"),
     ],
 )
 def test_files_of_cameras_that_are_refused(tmp_path, content, words):

@@ -627,10 +627,10 @@ def assert_believable(lifted):
 
 @pytest.mark.parametrize("skeleton", ["coco17", "h36m17", "body26"])
 @pytest.mark.parametrize("frames", [1, 5])
-def test_somebody_who_is_one_point_is_said_and_does_no_harm(skeleton, frames):
+def test_somebody_who_is_one_point_is_said_and_does_no_harm(oanet, skeleton, frames):
     count = {"coco17": 17, "h36m17": 17, "body26": 26}[skeleton]
     xy = np.full((frames, count, 2), 300.0)
-    for lifter in (FLAT, RANDOM):
+    for lifter in (FLAT, RANDOM, oanet):
         with pytest.warns(UserWarning, match=rf"all joints are in one point in {frames} frames?; give NaN where"):
             assert_believable(lift(xy, skeleton=skeleton, fps=1, size=(640, 480), lifter=lifter))
 
