@@ -35,12 +35,14 @@ class Member:
     Attributes:
         process: itself.
         connection: to it; gets inputs, or None to stop.
+        processors: that it uses; None: any.
         job: what it does now.
         is_dismissed: whether it was told to stop.
     """
 
     process: SpawnProcess
     connection: "Connection[Any, Any]"
+    processors: set[int] | None
     job: Job | None = None
     is_dismissed: bool = False
 
@@ -82,13 +84,16 @@ class _Team:
         self._count = count
         threads = options.threads or max(1, cores() // count)
         self._arguments = (replace(options, threads=threads), overwrite)
+        self._shares = share_processors(count, threads)
         self._ledger = ledger
         self._members: list[Member] = []
 
     def run(self, interrupt: Stoppable) -> None:
         while self._members or (self._waiting and not interrupt.asked):
             while self._is_short_of_members() and not interrupt.asked:
-                self._members.append(_start(self._arguments))
+                used = [member.processors for member in self._members]
+                processors = next((share for share in self._shares if share not in used), None)
+                self._members.append(_start(processors, self._arguments))
             for ready in wait([member.connection for member in self._members], timeout=REPORT_SECONDS):
                 self._receive(next(member for member in self._members if member.connection is ready), interrupt)
             if interrupt.asked:
@@ -147,14 +152,24 @@ class _Team:
             raise OccluposeError(f"workers: one has ended while it loaded its networks ({how}); give fewer --workers")
 
 
-def _start(arguments: tuple[EstimatorOptions, bool]) -> Member:
+def share_processors(count: int, threads: int) -> list[set[int] | None]:
+    """The processors of each process, of which none are those of another: threads that take turns on all of them cost
+    a fifth of the time. None: any of them, where there are too few or the system cannot tell.
+    """
+    if not hasattr(os, "sched_setaffinity") or count * threads > cores():
+        return [None] * count
+    processors = sorted(os.sched_getaffinity(0))
+    return [set(processors[number::count]) for number in range(count)]
+
+
+def _start(processors: set[int] | None, arguments: tuple[EstimatorOptions, bool]) -> Member:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, *arguments), daemon=True)
-    with _signals_blocked():
+    with _signals_blocked(), _only_on(processors):
         process.start()
     theirs.close()  # so that its end is seen at ours
-    return Member(process, ours)
+    return Member(process, ours, processors)
 
 
 def _send(member: Member, job: Job | None) -> None:
@@ -163,6 +178,20 @@ def _send(member: Member, job: Job | None) -> None:
     member.is_dismissed = job is None
     with suppress(OSError):  # it has ended, which is seen at its connection
         member.connection.send(job)
+
+
+@contextmanager
+def _only_on(processors: set[int] | None) -> Iterator[None]:
+    """Processes that are started in the block, and all of their threads, use these processors only; None: any."""
+    if processors is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextmanager
