@@ -108,12 +108,12 @@ class NpzArrays(Mapping[str, np.ndarray]):
 
 
 def check_text(values: np.ndarray) -> None:
-    """Refuses an array of texts that are no Unicode, of which NumPy makes damaged strings. Raises ValueError."""
+    """Refuses an array of text that is not Unicode, of which NumPy makes damaged strings. Raises ValueError."""
     if values.dtype.kind != "U" or not values.nbytes:
         return
     codes = np.ascontiguousarray(values.ravel().astype(values.dtype.newbyteorder("="))).view(np.uint32)
     if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
-        raise ValueError("texts that are not Unicode")
+        raise ValueError("text that is not Unicode")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from occlupose.errors import OccluposeError
 from occlupose.media.source import ASSUMED_FPS, Frame, Source, TimeRange
 
 ANSWER_SECONDS = 10.0
-"""How long a network camera may send nothing, before its stream has ended."""
+"""How long a network camera may send nothing, before its stream has ended. Ours."""
 
 
 def without_password(address: str) -> str:

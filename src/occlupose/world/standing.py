@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import BodyModel
 from occlupose.body_parts import SHAPE
-from occlupose.covariances import to_six
+from occlupose.covariances import to_matrix, to_six
 from occlupose.kinematics import LiveSkeleton, SkeletonFit, body_tree, fit_poses
 from occlupose.kinematics.fit import known_of, lasting_of
 from occlupose.kinematics.result import BY_FRAME, blank, join_people
@@ -187,16 +187,9 @@ def _with_unknown_size(
     the lengths of the bones for known, and then keypoints seem to tell the distance.
     """
     along = root.astype(float) / np.linalg.norm(root, axis=-1, keepdims=True)
-    along = to_six(along[..., :, None] * along[..., None, :])
-    missing = _along(lifted, along) - _along(fitted, along)
-    return fitted + np.nan_to_num(missing.clip(0))[..., None] * along
-
-
-def _along(
-    covariance: Float[np.ndarray, "*place 6"], direction: Float[np.ndarray, "*place 6"]
-) -> Float[np.ndarray, "*place"]:
-    """The variance along a direction, whose products are given."""
-    return (covariance * direction * (1, 1, 1, 2, 2, 2)).sum(-1)
+    missing = np.einsum("...i,...ij,...j->...", along, to_matrix(lifted.astype(float) - fitted), along)
+    outer = to_six(along[..., :, None] * along[..., None, :])
+    return fitted + np.nan_to_num(missing.clip(0))[..., None] * outer
 
 
 SEEN = 10.0

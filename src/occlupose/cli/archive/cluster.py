@@ -32,7 +32,7 @@ REPORT_SECONDS = 0.5
 """Time between two questions for progress."""
 
 ANSWER_SECONDS = 10.0
-"""How long the port of a cluster is given to answer."""
+"""How long the port of a cluster is given to answer. Ours."""
 
 TRIES = 3
 """An input at which so many workers have ended has failed."""

@@ -153,8 +153,8 @@ class _Team:
 
 
 def share_processors(count: int, threads: int) -> list[set[int] | None]:
-    """The processors of each process, of which none are those of another: threads that take turns on all of them cost
-    a fifth of the time. None: any of them, where there are too few or the system cannot tell.
+    """The processors of each process. No two processes share one, because threads of several processes on the same
+    processors slow each other down. None: any, if there are too few, or if the system cannot bind processes to some.
     """
     if not hasattr(os, "sched_setaffinity") or count * threads > cores():
         return [None] * count

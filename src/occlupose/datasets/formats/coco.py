@@ -20,9 +20,8 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, Field, TypeAdapter
 
-from occlupose.cameras import MAX_SIDE
 from occlupose.datasets.annotations import Annotations, GroundTruth, ImageInfo, PersonAnnotation
-from occlupose.datasets.formats.json_files import read_json
+from occlupose.datasets.formats.json_files import Side, read_json
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.datasets.images import MISSING, ImageIndex, ImageRef
 from occlupose.datasets.report import DataReport
@@ -341,7 +340,6 @@ def identify_dataset(path: Path, skeleton: Skeleton, info: Any) -> str:
 
 
 _Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-_Side = Annotated[int, Field(ge=0, le=MAX_SIDE)]
 
 
 class _Category(BaseModel):
@@ -352,8 +350,8 @@ class _Category(BaseModel):
 class _Image(BaseModel):
     id: _Number
     file_name: str
-    width: _Side | None = None
-    height: _Side | None = None
+    width: Side | None = None
+    height: Side | None = None
     crowdIndex: float | None = None
 
 

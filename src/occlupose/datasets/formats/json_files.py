@@ -1,11 +1,15 @@
 """Reads JSON files of other projects and checks them against a schema."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from occlupose.cameras import MAX_SIDE
 from occlupose.errors import unreadable, wrong_schema
+
+Side = Annotated[int, Field(ge=0, le=MAX_SIDE)]
+"""Width or height of an image in a file, px."""
 
 T = TypeVar("T")
 

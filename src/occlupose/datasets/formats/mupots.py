@@ -111,7 +111,7 @@ def estimate_camera(
     try:
         (fx, fy), (cx, cy) = np.array([np.polyfit(ray, pixel, 1) for ray, pixel in zip(rays.T, xy.T, strict=True)]).T
     except np.linalg.LinAlgError:
-        raise OccluposeError("joints that no camera sees so") from None
+        raise OccluposeError("the joints fit no camera") from None
     error = np.sqrt(((rays * (fx, fy) + (cx, cy) - xy) ** 2).sum(-1).mean())
     return Camera(width, height, float(fx), float(fy), float(cx), float(cy), assumed=bool(error > MAX_REPROJECTION))
 

@@ -8,13 +8,13 @@ to the image's width is unknown too; then there is no camera and no depth. COCO'
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
-from occlupose.cameras import MAX_SIDE, Camera
-from occlupose.datasets.formats.json_files import read_json
+from occlupose.cameras import Camera
+from occlupose.datasets.formats.json_files import Side, read_json
 from occlupose.datasets.image_samples import NOBODY, ImageSample, make_mpi15_sample
 from occlupose.datasets.images import find_images
 from occlupose.datasets.report import DataReport
@@ -109,13 +109,10 @@ def _read_camera(path: Path, image: "_Image", bodies: np.ndarray, report: DataRe
         raise OccluposeError(f"{path}: {image.img_paths}: {error}") from error
 
 
-_Side = Annotated[int, Field(ge=0, le=MAX_SIDE)]
-
-
 class _Image(BaseModel):
     img_paths: str = ""
-    img_width: _Side
-    img_height: _Side
+    img_width: Side
+    img_height: Side
     dataset: str = ""
     isValidation: float = 0
     bodys: list[list[list[float]]]
