@@ -12,6 +12,7 @@ from occlupose.datasets import augmentation as augmenting
 from occlupose.datasets.augmentation import MAX_PEOPLE, BottomUpAugmentation, make_bottomup_batch
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.errors import OccluposeError
+from occlupose.occlusion.blocks import LimbBlocks
 from occlupose.skeletons import COCO17, CROWDPOSE14, MPI15
 
 BOX = Letterbox(128, 128)
@@ -243,6 +244,36 @@ def test_labels_alone_are_the_same_without_images():
     assert one.images is None and other.images is not None
     for name in ("xy", "z", "state", "metres_per_pixel"):
         assert torch.equal(getattr(one.people, name).nan_to_num(), getattr(other.people, name).nan_to_num())
+
+
+def test_joints_behind_blocks_are_occluded():
+    """Everybody's; pixels outside of the blocks, and joints that were hidden or absent before, stay."""
+    given, image = sample_with_depth(0, people=3), draw_image(sample_with_depth(0, people=3))
+    plain = BottomUpAugmentation(rotation=0)
+    blocks = replace(plain, blocks=LimbBlocks(joint_share=0.3, size=0.3, relative_to="box"))
+    hidden = 0
+    for seed in range(5):
+        before = show([given], plain, seed, [image])
+        after = show([given], blocks, seed, [image])
+        assert torch.equal(before.people.xy, after.people.xy)
+        changed = (before.images[0] != after.images[0]).any(-1)
+        assert 0 < changed.float().mean() < 0.7
+        for was, now, (x, y) in zip(
+            before.people.state[0].flatten(),
+            after.people.state[0].flatten(),
+            before.people.xy[0].flatten(0, 1),
+            strict=True,
+        ):
+            if was == 2 and now == 1:
+                hidden += 1
+                assert len(after.images[0, int(y.round()), int(x.round())].unique()) == 1  # grey
+            elif was:
+                assert was == now
+            if was == 2 and now == 2:
+                assert not changed[int(y.round()), int(x.round())]
+        alone = show([given], blocks, seed)
+        assert torch.equal(alone.people.state, after.people.state)
+    assert hidden > 10
 
 
 def test_each_image_is_varied_by_its_own_chance_whatever_is_shown_beside_it():

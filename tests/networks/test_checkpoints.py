@@ -430,10 +430,15 @@ CURE = "give a .pth, .pt or .safetensors file of MMPose, ViTPose, timm or MAE"
 
 def test_files_that_cannot_be_read_are_refused(small, tmp_path):
     whole = written(dict(small.state_dict()), tmp_path / "a.pth").read_bytes()
+    torch.save(dict(small.state_dict()), tmp_path / "older.pth", _use_new_zipfile_serialization=False)
+    older = (tmp_path / "older.pth").read_bytes()
     assert refusal(tmp_path / "none.pth") == f"no such file; {CURE}"
     assert refusal(tmp_path / "none.safetensors") == f"no such file; {CURE}"
     for name, content in (
         ("cut.pth", whole[: len(whole) // 2]),
+        ("cut_older.pth", older[:-4]),
+        ("cut_tensor.pth", older[: older.rindex(b".") + 5]),
+        ("nothing.pth", b"\x80\x02."),
         ("text.pth", b"once upon a time"),
         ("empty.pth", b""),
         ("text.safetensors", b"once upon a time there was a file"),

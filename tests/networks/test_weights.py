@@ -1,3 +1,6 @@
+import os
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -85,6 +88,23 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
 def test_a_folder_is_no_file_of_weights(tmp_path):
     with pytest.raises(OccluposeError, match=r"(cannot be read|not readable)"):
         loaded(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="permissions are those of Unix")
+def test_a_file_that_may_not_be_read(tmp_path):
+    path = tmp_path / "a.st"
+    weights.save(network(FORMAT).state_dict(), FORMAT, path)
+    path.chmod(0)
+    user = os.geteuid()
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    if user == 0:
+        os.seteuid(65534)  # the administrator may read everything
+    try:
+        with pytest.raises(OccluposeError, match=r"a\.st: cannot be read, check its permissions; give a file that"):
+            loaded(path)
+    finally:
+        os.seteuid(user)
 
 
 def test_devices():

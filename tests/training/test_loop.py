@@ -331,7 +331,7 @@ def test_a_run_is_resumed_only_with_its_recipe(tmp_path):
     run(tmp_path, recipe={"width": 6, "noise": 0.5}, resume=True)
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"\x80\x02]q\x00.", "[1]", "{}"])
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"\x80\x02]q\x00.", b"\x80\x02.", "[1]", "{}"])
 def test_other_files_are_no_checkpoints(tmp_path, content):
     if isinstance(content, bytes):
         (tmp_path / "last.pt").write_bytes(content)

@@ -26,7 +26,7 @@ from occlupose.cli.angles import angles
 from occlupose.cli.convert import CONVERT
 from occlupose.cli.evaluate import EVAL
 from occlupose.cli.export import export
-from occlupose.cli.label import label
+from occlupose.cli.label import label, pseudo_label
 from occlupose.cli.page import view
 from occlupose.cli.parser import Command, parse
 from occlupose.cli.people import demo, lift, run
@@ -46,6 +46,7 @@ __all__ = [
     "label",
     "lift",
     "main",
+    "pseudo_label",
     "run",
     "synth",
     "view",
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "angles": angles,
     "view": view,
     "label": label,
+    "pseudo-label": pseudo_label,
     "synth": synth,
     "convert": CONVERT,
     "train": TRAIN,

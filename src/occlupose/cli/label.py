@@ -1,4 +1,4 @@
-"""The command that writes occlusion labels."""
+"""The commands that label data: joints of 3D people as visible or occluded, and people in photographs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from occlupose.cli.terminal import check_folder
+from occlupose.cli.terminal import check_folder, say
 from occlupose.errors import OccluposeError
+from occlupose.frontends import DEFAULT
 
 if TYPE_CHECKING:
     from occlupose.datasets.sequence import PoseSequence
 
 T = TypeVar("T")
+
+MIN_ASPECT = 0.1
+"""Least width over height of a photograph."""
 
 
 def label(
@@ -109,3 +113,52 @@ def label(
     print(f"{output}: {written} file{'' if written == 1 else 's'} of labels, {share}")
     if preview is not None:
         print(f"{preview}: written")
+
+
+def pseudo_label(
+    photographs: Positional[Annotated[Path, arg(metavar="FOLDER", help_behavior_hint="")]],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    frontend: Annotated[str, arg(metavar="NAME|FILE")] = DEFAULT,
+    aspects: Annotated[tuple[float, ...], arg(metavar="RATIOS", help_behavior_hint="(default: as stored)")] = (),
+    threads: Annotated[int, arg(metavar="COUNT")] = 2,
+) -> None:
+    """Label the people in photographs with networks: a dataset in COCO's format to train on.
+
+    Writes the photographs to FOLDER/images and the people, found by NanoDet, to FOLDER/annotations.json.
+
+        occlupose pseudo-label photographs -o labelled
+        occlupose train hupor --data people labelled -o runs/hupor --recipe movenet
+
+    Args:
+        photographs: Folder of images.
+        output: Folder for the dataset.
+        frontend: Front end that finds keypoints in a person's bounding box: movenet-occlusion, movenet, or a
+            .safetensors or .onnx file.
+        aspects: Width over height of photographs that are stored as squares, such as 1.333 0.75; of several, the one
+            at which the keypoints are most confident.
+        threads: Processor threads of each network.
+    """
+    from rich.progress import track
+
+    from occlupose.frontends import load_crop_network
+    from occlupose.frontends.nanodet import NanoDetector
+    from occlupose.training import pseudo_labels
+
+    if not all(MIN_ASPECT <= aspect <= 1 / MIN_ASPECT for aspect in aspects):
+        wrong = f"aspects {' '.join(f'{aspect:g}' for aspect in aspects)}"
+        raise OccluposeError(f"{wrong}: must be between {MIN_ASPECT:g} and {1 / MIN_ASPECT:g}")
+    console = Console(stderr=True)
+    paths = pseudo_labels.find_photographs(photographs)
+    check_folder(output)
+    labelled = pseudo_labels.pseudo_label(
+        paths,
+        output,
+        load_crop_network(frontend, threads=threads),
+        NanoDetector(threads=threads, min_score=pseudo_labels.MIN_SCORE),
+        aspects=aspects,
+        unreadable=lambda reason: say(console, f"warning: left out: {reason}"),
+    )
+    counts = [
+        count for _, count in track(labelled, "labelling", len(paths), console=console, disable=not console.is_terminal)
+    ]
+    print(f"{output}: {sum(counts)} people in {len(counts)} photographs; annotations.json")

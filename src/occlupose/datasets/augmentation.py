@@ -28,7 +28,8 @@ from occlupose.datasets.annotations import PersonAnnotation
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
-from occlupose.poses import ABSENT
+from occlupose.occlusion.blocks import LimbBlocks
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 
@@ -93,6 +94,7 @@ class BottomUpAugmentation(Bounded):
         flip_probability: of mirroring.
         scale: smallest and largest factor of the size of images without depth.
         shift: largest shift of images without depth, across and down, in px of a published input, 832 wide.
+        blocks: in front of people; joints behind them are occluded, everybody's (ours, after LJOF). None: no blocks.
 
     Raises:
         OccluposeError: a value is out of range.
@@ -105,6 +107,7 @@ class BottomUpAugmentation(Bounded):
     flip_probability: Fraction = 0.5
     scale: tuple[Positive, Positive] = (0.8, 1.1)
     shift: NonNegative = 40.0
+    blocks: LimbBlocks | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -293,12 +296,18 @@ def make_bottomup_batch(
     annotated = []
     for number, sample in enumerate(samples):
         matrix, mirrored = _augment_transform(sample, box, augmentation, uniform[number])
-        people.append(_people_in_input(sample, box, matrix, mirrored=mirrored))
+        xy, z, state = _people_in_input(sample, box, matrix, mirrored=mirrored)
+        canvas = None
+        if augmentation is not None and augmentation.blocks is not None and len(xy):
+            canvas = _draw_blocks(augmentation.blocks, xy, state, box, sample.skeleton, uniform[number])
+            state = _behind_blocks(canvas, xy, state)
+        people.append((xy, z, state))
         spans.append(_metres_per_pixel(sample, matrix))
         annotated.append(sample.annotated[list(sample.skeleton.mirror)] if mirrored else sample.annotated)
         if images is not None:
             pixels = box.warp(_to_pyramid(images[number]), matrix)
-            inputs.append(pixels[:, ::-1] if mirrored else pixels)
+            pixels = pixels[:, ::-1] if mirrored else pixels
+            inputs.append(pixels if canvas is None else np.where(canvas >= 0, canvas, pixels).astype(np.uint8))
     return BottomUpBatch(
         images=None if images is None else torch.from_numpy(np.stack(inputs)),
         people=_pad(people, spans),
@@ -348,6 +357,36 @@ def _people_in_input(
         distance = np.where(state[people] != ABSENT, np.linalg.norm(xy[people] - middle, axis=-1), np.inf).min(-1)
         people = people[np.sort(np.argsort(distance, kind="stable")[:MAX_PEOPLE])]
     return xy[people], z[people], state[people]
+
+
+def _draw_blocks(
+    blocks: LimbBlocks,
+    xy: Float[np.ndarray, "person joint 2"],
+    state: UInt8[np.ndarray, "person joint"],
+    box: Letterbox,
+    skeleton: Skeleton,
+    uniform: Float[np.ndarray, "5"],
+) -> Float[np.ndarray, "height width 3"]:
+    """Blocks in front of people in an input: 0 to 255, -1 where there is none."""
+    known = (state != ABSENT)[..., None]
+    low = np.where(known, xy, np.inf).min(1)
+    high = np.where(known, xy, -np.inf).max(1)
+    random = np.random.default_rng(uniform.view(np.uint64))
+    empty = np.full((box.height, box.width, 3), -1.0, np.float32)
+    drawn, _ = blocks.cover_image(empty, xy, state, skeleton, random, np.concatenate([low, high], 1))
+    return np.where(drawn >= 0, np.rint(255 * drawn), -1)
+
+
+def _behind_blocks(
+    canvas: Float[np.ndarray, "height width 3"],
+    xy: Float[np.ndarray, "person joint 2"],
+    state: UInt8[np.ndarray, "person joint"],
+) -> UInt8[np.ndarray, "person joint"]:
+    """The states of joints with blocks in front of some."""
+    height, width, _ = canvas.shape
+    column = np.rint(xy[..., 0]).astype(int).clip(0, width - 1)
+    row = np.rint(xy[..., 1]).astype(int).clip(0, height - 1)
+    return np.where((state == VISIBLE) & (canvas[row, column, 0] >= 0), OCCLUDED, state).astype(np.uint8)
 
 
 def _metres_per_pixel(sample: ImageSample, matrix: Float[np.ndarray, "2 3"]) -> float:

@@ -34,6 +34,9 @@ TAPS = (2, 5, 9)
 PYRAMID = (24, 32, 64)
 """Channels of the feature pyramid at these strides; it is as wide at stride 32 as at 16."""
 
+HEAD_WIDTH = 96
+"""Channels of the hidden layer before each map."""
+
 SCALE = 0.007843017578125
 """Inputs are SCALE * value - 1; 2 / 255 in half precision."""
 
@@ -165,16 +168,21 @@ class InvertedResidual(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """The features at stride 4, with those of the coarser ones added from coarse to fine."""
+    """The features at stride 4, with those of the coarser ones added from coarse to fine.
 
-    def __init__(self, channels: tuple[int, ...]) -> None:
+    Arguments:
+        channels: of the features.
+        widths: channels of the pyramid at strides 4, 8 and 16.
+    """
+
+    def __init__(self, channels: tuple[int, ...], widths: tuple[int, int, int] = PYRAMID) -> None:
         super().__init__()
-        outputs = (*PYRAMID, PYRAMID[-1])
+        outputs = (*widths, widths[-1])
         self.lateral = nn.ModuleList(nn.Conv2d(into, out, 1) for into, out in zip(channels, outputs, strict=True))
-        steps = zip(PYRAMID, (PYRAMID[0], *PYRAMID), strict=False)
+        steps = zip(widths, (widths[0], *widths), strict=False)
         self.merge = nn.ModuleList(separable(into, out) for into, out in steps)
 
-    def forward(self, features: list[Float[Tensor, "batch channel y x"]]) -> Float[Tensor, "batch 24 y x"]:
+    def forward(self, features: list[Float[Tensor, "batch channel y x"]]) -> Float[Tensor, "batch width y x"]:
         x = self.lateral[-1](features[-1])
         for number in reversed(range(len(self.merge))):
             x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -202,7 +210,7 @@ def separable(inputs: int, outputs: int) -> nn.Sequential:
 
 def head(channels: int) -> nn.Sequential:
     """Layers from the features of the pyramid to maps."""
-    return nn.Sequential(separable(PYRAMID[0], 96), nn.ReLU(), nn.Conv2d(96, channels, 1))
+    return nn.Sequential(separable(PYRAMID[0], HEAD_WIDTH), nn.ReLU(), nn.Conv2d(HEAD_WIDTH, channels, 1))
 
 
 def _round(channels: float) -> int:

@@ -250,7 +250,12 @@ def initialise(network: nn.Module) -> None:
     """Initialises convolutions as He et al. (2015), except the last one of each head."""
     for part in network.modules():
         if isinstance(part, MapConvolution):
-            nn.init.normal_(part.weight, std=INITIAL_HEIGHT * (2 / part.weight[0].numel()) ** 0.5)
-            nn.init.zeros_(part.bias)  # type: ignore[arg-type]
+            initialise_maps(part)
         elif isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+
+
+def initialise_maps(layer: nn.Conv2d) -> None:
+    """Initialises the last convolution of a head: its maps are small before training."""
+    nn.init.normal_(layer.weight, std=INITIAL_HEIGHT * (2 / layer.weight[0].numel()) ** 0.5)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

@@ -62,6 +62,7 @@ def test_the_published_networks():
         HUPORDesign(),
         DESIGN,
         replace(DESIGN, reasoning="hourglass", detach=True),
+        replace(DESIGN, detector="movenet"),
         replace(DESIGN, reasoning="none", reasoner_size=None, width=96),
     ],
 )
@@ -91,6 +92,14 @@ def test_impossible_headers_are_refused(wrong):
     del incomplete[next(iter(wrong))]
     with pytest.raises(KeyError):
         HUPORDesign.from_header(incomplete)
+
+
+def test_the_kind_of_detector_is_not_in_older_headers():
+    header = DESIGN.to_header()
+    del header["detector"]
+    assert HUPORDesign.from_header(header) == DESIGN
+    with pytest.raises(ValueError, match="detector"):
+        HUPORDesign.from_header(header | {"detector": "another"})
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ from occlupose.methods.hupor.network import LIMB_DEPTH_HEAD as FIELD_DEPTHS
 from occlupose.methods.hupor.reasoning import TEACHER_KERNEL, target_maps
 from occlupose.methods.hupor.sampler import BottomUpSampler
 from occlupose.methods.hupor.train import HUPORTraining, detection_loss, train_hupor
+from occlupose.networks import pretrained
+from occlupose.networks.movenet_detector import FROZEN_BLOCKS
 from occlupose.skeletons import MPI15
 from occlupose.training import loop
 from occlupose.training.run import TrainingRun
@@ -431,6 +433,19 @@ def test_training_starts_from_initial_weights(samples, begun, tmp_path):
     assert card["begun_with"].endswith("tensors of tiny.safetensors") and len(card["sha256"]) == 64
     with pytest.raises(OccluposeError, match="started with other settings or data"):
         trained(samples, tmp_path / "run", still, resume=True)
+
+
+def test_a_movenet_detector_begins_with_multipose_whose_first_layers_stay(samples, tmp_path):
+    """Others are trained; hidden layers slower than new ones."""
+    recipe = replace(QUICK, design=replace(SHORT, detector="movenet"), epochs=1, detector_only_fraction=0.0)
+    multipose = pretrained.build("movenet_multipose").state_dict()
+    after = tensors(trained(samples, tmp_path, recipe))
+    ours = {name: f"detector.{name}" for name in multipose if not name.startswith("heads")}
+    assert ours and set(ours.values()) <= after.keys()
+    moved = {name for name, own in ours.items() if not torch.equal(multipose[name].half(), after[own].half())}
+    first = ("backbone.stem", *(f"backbone.blocks.{number}." for number in range(FROZEN_BLOCKS)))
+    assert moved and not any(name.startswith(first) for name in moved)
+    assert all(value.isfinite().all() for value in after.values())
 
 
 def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(samples, begun, tmp_path):

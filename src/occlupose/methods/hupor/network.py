@@ -7,7 +7,7 @@ the image; no gradient flows from it to the detector.
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, UInt8
@@ -20,6 +20,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.losses import PoseMaps
 from occlupose.networks.dsed import Reasoning, build_reasoner, mean_of_finest, size_from_text, size_to_text
 from occlupose.networks.estimators import normalise_images
+from occlupose.networks.movenet_detector import MoveNetDetector, scale_images
 from occlupose.networks.mspn import MSPN, Heads, StageSize
 
 IMAGE_HEAD = "flat"
@@ -28,6 +29,8 @@ TORSO_DEPTH_HEAD = "depths"
 """The detector's heads, by their names in weight files: heatmaps with the x and y of the fields; depths of the fields;
 depths of torso joints.
 """
+
+DetectorKind = Literal["mspn", "movenet"]
 
 INPUT_STRIDE = 32
 """Sides of the input are multiples of this, the stride of the coarsest level."""
@@ -39,7 +42,8 @@ class HUPORDesign(Bounded):
 
     Attributes:
         width, height: of the input, px.
-        stages, size: of the detector.
+        detector: its network: mspn; movenet, MoveNet MultiPose with other maps (ours, for small computers).
+        stages, size: of an mspn.
         reasoning: dsed; hourglass, the same without a teacher; none.
         reasoner_stages, reasoner_size: of the reasoner; None is the published size.
         reasoner_image: whether the reasoner sees the image too (supplement, table 6, where it does not help).
@@ -51,6 +55,7 @@ class HUPORDesign(Bounded):
 
     width: Count = 832
     height: Count = 512
+    detector: DetectorKind = "mspn"
     stages: Count = 3
     size: StageSize = field(default_factory=StageSize)
     reasoning: Reasoning = "dsed"
@@ -87,12 +92,16 @@ class HUPORDesign(Bounded):
             KeyError, ValueError, OccluposeError: an entry is missing or impossible.
         """
         reasoning = next((known for known in get_args(Reasoning) if known == header["reasoning"]), None)
+        detector = header.get("detector", "mspn")  # not in older files
         flags = {"True": True, "False": False}
         if reasoning is None or header["detach"] not in flags:
             raise ValueError("reasoning")
+        if detector not in get_args(DetectorKind):
+            raise ValueError("detector")
         return cls(
             width=int(header["width"]),
             height=int(header["height"]),
+            detector=detector,  # type: ignore[arg-type]
             stages=int(header["stages"]),
             size=StageSize.from_text(header["size"]),
             reasoning=reasoning,
@@ -118,7 +127,11 @@ class HUPORNetwork(nn.Module):
         joints = len(self.codec.skeleton)
         limbs = len(self.codec.skeleton.limbs)
         heads = {IMAGE_HEAD: joints + 2 * limbs, LIMB_DEPTH_HEAD: limbs, TORSO_DEPTH_HEAD: len(TORSO)}
-        self.detector = MSPN(heads, stages=design.stages, size=design.size)
+        self.detector: nn.Module
+        if design.detector == "movenet":
+            self.detector = MoveNetDetector(heads)
+        else:
+            self.detector = MSPN(heads, stages=design.stages, size=design.size)
         self.reasoner = build_reasoner(
             design.reasoning,
             joints + 3 * limbs,
@@ -130,7 +143,8 @@ class HUPORNetwork(nn.Module):
 
     def detect(self, images: UInt8[Tensor, "batch height width 3"]) -> list[list[Heads]]:
         """The detector's heads, by stage and level, the finest level first."""
-        heads: list[list[Heads]] = self.detector(normalise_images(images))
+        prepare = scale_images if self.design.detector == "movenet" else normalise_images
+        heads: list[list[Heads]] = self.detector(prepare(images))
         return heads
 
     def maps_of_level(self, heads: Heads) -> PoseMaps:

@@ -131,12 +131,10 @@ def maps_losses(
     mask = annotation_mask(targets.codec, batch)
     terms = []
     for stage in stages:
-        for level, kernel in enumerate(level_kernels(stage is stages[-1])):
+        for level, (maps, kernel) in enumerate(zip(stage, level_kernels(stage is stages[-1]), strict=False)):
             target = target_maps(targets, subset, kernel)
             finest = level == 0
-            loss = maps_loss(
-                stage[level], target, mask, finest=finest, weight=weight, foreground_weight=foreground_weight
-            )
+            loss = maps_loss(maps, target, mask, finest=finest, weight=weight, foreground_weight=foreground_weight)
             terms.append(level_weight(level) * loss)
     return torch.stack(terms).sum()
 

@@ -16,6 +16,7 @@ from occlupose.methods.hupor.losses import WEIGHT
 from occlupose.methods.hupor.network import HUPORDesign
 from occlupose.methods.hupor.reasoning import ReasonerRecipe
 from occlupose.networks.mspn import StageSize
+from occlupose.occlusion.blocks import LimbBlocks
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class HUPORRecipe(ReasonerRecipe, EpochRecipe):
             the paper.
         detector_only_fraction: fraction of the training in which the detector is trained alone; half in the paper.
         train_detector: False keeps the detector's initial weights and trains the reasoner from the first step.
+        pretrained_rate: learning rate of MoveNet's layers in a detector that begins with them, as a factor; its first
+            blocks keep their weights (ours).
         visible_weight: of the maps of visible joints in the loss.
         augmentation: of the images.
 
@@ -46,6 +49,7 @@ class HUPORRecipe(ReasonerRecipe, EpochRecipe):
     no_depth_fraction: Fraction = 0.5
     detector_only_fraction: Fraction = 0.5
     train_detector: bool = True
+    pretrained_rate: NonNegative = 0.1
     visible_weight: NonNegative = WEIGHT
     augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
     epochs: Positive = 20
@@ -91,4 +95,28 @@ SMALL = HUPORRecipe(
 )
 """For two cores: narrower, shallower, smaller images. Ours."""
 
-RECIPES = {"published": PUBLISHED, "small": SMALL}
+MOVENET = HUPORRecipe(
+    name="hupor.movenet",
+    design=HUPORDesign(
+        512,
+        320,
+        detector="movenet",
+        reasoner_stages=1,
+        reasoner_size=StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64),
+    ),
+    augmentation=BottomUpAugmentation(
+        scale=(0.7, 1.4),
+        shift=100,
+        blocks=LimbBlocks(joint_share=0.25, size=0.25, probability=0.4, relative_to="box"),
+    ),
+    predicted_input_fraction=0.5,
+    foreground_weight=10.0,
+    epochs=4,
+    batch=8,
+    learning_rate=2e-3,
+    warm_up_steps=100,
+    ema_decay=0.998,
+)
+"""For two cores, on synthetic people and photographs: the detector begins as MoveNet MultiPose. Ours."""
+
+RECIPES = {"published": PUBLISHED, "small": SMALL, "movenet": MOVENET}
