@@ -49,9 +49,9 @@ def call(monkeypatch, capsys):
         ("lift a.npz b.npz -o c.npz", "b.npz: one input at a time is taken; "),
         ("doctor now", "now: not an argument of doctor; see occlupose doctor --help"),
         ("train hupor --data d -o o", "train hupor: --recipe NAME|FILE missing; see occlupose train hupor --help"),
-        ("train hupor --recipe smal --data d -o o", "recipe smal: not known; known are published, small, and .json"),
+        ("train hupor --recipe smal --data d -o o", "recipe smal: not known; known are published, small, movenet, and"),
         ("train recipe hupo -o r.json", "TRAINER hupo: not known; known are dsed, hupor, "),
-        ("train recipe hupor smal -o r.json", "recipe smal: not known; known are published, small, and .json files"),
+        ("train recipe hupor smal -o r.json", "recipe smal: not known; known are published, small, movenet, and"),
     ],
 )
 def test_what_cannot_be_parsed_is_refused_in_one_line(call, arguments, message):

@@ -248,7 +248,8 @@ def test_labels_alone_are_the_same_without_images():
 
 def test_joints_behind_blocks_are_occluded():
     """Everybody's; pixels outside of the blocks, and joints that were hidden or absent before, stay."""
-    given, image = sample_with_depth(0, people=3), draw_image(sample_with_depth(0, people=3))
+    given = sample_with_depth(0, people=3)
+    image = draw_image(given)
     plain = BottomUpAugmentation(rotation=0)
     blocks = replace(plain, blocks=LimbBlocks(joint_share=0.3, size=0.3, relative_to="box"))
     hidden = 0

@@ -65,7 +65,7 @@ def write_recipe(
         output: .json file to write.
         name: For lifter shipped, continued, long, certainty, unaware; for oanet paper, published; for ljof an
             estimator, such as hrnet_w48; for movenet shipped, without-papers; for hupor, dsed and ssf published,
-            small; for dsed also pifpaf-published, pifpaf-small, hupor-published, hupor-small.
+            small; for hupor also movenet; for dsed also pifpaf-published, pifpaf-small, hupor-published, hupor-small.
     """
     from occlupose.training import recipe
 
@@ -523,8 +523,8 @@ def train_hupor(
         data: Datasets: occlupose synth, MuCo-3DHP, COCO, Human3.6M with images, or SMAP's format. If some have depth
             and others do not, half of each batch comes from those without.
         output: Folder for checkpoint, log, weights and card.
-        recipe: published, small, or a JSON file: occlupose train recipe hupor small writes one to start from, and the
-            card of weights is one.
+        recipe: published; small; movenet, whose detector begins as MoveNet MultiPose; or a JSON file: occlupose train
+            recipe hupor small writes one to start from, and the card of weights is one.
         epochs: How often each image is drawn, on average.
         batch: Images in a step.
         learning_rate: Learning rate.

@@ -1,7 +1,8 @@
 """MoveNet MultiPose with other maps: HUPOR's detector for small computers. Ours.
 
 The features of MultiPose (`networks.movenet`), which has learnt from several people in real images, up to the hidden
-layers before its maps, beside those of a second and wider feature pyramid; one layer turns both into maps.
+layers before its maps, beside those of a second and wider feature pyramid; one layer turns both, normalised, into
+maps.
 """
 
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class MoveNetDetector(nn.Module):
         self.hidden = nn.ModuleDict({name: head(1)[:-1] for name in MULTI_HEADS})
         self.context = FeaturePyramid(self.backbone.channels, CONTEXT)
         channels = len(MULTI_HEADS) * HEAD_WIDTH + CONTEXT[0]
+        self.normalise = nn.BatchNorm2d(channels)
         self.heads = nn.ModuleDict({name: map_layer(channels, count) for name, count in heads.items()})
 
     def start_from(self, multipose: MultiPose) -> None:
@@ -53,7 +55,7 @@ class MoveNetDetector(nn.Module):
         features = self.backbone(images)
         fine = self.pyramid(features)
         hidden = [layers(fine) for layers in self.hidden.values()]
-        everything = torch.cat([*hidden, self.context(features)], 1)
+        everything = self.normalise(torch.cat([*hidden, self.context(features)], 1))
         return [[{name: layer(everything) for name, layer in self.heads.items()}]]
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
@@ -65,7 +67,7 @@ class MoveNetDetector(nn.Module):
 
     def new_parameters(self) -> list[nn.Parameter]:
         """What is not MultiPose's."""
-        return [*self.context.parameters(), *self.heads.parameters()]
+        return [*self.context.parameters(), *self.normalise.parameters(), *self.heads.parameters()]
 
 
 def map_layer(inputs: int, outputs: int) -> nn.Conv2d:

@@ -49,7 +49,7 @@ class HUPORRecipe(ReasonerRecipe, EpochRecipe):
     no_depth_fraction: Fraction = 0.5
     detector_only_fraction: Fraction = 0.5
     train_detector: bool = True
-    pretrained_rate: NonNegative = 0.1
+    pretrained_rate: NonNegative = 0.05
     visible_weight: NonNegative = WEIGHT
     augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
     epochs: Positive = 20
@@ -111,9 +111,9 @@ MOVENET = HUPORRecipe(
     ),
     predicted_input_fraction=0.5,
     foreground_weight=10.0,
-    epochs=4,
+    epochs=3.75,
     batch=8,
-    learning_rate=2e-3,
+    learning_rate=1e-3,
     warm_up_steps=100,
     ema_decay=0.998,
 )
