@@ -85,6 +85,8 @@ def test_without_a_reasoner_nothing_is_hidden_and_the_rest_is_the_same():
         {"reasoning": "none", "fields": False},
         {"reasoner_stages": 2},
         {"base": "pifpaf_small", "skeleton": "crowdpose14"},
+        {"base": "higher_hrnet_movenet", "fine_fields": True},
+        {"base": "pifpaf_movenet", "skeleton": "crowdpose14"},
         {"base": "hupor_small", "skeleton": "crowdpose14", "reasoner_stages": 2},
         {"reasoner_image": True},
     ],

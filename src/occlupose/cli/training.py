@@ -65,7 +65,8 @@ def write_recipe(
         output: .json file to write.
         name: For lifter shipped, continued, long, certainty, unaware; for oanet paper, published; for ljof an
             estimator, such as hrnet_w48; for movenet shipped, without-papers; for hupor, dsed and ssf published,
-            small; for hupor also movenet; for dsed also pifpaf-published, pifpaf-small, hupor-published, hupor-small.
+            small; for hupor and dsed also movenet; for dsed also pifpaf-published, pifpaf-small, pifpaf-movenet,
+            hupor-published, hupor-small.
     """
     from occlupose.training import recipe
 
@@ -587,8 +588,8 @@ def train_dsed(
     Args:
         data: Folder of COCO, CrowdPose or OCHuman as published, or of occlupose synth.
         output: Folder for weights and card, and in base and reasoner for checkpoint and log.
-        recipe: published, small, or a JSON file: occlupose train recipe dsed small writes one to start from, and the
-            card of weights is one.
+        recipe: published; small; movenet, on the features of MoveNet MultiPose; or a JSON file: occlupose train recipe
+            dsed small writes one to start from, and the card of weights is one.
         base: The network: higherhrnet, pifpaf, or hupor for HUPOR's own detector without depths.
         annotations: Annotations to use instead of those of the training split.
         reasoning: What predicts hidden joints: DSED; an hourglass, the same without a teacher; nothing.

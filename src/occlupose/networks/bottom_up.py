@@ -31,13 +31,14 @@ from occlupose.networks.estimators import normalise_images
 from occlupose.networks.higher_hrnet import (
     STRIDES,
     HigherHRNetMaps,
+    higher_hrnet_movenet,
     higher_hrnet_small,
     higher_hrnet_w32,
     higher_hrnet_w48,
 )
 from occlupose.networks.mspn import MSPN, Heads, StageSize
 from occlupose.networks.pifpaf import STRIDE as PIFPAF_STRIDE
-from occlupose.networks.pifpaf import PifPafFields, pifpaf_r50, pifpaf_small
+from occlupose.networks.pifpaf import PifPafFields, pifpaf_movenet, pifpaf_r50, pifpaf_small
 from occlupose.skeletons import Skeleton, by_name
 
 MAPS_HEAD = "maps"
@@ -59,8 +60,10 @@ BASES: dict[str, Callable[..., nn.Module]] = {
     "higher_hrnet_w32": higher_hrnet_w32,
     "higher_hrnet_w48": higher_hrnet_w48,
     "higher_hrnet_small": higher_hrnet_small,
+    "higher_hrnet_movenet": higher_hrnet_movenet,
     "pifpaf_r50": pifpaf_r50,
     "pifpaf_small": pifpaf_small,
+    "pifpaf_movenet": pifpaf_movenet,
     "hupor": hupor_detector,
     "hupor_small": hupor_detector_small,
 }
@@ -72,8 +75,10 @@ SIDES = {
     "higher_hrnet_w32": 512,
     "higher_hrnet_w48": 640,
     "higher_hrnet_small": 192,
+    "higher_hrnet_movenet": 192,
     "pifpaf_r50": 384,
     "pifpaf_small": 192,
+    "pifpaf_movenet": 192,
     "hupor": 512,
     "hupor_small": 192,
 }

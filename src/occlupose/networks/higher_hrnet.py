@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from occlupose.networks.hrnet import HRNet
+from occlupose.networks.movenet_features import MoveNetBackbone
 from occlupose.networks.resnet import BasicBlock
 from occlupose.networks.simple_baseline import init_head
 
@@ -83,7 +84,13 @@ class HigherHRNet(nn.Module):
     """
 
     def __init__(
-        self, backbone: HRNet, joints: int = 17, limbs: int = 0, *, blocks: int = 4, fine_fields: bool = False
+        self,
+        backbone: HRNet | MoveNetBackbone,
+        joints: int = 17,
+        limbs: int = 0,
+        *,
+        blocks: int = 4,
+        fine_fields: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -116,3 +123,8 @@ def higher_hrnet_small(joints: int = 17, limbs: int = 0, *, fine_fields: bool = 
     """About half the width, one exchange and one block per stage; ours, for machines without a GPU."""
     backbone = HRNet(18, modules=(1, 1, 1), blocks=1, stem=16, bottlenecks=1)
     return HigherHRNet(backbone, joints, limbs, blocks=1, fine_fields=fine_fields)
+
+
+def higher_hrnet_movenet(joints: int = 17, limbs: int = 0, *, fine_fields: bool = False) -> HigherHRNet:
+    """On the features of MoveNet MultiPose; ours, for machines without a GPU."""
+    return HigherHRNet(MoveNetBackbone(), joints, limbs, blocks=1, fine_fields=fine_fields)

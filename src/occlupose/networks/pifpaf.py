@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from occlupose.codecs.composite_fields import AssociationField, IntensityField
+from occlupose.networks.movenet_features import MoveNetBackbone
 from occlupose.networks.resnet import RESNET18, RESNET50, BasicBlock, Bottleneck, ResNet
 from occlupose.networks.simple_baseline import init_head
 
@@ -72,7 +73,7 @@ class PifPaf(nn.Module):
         limbs: number of association fields.
     """
 
-    def __init__(self, backbone: ResNet, joints: int = 17, limbs: int = 19) -> None:
+    def __init__(self, backbone: ResNet | MoveNetBackbone, joints: int = 17, limbs: int = 19) -> None:
         super().__init__()
         self.backbone = backbone
         self.joints = CompositeHead(backbone.features, joints, JOINT_NUMBERS)
@@ -99,3 +100,8 @@ def pifpaf_r50(joints: int = 17, limbs: int = 19) -> PifPaf:
 def pifpaf_small(joints: int = 17, limbs: int = 19) -> PifPaf:
     """On a quarter of a ResNet-18; ours, for machines without a GPU."""
     return PifPaf(ResNet(RESNET18, 16, block=BasicBlock, pool=False), joints, limbs)
+
+
+def pifpaf_movenet(joints: int = 17, limbs: int = 19) -> PifPaf:
+    """On the features of MoveNet MultiPose; ours, for machines without a GPU."""
+    return PifPaf(MoveNetBackbone(), joints, limbs)

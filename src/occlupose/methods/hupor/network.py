@@ -20,7 +20,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.losses import PoseMaps
 from occlupose.networks.dsed import Reasoning, build_reasoner, mean_of_finest, size_from_text, size_to_text
 from occlupose.networks.estimators import normalise_images
-from occlupose.networks.movenet_detector import MoveNetDetector, scale_images
+from occlupose.networks.movenet_features import MoveNetDetector, scale_images
 from occlupose.networks.mspn import MSPN, Heads, StageSize
 
 IMAGE_HEAD = "flat"

@@ -34,8 +34,6 @@ class HUPORRecipe(ReasonerRecipe, EpochRecipe):
             the paper.
         detector_only_fraction: fraction of the training in which the detector is trained alone; half in the paper.
         train_detector: False keeps the detector's initial weights and trains the reasoner from the first step.
-        pretrained_rate: learning rate of MoveNet's layers in a detector that begins with them, as a factor; its first
-            blocks keep their weights (ours).
         visible_weight: of the maps of visible joints in the loss.
         augmentation: of the images.
 
@@ -49,7 +47,6 @@ class HUPORRecipe(ReasonerRecipe, EpochRecipe):
     no_depth_fraction: Fraction = 0.5
     detector_only_fraction: Fraction = 0.5
     train_detector: bool = True
-    pretrained_rate: NonNegative = 0.05
     visible_weight: NonNegative = WEIGHT
     augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
     epochs: Positive = 20

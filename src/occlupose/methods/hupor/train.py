@@ -7,8 +7,8 @@ detector's maps without gradient.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,17 +24,15 @@ from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.labels import BodyLabels, label_with_networks, relabel
 from occlupose.methods.hupor.losses import PoseMaps, level_weight, torso_loss
 from occlupose.methods.hupor.network import TORSO_DEPTH_HEAD, HUPORNetwork, stack_channels
+from occlupose.methods.hupor.pretraining import parameter_groups, start_from_movenet
 from occlupose.methods.hupor.reasoning import draw_reasoner_input, maps_losses, reasoner_terms
 from occlupose.methods.hupor.recipe import HUPORRecipe
 from occlupose.methods.hupor.sampler import BottomUpSampler, fingerprint_parts
 from occlupose.methods.hupor.ssf import weights as ssf_weights
-from occlupose.networks import pretrained
-from occlupose.networks.movenet import MultiPose
-from occlupose.networks.movenet_detector import MoveNetDetector
 from occlupose.networks.mspn import Heads
 from occlupose.threads import opencv_on_one_thread
 from occlupose.training.distributed import Process, main_first
-from occlupose.training.loop import Terms, all_parameters, fingerprint
+from occlupose.training.loop import Terms, fingerprint
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, forward
 
 TASK = "image to the people in it, MPI15 joints, metres"
@@ -131,20 +129,6 @@ def detection_loss(
     return {"visible": visible, "torso": torch.stack(torso).sum()}
 
 
-def parameter_groups(training: nn.Module) -> list[dict[str, Any]]:
-    """The parts with their learning rates."""
-    assert isinstance(training, HUPORTraining)
-    networks = training.networks
-    detector = networks.detector
-    if not isinstance(detector, MoveNetDetector) or not training.recipe.train_detector:
-        return all_parameters(training)
-    reasoner = [] if networks.reasoner is None else list(networks.reasoner.parameters())
-    return [
-        {"params": [*detector.new_parameters(), *reasoner]},
-        {"params": detector.pretrained_parameters(), "scale": training.recipe.pretrained_rate},
-    ]
-
-
 @dataclass(frozen=True)
 class HUPORTask(TrainingTask):
     """Training of detector and reasoner."""
@@ -170,10 +154,7 @@ class HUPORTask(TrainingTask):
 
     def build(self) -> HUPORNetwork:
         network = HUPORNetwork(self.recipe.design)
-        if isinstance(network.detector, MoveNetDetector):
-            multipose = pretrained.build("movenet_multipose")
-            assert isinstance(multipose, MultiPose)
-            network.detector.start_from(multipose)
+        start_from_movenet(network)
         return network
 
     def load_initial_weights(self, network: nn.Module, path: Path) -> str:
@@ -185,7 +166,8 @@ class HUPORTask(TrainingTask):
         plan = self.recipe.optimisation(len(self.samples))
         training = HUPORTraining(network, self.recipe, plan.steps)
         training = training.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return [TrainingStage(training, self.sampler.draw, forward, plan, parameter_groups=parameter_groups)]
+        groups = partial(parameter_groups, pretrained_rate=self.recipe.pretrained_rate)
+        return [TrainingStage(training, self.sampler.draw, forward, plan, parameter_groups=groups)]
 
     def save(self, network: nn.Module, path: Path) -> None:
         assert isinstance(network, HUPORNetwork)

@@ -12,14 +12,16 @@ from occlupose.codecs.multi_person import TargetMaps
 from occlupose.datasets.augmentation import make_bottomup_batch
 from occlupose.datasets.formats.coco import make_keypoint_samples
 from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.bases.recipe import RECIPES
 from occlupose.methods.hupor.bases.train import HigherHRNetTraining, ReasonerTraining, base_training, train_dsed
 from occlupose.methods.hupor.network import stack_channels
 from occlupose.methods.hupor.reasoning import target_maps
 from occlupose.methods.hupor.sampler import BottomUpSampler
-from occlupose.networks import bottom_up
+from occlupose.networks import bottom_up, pretrained
 from occlupose.networks.bottom_up import BottomUpNetwork
 from occlupose.networks.higher_hrnet import HigherHRNetMaps
 from occlupose.skeletons import COCO17, CROWDPOSE14
+from occlupose.training.recipe import changed
 from occlupose.training.run import TrainingRun
 
 
@@ -265,6 +267,20 @@ def test_the_same_seed_gives_the_same_weights(people, tmp_path):
 
 class Killed(Exception):
     pass
+
+
+@pytest.mark.parametrize("name", ["movenet", "pifpaf-movenet"])
+def test_a_base_on_movenet_s_features_begins_with_multipose(people, tmp_path, name):
+    """The first layers stay MultiPose's, to the precision of the file."""
+    recipe = RECIPES[name]
+    short = {f"{recipe.family}.epochs": 0.5, f"{recipe.family}.batch": 2, "epochs": 0.5, "batch": 2}
+    recipe = changed(recipe, {"design.side": 64, **short})
+    base = bottom_up.load(trained(people, tmp_path, recipe)).base
+    multipose = pretrained.build("movenet_multipose")
+    first = multipose.backbone.blocks[0].depthwise.weight
+    torch.testing.assert_close(base.backbone.backbone.blocks[0].depthwise.weight, first, rtol=1e-3, atol=1e-3)
+    late = multipose.backbone.blocks[-1].project.weight
+    assert (base.backbone.backbone.blocks[-1].project.weight - late).abs().max() < 0.01
 
 
 # ------------------------------------------------------------------------------------- HUPOR in 2D

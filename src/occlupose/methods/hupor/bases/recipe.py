@@ -216,10 +216,22 @@ RECIPES: dict[str, DSEDRecipe] = {
         higherhrnet=HigherHRNetRecipe(tag_weight=0.02, foreground_weight=10.0, **SMALL_BASE),
         **SMALL,
     ),
+    "movenet": HigherHRNetDSEDRecipe(
+        name="dsed.movenet",
+        design=BottomUpDesign("higher_hrnet_movenet", side=SIDES["higher_hrnet_movenet"], reasoner_size=SMALL_SIZE),
+        higherhrnet=HigherHRNetRecipe(tag_weight=0.02, foreground_weight=10.0, **SMALL_BASE),
+        **SMALL,
+    ),
     "pifpaf-published": PifPafDSEDRecipe(),
     "pifpaf-small": PifPafDSEDRecipe(
         name="dsed.pifpaf.small",
         design=BottomUpDesign("pifpaf_small", side=SIDES["pifpaf_small"], reasoner_size=SMALL_SIZE),
+        pifpaf=PifPafRecipe(**SMALL_BASE),
+        **SMALL,
+    ),
+    "pifpaf-movenet": PifPafDSEDRecipe(
+        name="dsed.pifpaf.movenet",
+        design=BottomUpDesign("pifpaf_movenet", side=SIDES["pifpaf_movenet"], reasoner_size=SMALL_SIZE),
         pifpaf=PifPafRecipe(**SMALL_BASE),
         **SMALL,
     ),

@@ -29,6 +29,7 @@ from occlupose.methods.hupor.bases.losses import composite_loss, field_loss, hea
 from occlupose.methods.hupor.bases.recipe import DetectorRecipe, DSEDRecipe, HigherHRNetRecipe, PifPafRecipe
 from occlupose.methods.hupor.epochs import EpochRecipe
 from occlupose.methods.hupor.network import split_channels
+from occlupose.methods.hupor.pretraining import parameter_groups, start_from_movenet
 from occlupose.methods.hupor.reasoning import draw_reasoner_input, maps_losses, reasoner_terms
 from occlupose.methods.hupor.sampler import BottomUpSampler
 from occlupose.networks import bottom_up
@@ -221,7 +222,9 @@ class DSEDTask(TrainingTask):
         return self.annotations.describe()
 
     def build(self) -> BottomUpNetwork:
-        return BottomUpNetwork(self.recipe.design)
+        network = BottomUpNetwork(self.recipe.design)
+        start_from_movenet(network)
+        return network
 
     def load_initial_weights(self, network: nn.Module, path: Path) -> str:
         assert isinstance(network, BottomUpNetwork)
@@ -238,7 +241,9 @@ class DSEDTask(TrainingTask):
             base = base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             batch = recipe.base_training.batch
             draw = self.sampler(batch, share=Process.current().share(batch), with_images=True).draw
-            yield TrainingStage(base, draw, forward, recipe.base_training.optimisation(images), BASE)
+            plan = recipe.base_training.optimisation(images)
+            groups = partial(parameter_groups, pretrained_rate=recipe.base_training.pretrained_rate)
+            yield TrainingStage(base, draw, forward, plan, BASE, parameter_groups=groups)
         if network.reasoner is not None:
             plan = recipe.optimisation(images)
             reasoner = ReasonerTraining(network, recipe, plan.steps)

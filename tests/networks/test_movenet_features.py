@@ -4,7 +4,7 @@ from torch import nn
 
 from occlupose.networks import pretrained
 from occlupose.networks.movenet import MULTI_HEADS, FeaturePyramid
-from occlupose.networks.movenet_detector import CONTEXT, FROZEN_BLOCKS, MoveNetDetector, scale_images
+from occlupose.networks.movenet_features import CONTEXT, FROZEN_BLOCKS, MoveNetDetector, scale_images
 
 HEADS = {"flat": 5, "depths": 2}
 
@@ -47,14 +47,16 @@ def test_it_begins_with_the_layers_of_multipose(multipose, detector):
 
 def test_every_layer_but_the_first_is_trained(detector):
     late = detector.pretrained_parameters()
-    trained = {id(parameter) for parameter in [*late, *detector.new_parameters()]}
+    parts = (detector.context, detector.normalise, detector.heads)
+    new = [parameter for part in parts for parameter in part.parameters()]
+    trained = {id(parameter) for parameter in [*late, *new]}
     frozen = {name for name, parameter in detector.named_parameters() if id(parameter) not in trained}
     first = ("backbone.stem", *(f"backbone.blocks.{number}." for number in range(FROZEN_BLOCKS)))
     assert frozen and all(name.startswith(first) for name in frozen)
     assert {name for name, parameter in detector.named_parameters() if not parameter.requires_grad} == frozen
     ((level,),) = detector(scale_images(images()))
     sum(maps.square().sum() for maps in level.values()).backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in detector.new_parameters())
+    assert all(parameter.grad is not None for parameter in new)
     assert sum(parameter.grad is not None and bool(parameter.grad.any()) for parameter in late) > 0.9 * len(late)
     assert all(parameter.grad is None for name, parameter in detector.named_parameters() if name in frozen)
 
