@@ -18,10 +18,10 @@ def test_arms_differ_in_the_reasoner_alone(benchmark):
     for base in benchmark.SCALES:
         recipes = {arm: benchmark.Run(base, arm, 2).recipe() for arm in ("none", "hourglass", "dsed")}
         assert {recipe.seed for recipe in recipes.values()} == {2}
-        assert [recipe.base_training.epochs for recipe in recipes.values()] == [12, 0, 0]
+        assert [recipe.base_training.epochs for recipe in recipes.values()] == [benchmark.BASE_EPOCHS, 0, 0]
         assert {arm: recipe.design.reasoning for arm, recipe in recipes.items()} == {arm: arm for arm in recipes}
         assert len({recipe.design.base for recipe in recipes.values()}) == 1
-        assert recipes["hourglass"].epochs == recipes["dsed"].epochs == 8
+        assert recipes["hourglass"].epochs == recipes["dsed"].epochs == benchmark.REASONER_EPOCHS
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def test_help_names_the_recipes(command):
     assert help_page.code == 0
     assert all(
         word in " ".join(re.sub("[│╭╮╰╯─]", " ", help_page.out).split())
-        for word in ("--recipe NAME|FILE", "published, small, or a JSON file", "occlupose train recipe hupor small")
+        for word in ("--recipe NAME|FILE", "published; small; movenet", "occlupose train recipe hupor small")
     )
 
 

@@ -114,6 +114,48 @@ def test_peaks_are_matched_as_by_trying_all_matchings(seed):
     assert found == slow
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_people_are_grouped_as_by_the_definitions(seed):
+    """With plain loops: matching, mean tag, joints that are looked for once more, heights, and the quarter of a cell."""
+    random = np.random.default_rng(seed)
+    skeleton = COCO17.subset(("left_wrist", "nose", "right_hip", "left_elbow"))
+    shape = (24, 32)
+    people = random_people(random, 3, 4, shape, apart=6, absent=0.2)
+    heatmaps = perfect_heatmaps(people, shape, 1.2) * random.uniform(0.1, 1, (4, *shape)).astype(np.float32)
+    tags = perfect_tags(people, random_tags(random, 3, apart=0.6), shape) + random.normal(0, 0.4, (4, *shape, 1))
+    found = group_people(heatmaps, tags, skeleton)
+    expected = slow_groups(heatmaps, tags, [1, 2, 3, 0])
+    assert len(found.xy) == len(expected)
+    for xy, score, tag, person in zip(found.xy, found.score, found.tag, expected, strict=True):
+        mean = np.mean([tags[joint][cell] for joint, cell in person.items()], 0)
+        np.testing.assert_allclose(tag, mean)
+        for joint in range(4):
+            cell = person.get(joint) or slow_missing(heatmaps[joint], tags[joint], mean)
+            if cell is None:
+                assert np.isnan(xy[joint]).all() and score[joint] == 0
+            else:
+                assert score[joint] == heatmaps[joint][cell]
+                np.testing.assert_allclose(xy[joint], slow_quarter(heatmaps[joint], *cell))
+
+
+def slow_missing(heatmap, tags, mean):
+    """The cell where height less rounded tag distance is largest; None if it is dark, or its tag another's."""
+    cells = [(y, x) for y in range(heatmap.shape[0]) for x in range(heatmap.shape[1])]
+    best = max(cells, key=lambda cell: heatmap[cell] - np.round(np.linalg.norm(tags[cell] - mean)))
+    near = np.linalg.norm(tags[best] - mean) < MAX_TAG_DISTANCE
+    return best if heatmap[best] > 0 and near else None
+
+
+def slow_quarter(heatmap, y, x):
+    """A cell moved by a quarter towards its higher neighbours."""
+    place = [float(x), float(y)]
+    if 0 < x < heatmap.shape[1] - 1 and heatmap[y, x - 1] != heatmap[y, x + 1]:
+        place[0] += 0.25 if heatmap[y, x + 1] > heatmap[y, x - 1] else -0.25
+    if 0 < y < heatmap.shape[0] - 1 and heatmap[y - 1, x] != heatmap[y + 1, x]:
+        place[1] += 0.25 if heatmap[y + 1, x] > heatmap[y - 1, x] else -0.25
+    return place
+
+
 def test_two_tags_tell_people_apart_where_one_does_not():
     """With a mirrored image every joint has two."""
     random = np.random.default_rng(1)

@@ -6,6 +6,7 @@ from composite_fields import batch_of, perfect_fields
 from occlupose.codecs.composite_fields import (
     LIMB_REACH,
     MIN_SCALE,
+    IntensityField,
     accumulate,
     directions,
     encode_joints,
@@ -110,6 +111,37 @@ def test_accumulated_maps_have_a_peak_at_every_joint(skeleton):
         assert heights.max() > 0.7
         middle = torch.stack([(heights.sum(0) * columns).sum(), (heights.sum(1) * columns).sum()]) / heights.sum()
         np.testing.assert_allclose(middle, cells[joint], atol=0.1)
+
+
+def slow_accumulate(field, ratio):
+    """Kreiss eq. 1 with plain loops: every confident cell votes with a Gaussian, up to six cells away."""
+    confidence = 1 / (1 + np.exp(-field.confidence[0].numpy().astype(float)))
+    joints, rows, columns = confidence.shape
+    maps = np.zeros((joints, rows * ratio, columns * ratio))
+    for joint, y, x in np.argwhere(confidence > 0.1):
+        place = ratio * (field.offset[0, joint, :, y, x].numpy() + [x + 0.5, y + 0.5]) - 0.5
+        sigma = np.clip(ratio * np.exp(field.scale[0, joint, y, x].item()), 1.0, 2.6)
+        middle = np.rint(place)
+        for row in range(maps.shape[1]):
+            for column in range(maps.shape[2]):
+                if max(abs(row - middle[1]), abs(column - middle[0])) <= 6:
+                    distance = (column - place[0]) ** 2 + (row - place[1]) ** 2
+                    maps[joint, row, column] += confidence[joint, y, x] / 16 * np.exp(-distance / (2 * sigma**2))
+    return np.minimum(maps, 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_maps_are_accumulated_as_by_plain_loops(seed):
+    """Of fields of no network: votes in and out of the map, of any width and confidence."""
+    random = torch.Generator().manual_seed(seed)
+    shape = (1, 3, 5, 7)
+    field = IntensityField(
+        2 * torch.randn(shape, generator=random),
+        2 * torch.randn(1, 3, 2, 5, 7, generator=random),
+        torch.randn(shape, generator=random),
+    )
+    for ratio in (1, 2):
+        np.testing.assert_allclose(accumulate(field, ratio)[0], slow_accumulate(field, ratio), atol=1e-5)
 
 
 def test_votes_add_up_and_uncertain_cells_have_none():

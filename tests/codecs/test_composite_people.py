@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from occlupose.codecs.composite_people import LimbVotes, connect_people
-from occlupose.codecs.limb_fields import find_peaks
 from occlupose.codecs.multi_person import maps_in_2d
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17, CROWDPOSE14
@@ -80,12 +79,39 @@ def slow_line_score(field, start, end):
     return np.mean(agreeing) if len(agreeing) > 0.95 * count else few
 
 
+def slow_peaks(heatmap, minimum):
+    """(height, place) of the cells that are higher than their neighbours before them, row by row, and not lower than
+    those after; moved to the top of the parabola through the logarithms along each axis.
+    """
+
+    def offset(before, here, after):
+        if min(before, after) <= 0:
+            return 0.0
+        left, middle, right = np.log([before, here, after])
+        curve = left - 2 * middle + right
+        return 0.0 if curve == 0 else np.clip((left - right) / (2 * curve), -0.5, 0.5)
+
+    rows, columns = heatmap.shape
+    padded = np.pad(heatmap, 1, constant_values=-np.inf)
+    found = []
+    for y in range(rows):
+        for x in range(columns):
+            window = padded[y : y + 3, x : x + 3]
+            here = window[1, 1]
+            around = window.ravel()
+            if here > minimum and (here > around[:4]).all() and (here >= around[5:]).all():
+                place = np.array([x + offset(*window[1]), y + offset(*window[:, 1])])
+                found.append((here, place))
+    return sorted(found, key=lambda peak: -peak[0])
+
+
 def slow_people(heatmaps, fields, votes, limbs):
     """The greedy decoder by its description, with plain loops and without a queue: seeds of 0.2 or more, the highest
     first; always the most certain connection, by a vote of 0.05 or more, else along a field; a peak for one person.
     """
-    peaks = [of_joint.xy for of_joint in find_peaks(heatmaps, 0.1)]
-    heights = [of_joint.score for of_joint in find_peaks(heatmaps, 0.1)]
+    found = [slow_peaks(heatmap, 0.1) for heatmap in heatmaps]
+    peaks = [[place for _, place in of_joint] for of_joint in found]
+    heights = [[height for height, _ in of_joint] for of_joint in found]
     given = []  # (joint, place) that somebody has
 
     def free(joint, place):
@@ -167,7 +193,7 @@ def test_people_are_connected_as_by_the_description(seed):
     for xy, person in zip(found.xy, slow, strict=True):
         assert np.flatnonzero(np.isfinite(xy[:, 0])).tolist() == sorted(person)
         for joint, place in person.items():
-            np.testing.assert_allclose(xy[joint], place, atol=1e-6)
+            np.testing.assert_allclose(xy[joint], place, atol=1e-4)
 
 
 @pytest.mark.parametrize("skeleton", [COCO17, CROWDPOSE14], ids=lambda skeleton: skeleton.name)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from bottom_up_networks import SIZE, build
+from bottom_up_networks import SIZE, build, images
 from composite_fields import batch_of, perfect_fields
 from occlupose.codecs.multi_person import PeopleBatch, maps_in_2d
 from occlupose.errors import OccluposeError
@@ -18,6 +18,8 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17, CROWDPOSE14
 from tagged_people import SHAPE, perfect_heatmaps, perfect_tags, random_people, random_tags
+
+EACH_JOINT = [(skeleton, joint) for skeleton in (COCO17, CROWDPOSE14) for joint in range(len(skeleton))]
 
 STILL = np.array([[1.0, 0, 0], [0, 1, 0]])
 """Maps in the size of the image."""
@@ -245,27 +247,28 @@ class PerfectReasoner(nn.Module):
         return [[self.hidden] * 4]
 
 
-@pytest.mark.parametrize("joint", range(17))
-def test_hidden_joints_of_a_perfect_base_and_a_perfect_reasoner(file, monkeypatch, joint):
+@pytest.mark.parametrize(("skeleton", "joint"), EACH_JOINT)
+def test_hidden_joints_of_a_perfect_base_and_a_perfect_reasoner(skeleton, joint):
     """From the maps of two resolutions and those of hidden joints at a quarter: in the pixels of the image."""
-    frontend = BottomUpFrontend(file)
+    network = build(skeleton=skeleton.name)
     side = 256
-    coarse = maps_in_2d(COCO17, side, side, 4)
-    fine = maps_in_2d(COCO17, side, side, 2)
+    joints = len(skeleton)
+    coarse = maps_in_2d(skeleton, side, side, 4)
+    fine = maps_in_2d(skeleton, side, side, 2)
     random = np.random.default_rng(joint)
-    xy = 4 * random_people(random, 3, 17, (64, 64), apart=7) + 1.5
-    state = np.full((3, 17), VISIBLE)
+    xy = 4 * random_people(random, 3, joints, (64, 64), apart=7) + 1.5
+    state = np.full((3, joints), VISIBLE)
     state[1, joint] = OCCLUDED
-    people = PeopleBatch(*(torch.from_numpy(part)[None] for part in (xy, np.zeros((3, 17)), state)), torch.ones(1))
+    people = PeopleBatch(*(torch.from_numpy(part)[None] for part in (xy, np.zeros((3, joints)), state)), torch.ones(1))
     tags = torch.from_numpy(perfect_tags((xy - 1.5) / 4, [-3.0, 0, 3.0], (64, 64), 4))[None, ..., 0]
     visible = tuple(codec.heatmaps(people, "visible", 1).float() for codec in (coarse, fine))
     fields = coarse.fields(people, "visible", 4).flatten(1, 2).float()
-    monkeypatch.setattr(frontend.network, "detect", lambda images: HigherHRNetMaps(visible, tags, (fields,)))
+    network.detect = lambda images: HigherHRNetMaps(visible, tags, (fields,))
     hidden = [coarse.heatmaps(people, "hidden", 4), coarse.fields(people, "hidden", 4).flatten(1, 2)]
-    frontend.network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
-    maps = frontend.network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+    network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
+    maps = network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
     tag = maps.tags[0, ..., None].numpy()
-    found = place_tagged(ImageMaps(maps.visible[0].numpy(), maps.hidden[0].numpy(), tag, STILL), COCO17)
+    found = place_tagged(ImageMaps(maps.visible[0].numpy(), maps.hidden[0].numpy(), tag, STILL), skeleton)
     assert len(found) == 3
     who = nearest(found, xy)
     assert np.linalg.norm(found.xy[who] - xy, axis=-1).max() <= 1.5
@@ -282,27 +285,76 @@ def pifpaf(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("joint", range(17))
-def test_hidden_joints_of_a_perfect_pifpaf_and_a_perfect_reasoner(pifpaf, monkeypatch, joint):
+@pytest.mark.parametrize(("skeleton", "joint"), EACH_JOINT)
+def test_hidden_joints_of_a_perfect_pifpaf_and_a_perfect_reasoner(skeleton, joint):
     """Each in turn: from composite fields of visible joints and limbs, and maps of hidden ones."""
-    frontend = BottomUpFrontend(pifpaf)
+    network = build(base="pifpaf_small", skeleton=skeleton.name)
     side = 256
-    design = replace(frontend.network.design, side=side)
-    maps, fields = design.codecs
+    joints = len(skeleton)
+    maps, fields = replace(network.design, side=side).codecs
     random = np.random.default_rng(joint)
-    halves = [random_people(random, 1, 17, (32, 16)) + np.array([left, 0]) for left in (0, 16)]  # side by side
+    halves = [random_people(random, 1, joints, (32, 16)) + np.array([left, 0]) for left in (0, 16)]  # side by side
     xy = 8 * np.concatenate(halves) + 3.5
-    state = np.full((2, 17), VISIBLE)
+    state = np.full((2, joints), VISIBLE)
     state[1, joint] = OCCLUDED
     people = batch_of(xy, state)
-    monkeypatch.setattr(frontend.network, "detect", lambda images: perfect_fields(people, fields))
+    network.detect = lambda images: perfect_fields(people, fields)
     hidden = [maps.heatmaps(people, "hidden", 4), maps.fields(people, "hidden", 4).flatten(1, 2)]
-    frontend.network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
-    output = frontend.network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+    network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
+    output = network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
     found = place_connected(output, maps, STILL)
     who = nearest(found, xy)
     assert len(found) == 2 and np.linalg.norm(found.xy[who] - xy, axis=-1).max() <= 3
     np.testing.assert_array_equal(found.state[who], state)
+
+
+FIELDS = [(kind, part) for kind in ("joints", "limbs") for part in ("confidence", "offset", "scale", "spread")]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("kind", "part"), FIELDS)
+def test_composite_fields_that_are_not_numbers_are_refused_in_one_line(kind, part, value):
+    network = build(base="pifpaf_small")
+    maps, fields = network.design.codecs
+    perfect = perfect_fields(batch_of(np.full((1, 17, 2), 20.0), np.full((1, 17), VISIBLE)), fields)
+    getattr(getattr(perfect, kind), part)[0, 3] = value
+    network.detect = lambda images: perfect
+    network.reasoner = PerfectReasoner(torch.zeros(1, 17 + 2 * 19, 16, 16))
+    output = network(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+    with pytest.raises(OccluposeError, match=r"^[a-z ]+: some of these maps are not numbers; [^\n]*$"):
+        place_connected(output, maps, STILL)
+
+
+@pytest.mark.parametrize("name", ["visible", "hidden", "fields"])
+@pytest.mark.parametrize("base", ["pifpaf_small", "hupor_small"])
+def test_connected_maps_that_are_not_numbers_are_refused_in_one_line(base, name):
+    network = build(base=base).requires_grad_(False)
+    maps = network(images(1))
+    getattr(maps, name)[0, 3] = np.nan
+    with pytest.raises(OccluposeError, match=f"^({name}|heatmaps): some of these maps are not numbers; [^\n]*$"):
+        place_connected(maps, network.design.codecs[0], STILL)
+
+
+def test_votes_of_limbs_are_their_confident_cells():
+    """By plain loops, of random fields: in cells of the maps, which are half as wide."""
+    network = build(base="pifpaf_small").requires_grad_(False)
+    maps = network(images(1))
+    fields = maps.composite.limbs
+    fields.confidence = 2 * torch.randn(fields.confidence.shape, generator=torch.Generator().manual_seed(0)) - 2
+    for limb, found in enumerate(bottom_up._votes(maps)):
+        expected = []
+        for y in range(8):
+            for x in range(8):
+                confidence = 1 / (1 + np.exp(-fields.confidence[0, limb, y, x].item()))
+                if confidence > 0.1:
+                    offset = fields.offset[0, limb, :, :, y, x].numpy()
+                    ends = 2 * (offset + [x + 0.5, y + 0.5]) - 0.5
+                    expected.append((confidence, ends, 2 * np.exp(fields.spread[0, limb, :, y, x].numpy())))
+        assert len(expected) == len(found.confidence) > 0
+        for number, (confidence, ends, spread) in enumerate(expected):
+            assert found.confidence[number] == pytest.approx(confidence, rel=1e-5)
+            np.testing.assert_allclose(found.ends[number], ends, atol=1e-4)
+            np.testing.assert_allclose(found.spread[number], spread, rtol=1e-5)
 
 
 def test_pifpaf_finds_people_in_frames(pifpaf):
@@ -327,31 +379,32 @@ def detected(people, codec):
     return [[{"maps": maps.float()}] * 4]
 
 
-def person_of_long_limbs(random, shape):
-    """(1, 17, 2), cells: fields of shorter limbs have no direction."""
+def person_of_long_limbs(random, shape, skeleton):
+    """(1, joint, 2), cells: fields of shorter limbs have no direction."""
     while True:
-        person = random_people(random, 1, 17, shape)
-        ends = [person[0, list(COCO17.index(*limb))] for limb in COCO17.limbs]
+        person = random_people(random, 1, len(skeleton), shape)
+        ends = [person[0, list(skeleton.index(*limb))] for limb in skeleton.limbs]
         if min(np.linalg.norm(start - stop) for start, stop in ends) > 5:
             return person
 
 
-@pytest.mark.parametrize("joint", range(17))
-def test_hidden_joints_of_a_perfect_detector_and_a_perfect_reasoner(hupor, monkeypatch, joint):
+@pytest.mark.parametrize(("skeleton", "joint"), EACH_JOINT)
+def test_hidden_joints_of_a_perfect_detector_and_a_perfect_reasoner(skeleton, joint):
     """Each in turn, of people side by side, by part affinity fields alone."""
-    frontend = BottomUpFrontend(hupor)
+    network = build(base="hupor_small", skeleton=skeleton.name)
     side = 256
-    codec = replace(frontend.network.design, side=side).codecs[0]
+    joints = len(skeleton)
+    codec = replace(network.design, side=side).codecs[0]
     random = np.random.default_rng(joint)
-    halves = [person_of_long_limbs(random, (64, 28)) + np.array([left, 0]) for left in (0, 36)]
+    halves = [person_of_long_limbs(random, (64, 28), skeleton) + np.array([left, 0]) for left in (0, 36)]
     xy = 4 * np.concatenate(halves) + 1.5
-    state = np.full((2, 17), VISIBLE)
+    state = np.full((2, joints), VISIBLE)
     state[1, joint] = OCCLUDED
     people = batch_of(xy, state)
-    monkeypatch.setattr(frontend.network, "detect", lambda images: detected(people, codec))
+    network.detect = lambda images: detected(people, codec)
     hidden = [codec.heatmaps(people, "hidden", 4), codec.fields(people, "hidden", 4).flatten(1, 2)]
-    frontend.network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
-    output = frontend.network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+    network.reasoner = PerfectReasoner(torch.cat(hidden, 1).float())
+    output = network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
     found = place_connected(output, codec, STILL)
     who = nearest(found, xy)
     assert len(found) == 2 and np.linalg.norm(found.xy[who] - xy, axis=-1).max() <= 1.5

@@ -22,6 +22,7 @@ from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.media import Frame
 from occlupose.networks.bottom_up import SIDE_STEP, ConnectedMaps, TaggedMaps, load
+from occlupose.networks.pifpaf import PifPafFields
 from occlupose.networks.precision import bf16_is_native
 from occlupose.networks.weights import to_device
 from occlupose.occlusion.confidence import MIN_CONFIDENCE
@@ -220,6 +221,8 @@ def place_connected(maps: ConnectedMaps, codec: MultiPersonMaps, matrix: Float[n
     visible = maps.visible[0].cpu().numpy()
     hidden = maps.hidden[0].cpu().numpy()
     check_numbers(visible=visible, hidden=hidden)
+    if maps.composite is not None:
+        _check_composite(maps.composite)
     people = connect_people(
         visible + hidden,
         maps.fields[0].cpu().numpy(),
@@ -229,11 +232,23 @@ def place_connected(maps: ConnectedMaps, codec: MultiPersonMaps, matrix: Float[n
     return _place(codec.to_pixels(people.xy), people.score, values_at(visible, people.xy), matrix, codec.skeleton)
 
 
+def _check_composite(fields: PifPafFields) -> None:
+    """Refuses fields that are not numbers; in the sums above, a cell without a confidence has no votes.
+
+    Raises:
+        OccluposeError: NaN or infinite values; names the field.
+    """
+    for name, field in (("joints", fields.joints), ("limbs", fields.limbs)):
+        parts = {"confidence": field.confidence, "offset": field.offset, "scale": field.scale, "spread": field.spread}
+        known = {part: values for part, values in parts.items() if values is not None}
+        check_numbers(**{f"{part} of {name}": values.float().cpu().numpy() for part, values in known.items()})
+
+
 def _votes(maps: ConnectedMaps) -> list[LimbVotes]:
     """The confident cells of each limb of the first image, in cells of the maps; none without association fields."""
-    limbs = maps.limbs
-    if limbs is None:
+    if maps.composite is None:
         return [LimbVotes(np.zeros(0), np.zeros((0, 2, 2)), np.zeros((0, 2)))] * maps.fields.shape[1]
+    limbs = maps.composite.limbs
     ratio = maps.visible.shape[-1] / limbs.confidence.shape[-1]
     confidence = limbs.confidence[0].float().sigmoid().cpu().numpy()
     offset = limbs.offset[0].float().cpu().numpy()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from occlupose.bounds import Bounded, Count
-from occlupose.codecs.composite_fields import AssociationField, accumulate, directions
+from occlupose.codecs.composite_fields import accumulate, directions
 from occlupose.codecs.letterbox import Letterbox
 from occlupose.codecs.multi_person import MultiPersonMaps, maps_in_2d
 from occlupose.errors import OccluposeError
@@ -215,13 +215,13 @@ class ConnectedMaps:
     Attributes:
         visible, hidden: maps of visible joints, from the base, and of hidden joints, from the reasoner.
         fields: part affinity fields of visible and hidden limbs together.
-        limbs: PifPaf's association fields of visible limbs, at an eighth of the resolution; None of HUPOR's detector.
+        composite: PifPaf's fields of visible joints and limbs, at an eighth of the resolution; None of HUPOR's detector.
     """
 
     visible: Float[Tensor, "batch joint y x"]
     hidden: Float[Tensor, "batch joint y x"]
     fields: Float[Tensor, "batch limb 2 y x"]
-    limbs: AssociationField | None
+    composite: PifPafFields | None
 
 
 BaseMaps = HigherHRNetMaps | PifPafFields | list[list[Heads]]
@@ -294,9 +294,9 @@ class BottomUpNetwork(nn.Module):
         if not isinstance(maps, HigherHRNetMaps):
             channels = self.reasoner_input(maps)
             hidden = self.hidden_maps(channels, images)
-            limbs = maps.limbs if isinstance(maps, PifPafFields) else None
+            composite = maps if isinstance(maps, PifPafFields) else None
             fields = (channels + hidden)[:, self.joints :].unflatten(1, (-1, 2))
-            return ConnectedMaps(channels[:, : self.joints], hidden[:, : self.joints], fields, limbs)
+            return ConnectedMaps(channels[:, : self.joints], hidden[:, : self.joints], fields, composite)
         size = images.shape[1:3]
         visible = torch.stack([_resize(each, size) for each in maps.heatmaps]).mean(0)
         hidden = torch.zeros_like(visible)

@@ -22,6 +22,9 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17
 
+MIN_VISIBLE = 3
+"""Least number of visible keypoints of a person."""
+
 MIN_SCORE = 0.4
 """Least confidence of a detected person, 0..1."""
 
@@ -100,16 +103,16 @@ def find_photographs(folder: Path) -> list[Path]:
 
 
 def _find_people(image: RGB, network: CropNetwork, detector: BoxDetector) -> Detections:
-    """The people in an image of whom something is visible."""
+    """The people in an image of whom enough is visible."""
     (boxes,) = detector([image])
     people = estimate_in_boxes(network, Pyramid(image), boxes).to(COCO17)
     visible = people.score >= network.min_joint_confidence
     side = (boxes.boxes[:, 2:] - boxes.boxes[:, :2]).max(1, keepdims=True)
-    certain = ~(people.spread > MAX_SPREAD * side)  # also where the spread is unknown
+    certain = np.isfinite(people.probability).all(2) & ~(people.spread > MAX_SPREAD * side)
     size = np.array(image.shape[1::-1])
     inside = ((people.xy >= -0.5) & (people.xy < size - 0.5)).all(2)
     state = np.where(inside & visible, VISIBLE, np.where(inside & certain, OCCLUDED, ABSENT))
-    return replace(people, state=state.astype(np.uint8)).select((state == VISIBLE).any(1))
+    return replace(people, state=state.astype(np.uint8)).select((state == VISIBLE).sum(1) >= MIN_VISIBLE)
 
 
 def _annotations(people: Detections) -> Iterator[dict[str, Any]]:

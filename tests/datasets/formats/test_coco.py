@@ -364,12 +364,20 @@ def test_neck_and_pelvis_of_coco(tmp_path):
 
 @pytest.mark.parametrize(
     ("joint", "v", "neck", "pelvis"),
-    [("left_hip", 1, 1, 1), ("left_hip", 0, 0, 0), ("left_shoulder", 1, 1, 2), ("right_shoulder", 0, 0, 2)],
+    [("left_hip", 1, 2, 1), ("left_hip", 0, 0, 0), ("left_shoulder", 1, 1, 2), ("right_shoulder", 0, 0, 2)],
 )
-def test_they_are_as_visible_as_the_least_of_what_they_are_made_of(tmp_path, joint, v, neck, pelvis):
+def test_they_are_as_visible_as_the_joints_they_are_made_of(tmp_path, joint, v, neck, pelvis):
+    """Where they are not known although a part of these is, they are not annotated."""
     found = sample_of_one(tmp_path, **(TORSO | {joint: (*TORSO[joint][:2], v), "left_knee": (50, 80, 2)}))
     assert found.state[0, [NECK, PELVIS]].tolist() == [neck, pelvis]
     assert np.isnan(found.xy[0, [NECK, PELVIS]]).all(-1).tolist() == [neck == 0, pelvis == 0]
+    assert found.annotated[[NECK, PELVIS]].tolist() == [neck > 0, pelvis > 0]
+
+
+def test_a_person_without_hips_and_shoulders_hides_nobody_s_pelvis(tmp_path):
+    """Nothing is known of where theirs would be; that of others is annotated."""
+    legs = {"left_knee": (50, 80, 2), "right_knee": (30, 80, 2), "left_ankle": (50, 90, 2)}
+    assert sample_of_one(tmp_path, **legs).annotated[[NECK, PELVIS]].all()
 
 
 def test_crowdpose_has_necks_and_heads_of_its_own(tmp_path):

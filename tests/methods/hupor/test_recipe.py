@@ -6,7 +6,7 @@ import pytest
 from hupor_samples import TINY, recipe_with_design
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.network import HUPORDesign
-from occlupose.methods.hupor.recipe import PUBLISHED, RECIPES, SMALL, HUPORRecipe
+from occlupose.methods.hupor.recipe import HUPORRecipe, MOVENET, PUBLISHED, RECIPES, SMALL
 
 
 def test_the_published_recipe():
@@ -35,7 +35,13 @@ def test_the_published_recipe():
         (0.8, 1.1),
         40,
     )
-    assert {"published": PUBLISHED, "small": SMALL} == RECIPES
+    assert {"published": PUBLISHED, "small": SMALL, "movenet": MOVENET} == RECIPES
+
+
+def test_on_movenet_s_features():
+    """Images without depth are photographs; people are behind blocks in both kinds."""
+    assert MOVENET.design.detector == "movenet" and MOVENET.pretrained_rate == 0.05
+    assert MOVENET.no_depth_fraction == 0.5 and MOVENET.augmentation.blocks.relative_to == "box"
 
 
 def test_the_rate_warms_up_over_2400_steps_and_falls_evenly_to_nothing():

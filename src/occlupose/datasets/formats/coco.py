@@ -12,12 +12,12 @@ the image; half a pixel is subtracted where they become edges here.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from pydantic import BaseModel, Field, TypeAdapter
 
 from occlupose.datasets.annotations import Annotations, GroundTruth, ImageInfo, PersonAnnotation
@@ -156,9 +156,10 @@ def make_samples(annotations: Annotations) -> list[ImageSample]:
     """People of COCO, CrowdPose, OCHuman and the like, one MPI15 sample an image, without depth and camera.
 
     Joints are matched by name. The pelvis is the middle of the hips, and as visible as the less visible of them; the
-    neck lies NECK above the middle of the shoulders, as visible as the least visible of pelvis and shoulders; other
-    joints that the dataset lacks are not `annotated` (COCO's top of the head). People with fewer than MIN_JOINTS joints
-    are left out, as the authors do, and so are images without anybody else.
+    neck lies NECK above the middle of the shoulders, and is as visible as the less visible of these (ours; in SMAP's
+    code it is hidden if a hip is). Joints that the dataset lacks are not `annotated` (COCO's top of the head), nor, in
+    an image with somebody of whom only a part of what they are made from is known, pelvis and neck (ours). People with
+    fewer than MIN_JOINTS joints are left out, as the authors do, and so are images without anybody else.
 
     Raises:
         OccluposeError: the annotations lack an image's size.
@@ -180,12 +181,22 @@ def _make_sample(image: ImageRef, people: list[PersonAnnotation], skeleton: Skel
     joints = convert(xy, skeleton, MPI15)
     states = convert_weakest(state, skeleton, MPI15)
     neck, pelvis, *shoulders = MPI15.index("neck", "pelvis", "left_shoulder", "right_shoulder")
+    hips = list(MPI15.index("left_hip", "right_hip"))
+    annotated = convert_weakest(np.ones(len(skeleton), bool), skeleton, MPI15)
     if not {"neck", "thorax"} & {*skeleton.joints}:
         middle = joints[:, shoulders].mean(1)
         joints[:, neck] = middle + NECK * (middle - joints[:, pelvis])
-        states[:, neck] = states[:, [pelvis, *shoulders]].min(1)
-    annotated = convert_weakest(np.ones(len(skeleton), bool), skeleton, MPI15)
+        states[:, neck] = np.where(states[:, pelvis] == ABSENT, ABSENT, states[:, shoulders].min(1))
+        annotated[neck] &= not _half_known(states, neck, shoulders)
+    if not {"pelvis", "hip"} & {*skeleton.joints}:
+        annotated[pelvis] &= not _half_known(states, pelvis, hips)
     return make_mpi15_sample(image, size, joints, None, states, annotated=annotated)
+
+
+def _half_known(states: UInt8[np.ndarray, "person 15"], joint: int, sources: Sequence[int]) -> bool:
+    """Whether somebody lacks a joint, but not all that it is made from."""
+    known = states[:, sources] != ABSENT
+    return bool((known.any(1) & (states[:, joint] == ABSENT)).any())
 
 
 def make_keypoint_samples(annotations: Annotations) -> list[ImageSample]:

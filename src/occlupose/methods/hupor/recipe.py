@@ -108,7 +108,7 @@ MOVENET = HUPORRecipe(
     ),
     predicted_input_fraction=0.5,
     foreground_weight=10.0,
-    epochs=3.75,
+    epochs=3,
     batch=8,
     learning_rate=1e-3,
     warm_up_steps=100,

@@ -62,11 +62,19 @@ def test_hupor_in_2d():
 
 
 def test_a_recipe_is_for_one_kind_of_base():
-    assert [recipe.family for recipe in RECIPES.values()] == ["higherhrnet"] * 2 + ["pifpaf"] * 2 + ["hupor"] * 2
+    assert [recipe.family for recipe in RECIPES.values()] == ["higherhrnet"] * 3 + ["pifpaf"] * 3 + ["hupor"] * 2
     assert find_recipe("small", "pifpaf") == "pifpaf-small" and find_recipe("small", None) == "small"
     assert find_recipe("small", "higherhrnet") == "small" and find_recipe("a.json", "pifpaf") == "a.json"
     with pytest.raises(OccluposeError, match=r"design.base higher_hrnet_w32: not pifpaf; begin with a recipe of that"):
         replace(RECIPES["pifpaf-small"], design=PUBLISHED.design)
+
+
+@pytest.mark.parametrize("name", ["movenet", "pifpaf-movenet"])
+def test_recipes_on_movenet_s_features_are_otherwise_the_small_ones(name):
+    recipe = RECIPES[name]
+    small = RECIPES[name.replace("movenet", "small")]
+    assert recipe.design.base.endswith("_movenet") and recipe.base_training.pretrained_rate == 0.05
+    assert replace(recipe, name=small.name, design=small.design) == small
 
 
 def test_the_small_recipe_is_small():
