@@ -63,6 +63,14 @@ class Timed:
     seconds: list[float] = field(default_factory=list)
 
     @property
+    def name(self) -> str:
+        return self.frontend.name
+
+    @property
+    def min_joint_confidence(self) -> float:
+        return self.frontend.min_joint_confidence
+
+    @property
     def skeleton(self) -> Skeleton:
         return self.frontend.skeleton
 
@@ -111,6 +119,8 @@ def main(data: Path, weights: tuple[Path, ...], output: Path = RESULTS) -> None:
     """
     torch.set_num_threads(1)
     paths = find_dataset(data, "test")
+    if len({path.stem for path in weights}) < len(weights):
+        raise SystemExit("two files of one name: rename one")
     networks: dict[str, Frontend] = {path.stem: HUPORFrontend(load(path), path.stem) for path in weights}
     networks |= {name: build_frontend(name, threads=1) for name in FRONTENDS}
     rows = []

@@ -816,6 +816,49 @@ def test_label_with_the_datas_own_camera(command, tmp_path):
     assert Poses.load(tmp_path / "out" / "walk.npz") == Poses.load(tmp_path / "out" / "again.npz") == expected
 
 
+PHOTOGRAPH = Path(__file__).parent / "networks" / "pretrained_frame.png"
+
+
+def test_photographs_get_pseudo_labels(command, tmp_path):
+    (tmp_path / "photographs").mkdir()
+    shutil.copy(PHOTOGRAPH, tmp_path / "photographs")
+    (tmp_path / "photographs" / "broken.jpg").write_bytes(b"no image")
+    words = ["pseudo-label", tmp_path / "photographs", "-o", tmp_path / "out", "--credit", "A. Uthor"]
+    outcome = command(*words)
+    assert outcome.code == 0 and re.fullmatch(r".*: \d+ (person|people) in .*; annotations\.json\n", outcome.out)
+    assert "warning: left out: " in outcome.err and "broken.jpg" in outcome.err
+    document = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    assert document["info"]["description"] == "photographs (A. Uthor) with keypoints by movenet-occlusion"
+    before = (tmp_path / "out" / "annotations.json").read_bytes()
+    assert_refused(command(*words), "annotations.json: is there already; give another folder with -o")
+    assert (tmp_path / "out" / "annotations.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--aspects", "0"], "aspects 0: must be between 0.1 and 10"),
+        (["--aspects", "1.5", "nan"], "aspects 1.5 nan: must be between"),
+        (["--frontend", "movenet-multipose"], "movenet-multipose"),
+    ],
+)
+def test_pseudo_labels_that_cannot_be(command, tmp_path, options, message):
+    shutil.copy(PHOTOGRAPH, tmp_path)
+    outcome = command("pseudo-label", tmp_path, "-o", tmp_path / "out", *options)
+    assert_refused(outcome, message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_photographs_are_never_overwritten(command, tmp_path):
+    folder = tmp_path / "data" / "images"
+    folder.mkdir(parents=True)
+    shutil.copy(PHOTOGRAPH, folder)
+    before = (folder / PHOTOGRAPH.name).read_bytes()
+    outcome = command("pseudo-label", folder, "-o", tmp_path / "data")
+    assert_refused(outcome, "its images are the photographs themselves; give another folder with -o")
+    assert names(folder) == [PHOTOGRAPH.name] and (folder / PHOTOGRAPH.name).read_bytes() == before
+
+
 def test_label_motion_capture_from_virtual_cameras(command, tmp_path):
     write_mocap(tmp_path, {"07": 2}, frames=40)
     file = json_file(tmp_path, {"width": 640, "height": 360, "fx": 500, "fy": 500, "cx": 319.5, "cy": 179.5})

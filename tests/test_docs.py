@@ -39,6 +39,7 @@ COMMANDS = {
     "view": cli.view,
     "demo": cli.demo,
     "label": cli.label,
+    "pseudo-label": cli.pseudo_label,
     "doctor": cli.doctor,
     "synth": cli.synth,
 }

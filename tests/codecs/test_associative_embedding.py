@@ -116,13 +116,13 @@ def test_peaks_are_matched_as_by_trying_all_matchings(seed):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_people_are_grouped_as_by_the_definitions(seed):
-    """With plain loops: matching, mean tag, joints that are looked for once more, heights, and the quarter of a cell."""
+    """With plain loops: matching, mean tag, joints that are looked for once more, heights, and quarters of cells."""
     random = np.random.default_rng(seed)
     skeleton = COCO17.subset(("left_wrist", "nose", "right_hip", "left_elbow"))
     shape = (24, 32)
     people = random_people(random, 3, 4, shape, apart=6, absent=0.2)
     heatmaps = perfect_heatmaps(people, shape, 1.2) * random.uniform(0.1, 1, (4, *shape)).astype(np.float32)
-    tags = perfect_tags(people, random_tags(random, 3, apart=0.6), shape) + random.normal(0, 0.4, (4, *shape, 1))
+    tags = perfect_tags(people, random_tags(random, 3, apart=0.6), shape) + random.normal(0, 0.4, (4, *shape, 2))
     found = group_people(heatmaps, tags, skeleton)
     expected = slow_groups(heatmaps, tags, [1, 2, 3, 0])
     assert len(found.xy) == len(expected)

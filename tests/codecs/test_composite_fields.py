@@ -119,7 +119,7 @@ def slow_accumulate(field, ratio):
     joints, rows, columns = confidence.shape
     maps = np.zeros((joints, rows * ratio, columns * ratio))
     for joint, y, x in np.argwhere(confidence > 0.1):
-        place = ratio * (field.offset[0, joint, :, y, x].numpy() + [x + 0.5, y + 0.5]) - 0.5
+        place = ratio * (field.offset[0, joint, :, y, x].numpy() + np.array([x + 0.5, y + 0.5])) - 0.5
         sigma = np.clip(ratio * np.exp(field.scale[0, joint, y, x].item()), 1.0, 2.6)
         middle = np.rint(place)
         for row in range(maps.shape[1]):

@@ -348,7 +348,7 @@ def test_votes_of_limbs_are_their_confident_cells():
                 confidence = 1 / (1 + np.exp(-fields.confidence[0, limb, y, x].item()))
                 if confidence > 0.1:
                     offset = fields.offset[0, limb, :, :, y, x].numpy()
-                    ends = 2 * (offset + [x + 0.5, y + 0.5]) - 0.5
+                    ends = 2 * (offset + np.array([x + 0.5, y + 0.5])) - 0.5
                     expected.append((confidence, ends, 2 * np.exp(fields.spread[0, limb, :, y, x].numpy())))
         assert len(expected) == len(found.confidence) > 0
         for number, (confidence, ends, spread) in enumerate(expected):

@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from occlupose.networks import pretrained
+from occlupose.networks.estimators import normalise_images
 from occlupose.networks.movenet import MULTI_HEADS, FeaturePyramid
-from occlupose.networks.movenet_features import CONTEXT, FROZEN_BLOCKS, MoveNetDetector, scale_images
+from occlupose.networks.movenet_features import CONTEXT, FROZEN_BLOCKS, MoveNetBackbone, MoveNetDetector, scale_images
 
 HEADS = {"flat": 5, "depths": 2}
 
@@ -45,7 +46,11 @@ def test_it_begins_with_the_layers_of_multipose(multipose, detector):
         torch.testing.assert_close(maps, expected[name], rtol=1e-4, atol=1e-4)
 
 
-def test_every_layer_but_the_first_is_trained(detector):
+def test_every_layer_but_the_first_is_trained(multipose):
+    torch.manual_seed(0)
+    detector = MoveNetDetector(HEADS)
+    detector.start_from(multipose)
+    detector.freeze_first_blocks()
     late = detector.pretrained_parameters()
     parts = (detector.context, detector.normalise, detector.heads)
     new = [parameter for part in parts for parameter in part.parameters()]
@@ -59,6 +64,22 @@ def test_every_layer_but_the_first_is_trained(detector):
     assert all(parameter.grad is not None for parameter in new)
     assert sum(parameter.grad is not None and bool(parameter.grad.any()) for parameter in late) > 0.9 * len(late)
     assert all(parameter.grad is None for name, parameter in detector.named_parameters() if name in frozen)
+
+
+def test_as_a_backbone_it_undoes_the_normalisation_of_images(multipose):
+    """Its features are those of the same images, at a quarter and, four by four, at a sixteenth of their size."""
+    torch.manual_seed(0)
+    backbone = MoveNetBackbone().eval()
+    backbone.start_from(multipose)
+    given = images()
+    (fine,) = backbone(normalise_images(given))
+    expected = backbone.narrow(backbone.extract(scale_images(given)))
+    torch.testing.assert_close(fine, expected, rtol=1e-2, atol=1e-2 * float(expected.detach().std()))
+    assert fine.shape == (2, backbone.widths[0], 16, 24)
+    coarse = backbone.maps(normalise_images(given))
+    assert coarse.shape == (2, backbone.features, 4, 6)
+    cells = coarse.unflatten(1, (backbone.widths[0], 4, 4))
+    torch.testing.assert_close(cells[:, :, 1, 2], fine[:, :, 1::4, 2::4])
 
 
 def test_the_second_pyramid_is_wider():

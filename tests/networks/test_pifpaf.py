@@ -57,6 +57,15 @@ def test_each_number_of_a_field_is_a_channel_of_its_own():
         assert (seen == 1).all() and len(seen) == numbers * 4 * (5 if name == "joints" else 4)
 
 
+def test_every_weight_learns():
+    network = pifpaf_small(5, 4)
+    output = network(torch.randn(2, 3, 64, 64))
+    fields = (output.joints, output.limbs)
+    values = [getattr(field, part) for field in fields for part in ("confidence", "offset", "scale", "spread")]
+    sum(value.square().sum() for value in values).backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+
+
 @pytest.mark.parametrize(("build", "least", "most"), [(pifpaf_r50, 20e6, 30e6), (pifpaf_small, 0, 2e6)])
 def test_sizes(build, least, most):
     with torch.device("meta"):

@@ -9,7 +9,6 @@ from tyro.conf import Positional, arg
 
 from occlupose.cli.terminal import check_folder, say
 from occlupose.errors import OccluposeError
-from occlupose.frontends import DEFAULT
 
 if TYPE_CHECKING:
     from occlupose.datasets.sequence import PoseSequence
@@ -118,13 +117,14 @@ def label(
 def pseudo_label(
     photographs: Positional[Annotated[Path, arg(metavar="FOLDER", help_behavior_hint="")]],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
-    frontend: Annotated[str, arg(metavar="NAME|FILE")] = DEFAULT,
+    frontend: Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: movenet-occlusion)")] = None,
     aspects: Annotated[tuple[float, ...], arg(metavar="RATIOS", help_behavior_hint="(default: as stored)")] = (),
+    credit: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: the user's own)")] = "the user's own",
     threads: Annotated[int, arg(metavar="COUNT")] = 2,
 ) -> None:
     """Label the people in photographs with networks: a dataset in COCO's format to train on.
 
-    Writes the photographs to FOLDER/images and the people, found by NanoDet, to FOLDER/annotations.json.
+    Writes the photographs to FOLDER/images and, at the end, the people, found by NanoDet, to FOLDER/annotations.json.
 
         occlupose pseudo-label photographs -o labelled
         occlupose train hupor --data people labelled -o runs/hupor --recipe movenet
@@ -133,32 +133,36 @@ def pseudo_label(
         photographs: Folder of images.
         output: Folder for the dataset.
         frontend: Front end that finds keypoints in a person's bounding box: movenet-occlusion, movenet, or a
-            .safetensors or .onnx file.
+            .safetensors or .onnx file. Only movenet-occlusion gives occluded ones too.
         aspects: Width over height of photographs that are stored as squares, such as 1.333 0.75; of several, the one
             at which the keypoints are most confident.
+        credit: Authors and licence of the photographs, for the cards of weights that are trained on them.
         threads: Processor threads of each network.
     """
     from rich.progress import track
 
-    from occlupose.frontends import load_crop_network
+    from occlupose.cli.terminal import count
+    from occlupose.frontends import DEFAULT, load_crop_network
     from occlupose.frontends.nanodet import NanoDetector
+    from occlupose.media import files_of
     from occlupose.training import pseudo_labels
 
     if not all(MIN_ASPECT <= aspect <= 1 / MIN_ASPECT for aspect in aspects):
         wrong = f"aspects {' '.join(f'{aspect:g}' for aspect in aspects)}"
         raise OccluposeError(f"{wrong}: must be between {MIN_ASPECT:g} and {1 / MIN_ASPECT:g}")
     console = Console(stderr=True)
-    paths = pseudo_labels.find_photographs(photographs)
-    check_folder(output)
+    paths = sorted(files_of(photographs))
+    check_folder(output, files=[pseudo_labels.ANNOTATIONS])
+    name = frontend or DEFAULT
     labelled = pseudo_labels.pseudo_label(
         paths,
         output,
-        load_crop_network(frontend, threads=threads),
+        load_crop_network(name, threads=threads),
         NanoDetector(threads=threads, min_score=pseudo_labels.MIN_SCORE),
         aspects=aspects,
+        about=f"photographs ({credit}) with keypoints by {Path(name).name}",
         unreadable=lambda reason: say(console, f"warning: left out: {reason}"),
     )
-    counts = [
-        count for _, count in track(labelled, "labelling", len(paths), console=console, disable=not console.is_terminal)
-    ]
-    print(f"{output}: {sum(counts)} people in {len(counts)} photographs; annotations.json")
+    shown = track(labelled, "labelling", len(paths), console=console, disable=not console.is_terminal)
+    people = sum(found for _, found in shown)
+    print(f"{output}: {count(people)} in {photographs}; {pseudo_labels.ANNOTATIONS}")

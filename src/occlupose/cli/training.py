@@ -715,7 +715,7 @@ def _card_names(data: tuple[Path, ...]) -> dict[Path | None, str]:
 def _card_fields(datasets: "list[ImageDataset]") -> dict[str, Any]:
     """Licence and data of a card."""
     ours = all(dataset.format == "synth" for dataset in datasets)
-    origins = ["our own synthetic people" if dataset.format == "synth" else dataset.format for dataset in datasets]
+    origins = ["our own synthetic people" if dataset.format == "synth" else dataset.about for dataset in datasets]
     data = [f"{len(dataset.samples)} images of {origin}" for dataset, origin in zip(datasets, origins, strict=True)]
     return {"licence": "Apache-2.0" if ours else "that of its images and annotations", "data": data}
 

@@ -92,6 +92,7 @@ class GroundTruth:
         xy: keypoints, px; 0 where there are none.
         state: v of each joint.
         report: what was wrong with the file.
+        description: in its info; "" without.
     """
 
     path: Path
@@ -108,6 +109,7 @@ class GroundTruth:
     xy: Float[np.ndarray, "person joint 2"]
     state: UInt8[np.ndarray, "person joint"]
     report: DataReport
+    description: str = ""
 
     def __len__(self) -> int:
         return len(self.id)

@@ -104,12 +104,19 @@ class ImageDataset:
         path: folder or file that it was read from.
         samples: in the order of the dataset.
         report: what was wrong with single people and images.
+        description: in its file; "" without.
     """
 
     format: str
     path: Path
     samples: list[ImageSample]
     report: DataReport
+    description: str = ""
+
+    @property
+    def about(self) -> str:
+        """Format and description."""
+        return f"{self.format}, {self.description}" if self.description else self.format
 
 
 def load_dataset(
@@ -131,6 +138,7 @@ def load_dataset(
     split_folder = path / split
     kind, file = _recognise(split_folder if synth_scenes.has_scenes(split_folder) else path)
     report = DataReport(file, strict)
+    description = ""
     if kind == "synth":
         samples = synth_scenes.load(file)
     elif kind == "h36m":
@@ -149,7 +157,8 @@ def load_dataset(
         people = coco.load(file, images, strict=strict)
         samples = coco.make_samples(people)
         report = people.report
-    return ImageDataset(kind, file, samples, report)
+        description = people.ground_truth.description
+    return ImageDataset(kind, file, samples, report, description)
 
 
 def _recognise(path: Path) -> tuple[str, Path]:

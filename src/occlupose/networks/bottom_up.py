@@ -215,7 +215,8 @@ class ConnectedMaps:
     Attributes:
         visible, hidden: maps of visible joints, from the base, and of hidden joints, from the reasoner.
         fields: part affinity fields of visible and hidden limbs together.
-        composite: PifPaf's fields of visible joints and limbs, at an eighth of the resolution; None of HUPOR's detector.
+        composite: PifPaf's fields of visible joints and limbs, at an eighth of the resolution; None of HUPOR's
+            detector.
     """
 
     visible: Float[Tensor, "batch joint y x"]

@@ -58,10 +58,13 @@ class MoveNetFeatures(nn.Module):
         hidden = [layers(fine) for layers in self.hidden.values()]
         return self.normalise(torch.cat([*hidden, self.context(levels)], 1))
 
-    def pretrained_parameters(self) -> list[nn.Parameter]:
-        """What is MultiPose's, without the first blocks, which are not trained."""
+    def freeze_first_blocks(self) -> None:
+        """Keeps the weights of the first blocks in training."""
         for part in (self.backbone.stem, *self.backbone.blocks[:FROZEN_BLOCKS]):
             part.requires_grad_(False)
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """What is MultiPose's, without the first blocks."""
         late = (self.backbone.blocks[FROZEN_BLOCKS:], self.backbone.last, self.pyramid, self.hidden)
         return [parameter for part in late for parameter in part.parameters()]
 

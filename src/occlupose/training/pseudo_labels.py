@@ -12,15 +12,22 @@ from typing import Any
 import cv2
 import numpy as np
 
-from occlupose.detections import Detections
+from occlupose.detections import Detections, box_sides
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.frontends.crops import CropNetwork, estimate_in_boxes
 from occlupose.frontends.detector import BoxDetector
-from occlupose.media import IMAGE_SUFFIXES, RGB, read_image
+from occlupose.media import RGB, read_image
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17
+
+IMAGES = "images"
+ANNOTATIONS = "annotations.json"
+"""Names in the output folder."""
+
+LONGEST = 16_384
+"""Longest side of a photograph, px; aspect ratios change it, and JPEG files end at 65,535."""
 
 MIN_VISIBLE = 3
 """Least number of visible keypoints of a person."""
@@ -42,6 +49,7 @@ def pseudo_label(
     detector: BoxDetector,
     *,
     aspects: Sequence[float] = (),
+    about: str = "pseudo-labels",
     unreadable: Callable[[str], None] = lambda reason: None,
 ) -> Iterator[tuple[Path, int]]:
     """Writes photographs to output/images, and the people in them to output/annotations.json, with the
@@ -52,17 +60,24 @@ def pseudo_label(
         detector: finds people.
         aspects: width over height of photographs that are stored as squares, as some archives distribute them; of
             several, the one at which the keypoints are most confident. By default they are squares.
-        unreadable: called with the reason for each photograph that cannot be read, which is left out.
+        about: description in the dataset's info.
+        unreadable: called with the reason for each photograph that cannot be used, which is left out.
 
     Raises:
-        OccluposeError: two photographs of one name; the output cannot be written.
+        OccluposeError: two photographs of one name; the output cannot be written, has annotations already, or its
+            images are the photographs.
     """
     names = [f"{path.stem}.jpg" for path in photographs]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         wrong = f"{len(repeated)} names are used twice, such as {repeated[0]}"
         raise OccluposeError(f"{photographs[0].parent}: {wrong}; rename one of the two")
+    images = output / IMAGES
+    if images.resolve() in {path.parent.resolve() for path in photographs}:
+        raise OccluposeError(f"{output}: its images are the photographs themselves; give another folder with -o")
+    if (output / ANNOTATIONS).exists():
+        raise OccluposeError(f"{output / ANNOTATIONS}: is there already; give another folder with -o")
     document: dict[str, Any] = {
-        "info": {"description": "pseudo-labels"},
+        "info": {"description": about},
         "images": [],
         "annotations": [],
         "categories": [{"id": 1, "name": "person", "keypoints": list(COCO17.joints)}],
@@ -74,32 +89,23 @@ def pseudo_label(
             unreadable(str(error))
             continue
         height, width = stored.shape[:2]
-        sides = [round(aspect * height) for aspect in aspects] if width == height and aspects else [width]
+        if max(height, width) > LONGEST:
+            unreadable(f"{path}: {width} x {height} px; at most {LONGEST} on a side are possible")
+            continue
+        sides = [max(1, round(aspect * height)) for aspect in aspects] if width == height and aspects else [width]
         views = [cv2.resize(stored, (side, height)) if side != width else stored for side in sides]
         found = [_find_people(view, network, detector) for view in views]
         best = int(np.argmax([people.score.mean(-1).sum() for people in found]))
         jpeg = cv2.imencode(".jpg", views[best][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-        with atomic(output / "images" / name) as temporary:
+        with atomic(images / name) as temporary:
             temporary.write_bytes(jpeg.tobytes())
         document["images"].append({"id": number, "file_name": name, "width": sides[best], "height": height})
         for annotation in _annotations(found[best]):
             identity = {"id": len(document["annotations"]), "image_id": number, "category_id": 1, "iscrowd": 0}
             document["annotations"].append(identity | annotation)
         yield path, len(found[best])
-    with atomic(output / "annotations.json") as temporary:
+    with atomic(output / ANNOTATIONS) as temporary:
         temporary.write_text(json.dumps(document), encoding="utf-8")
-
-
-def find_photographs(folder: Path) -> list[Path]:
-    """The images of a folder, by name.
-
-    Raises:
-        OccluposeError: there are none.
-    """
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
-        raise OccluposeError(f"{folder}: no image in it; give a folder of photographs")
-    return paths
 
 
 def _find_people(image: RGB, network: CropNetwork, detector: BoxDetector) -> Detections:
@@ -107,7 +113,7 @@ def _find_people(image: RGB, network: CropNetwork, detector: BoxDetector) -> Det
     (boxes,) = detector([image])
     people = estimate_in_boxes(network, Pyramid(image), boxes).to(COCO17)
     visible = people.score >= network.min_joint_confidence
-    side = (boxes.boxes[:, 2:] - boxes.boxes[:, :2]).max(1, keepdims=True)
+    side = box_sides(boxes.boxes).max(1, keepdims=True)
     certain = np.isfinite(people.probability).all(2) & ~(people.spread > MAX_SPREAD * side)
     size = np.array(image.shape[1::-1])
     inside = ((people.xy >= -0.5) & (people.xy < size - 0.5)).all(2)

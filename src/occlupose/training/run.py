@@ -108,7 +108,7 @@ class TrainingTask(ABC):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """The network with random weights."""
+        """The network with its first weights, random ones except for parts that were trained elsewhere."""
 
     def load_initial_weights(self, network: nn.Module, path: Path) -> str:
         """Copies initial weights into the network; returns what was copied, in words.
@@ -139,7 +139,7 @@ class TrainingRun:
         folder: gets last.pt (checkpoint), log.csv, NAME.safetensors and its card NAME.json.
         resume: continue the run in the folder; the result is that of an uninterrupted run.
         device: as torch names it: cpu, cuda, ...
-        init_from: initial weights; by default random.
+        init_from: initial weights; by default those of `TrainingTask.build`.
         strict: an unreadable image is an error; otherwise it is skipped and named at the end.
         progress: show a progress bar, in the main process.
         say: receives lines about the data and skipped images, in the main process.

@@ -63,6 +63,7 @@ def test_the_published_networks():
         DESIGN,
         replace(DESIGN, reasoning="hourglass", detach=True),
         replace(DESIGN, detector="movenet"),
+        replace(DESIGN, reasoner_image=True),
         replace(DESIGN, reasoning="none", reasoner_size=None, width=96),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from hupor_samples import TINY, recipe_with_design
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.network import HUPORDesign
-from occlupose.methods.hupor.recipe import HUPORRecipe, MOVENET, PUBLISHED, RECIPES, SMALL
+from occlupose.methods.hupor.recipe import MOVENET, PUBLISHED, RECIPES, SMALL, HUPORRecipe
 
 
 def test_the_published_recipe():

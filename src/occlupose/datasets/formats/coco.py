@@ -41,6 +41,9 @@ DATASETS = ("coco", "crowdpose", "ochuman", "synth", "other")
 """Datasets with a protocol of their own. CrowdPose is recognised by its joints, `occlupose synth` by its
 description, OCHuman and COCO by the joints and the name of the file or of a folder above it."""
 
+MAX_DESCRIPTION = 300
+"""Characters of a file's description that are kept."""
+
 NECK = 0.185
 """Height of the neck above the mid-shoulder point, as a fraction of the distance from mid-hip to mid-shoulder (SMAP's
 and HUPOR's code).
@@ -280,6 +283,7 @@ def load_ground_truth(annotations: Path, *, strict: bool = False) -> GroundTruth
         xy=joints[..., :2],
         state=state,
         report=report,
+        description=_description(content.info),
     )
 
 
@@ -331,13 +335,19 @@ def _area(person: "_Annotation", report: DataReport) -> float:
     return person.area if np.isfinite(person.area) else np.nan
 
 
+def _description(info: Any) -> str:
+    """The description of a file in one line; "" without."""
+    description = str(info.get("description", "")) if isinstance(info, dict) else ""
+    return " ".join(description.split())[:MAX_DESCRIPTION]
+
+
 def identify_dataset(path: Path, skeleton: Skeleton, info: Any) -> str:
     """Which of DATASETS a file belongs to.
 
     Arguments:
         info: its `info`, as JSON.
     """
-    description = str(info.get("description", "")) if isinstance(info, dict) else ""
+    description = _description(info)
     if description.startswith(SYNTH):
         return "synth"
     if skeleton == CROWDPOSE14:

@@ -13,8 +13,6 @@ class EpochRecipe(Bounded):
     Attributes:
         epochs: how often an image is drawn, on average.
         batch: images in a step.
-        pretrained_rate: learning rate of MoveNet's layers in a network that begins with them, as a factor; the first
-            blocks keep their weights (ours).
         learning_rate, weight_decay, warm_up_steps: of AdamW; a weight decay of 0 is Adam.
         milestones: fractions of the training at which the learning rate is divided by 10; without any it falls linearly
             to 0.
@@ -28,7 +26,6 @@ class EpochRecipe(Bounded):
     epochs: NonNegative = 10
     batch: Count = 32
     learning_rate: NonNegative = 2e-4
-    pretrained_rate: NonNegative = 0.05
     weight_decay: NonNegative = 8e-6
     warm_up_steps: Count = 2400
     milestones: tuple[Milestone, ...] = ()

@@ -43,7 +43,7 @@ class HUPORDesign(Bounded):
     Attributes:
         width, height: of the input, px.
         detector: its network: mspn; movenet, MoveNet MultiPose with other maps (ours, for small computers).
-        stages, size: of an mspn.
+        stages, size: of an mspn; without effect on the other.
         reasoning: dsed; hourglass, the same without a teacher; none.
         reasoner_stages, reasoner_size: of the reasoner; None is the published size.
         reasoner_image: whether the reasoner sees the image too (supplement, table 6, where it does not help).

@@ -25,7 +25,7 @@ from occlupose.methods.hupor.losses import (
 )
 from occlupose.methods.hupor.network import add_maps, split_channels, stack_channels
 from occlupose.networks.dsed import DSED, Reasoner
-from occlupose.networks.mspn import LEVELS
+from occlupose.networks.mspn import LEVELS, StageSize
 from occlupose.training.distributed import batch_rand
 from occlupose.training.loop import Terms
 
@@ -33,6 +33,9 @@ TeacherInput = Literal["hidden", "all"]
 TargetSet = Literal["both", "all"]
 Level = Annotated[int, Interval(ge=1, le=LEVELS)]
 Channels = Float[Tensor, "batch channel y x"]
+
+SMALL_REASONER = StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64)
+"""Size for two cores. Ours."""
 
 TEACHER_KERNEL = 3
 """Kernel of the teacher's input, as in the published code."""

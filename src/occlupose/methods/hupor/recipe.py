@@ -14,7 +14,7 @@ from occlupose.methods.hupor.epochs import EpochRecipe
 from occlupose.methods.hupor.labels import LabelSource
 from occlupose.methods.hupor.losses import WEIGHT
 from occlupose.methods.hupor.network import HUPORDesign
-from occlupose.methods.hupor.reasoning import ReasonerRecipe
+from occlupose.methods.hupor.reasoning import SMALL_REASONER, ReasonerRecipe
 from occlupose.networks.mspn import StageSize
 from occlupose.occlusion.blocks import LimbBlocks
 
@@ -34,6 +34,8 @@ class HUPORRecipe(ReasonerRecipe, EpochRecipe):
             the paper.
         detector_only_fraction: fraction of the training in which the detector is trained alone; half in the paper.
         train_detector: False keeps the detector's initial weights and trains the reasoner from the first step.
+        pretrained_rate: learning rate of MoveNet's layers in a network that begins with them, as a factor; the first
+            blocks keep their weights (ours).
         visible_weight: of the maps of visible joints in the loss.
         augmentation: of the images.
 
@@ -47,6 +49,7 @@ class HUPORRecipe(ReasonerRecipe, EpochRecipe):
     no_depth_fraction: Fraction = 0.5
     detector_only_fraction: Fraction = 0.5
     train_detector: bool = True
+    pretrained_rate: NonNegative = 0.05
     visible_weight: NonNegative = WEIGHT
     augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
     epochs: Positive = 20
@@ -80,7 +83,7 @@ SMALL = HUPORRecipe(
         stages=1,
         size=StageSize((2, 3, 4, 2), (16, 32, 48, 64), 64),
         reasoner_stages=1,
-        reasoner_size=StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64),
+        reasoner_size=SMALL_REASONER,
     ),
     predicted_input_fraction=0.5,
     foreground_weight=10.0,
@@ -99,7 +102,7 @@ MOVENET = HUPORRecipe(
         320,
         detector="movenet",
         reasoner_stages=1,
-        reasoner_size=StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64),
+        reasoner_size=SMALL_REASONER,
     ),
     augmentation=BottomUpAugmentation(
         scale=(0.7, 1.4),

@@ -24,7 +24,7 @@ from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.labels import BodyLabels, label_with_networks, relabel
 from occlupose.methods.hupor.losses import PoseMaps, level_weight, torso_loss
 from occlupose.methods.hupor.network import TORSO_DEPTH_HEAD, HUPORNetwork, stack_channels
-from occlupose.methods.hupor.pretraining import parameter_groups, start_from_movenet
+from occlupose.methods.hupor.pretraining import describe_start, parameter_groups, start_from_movenet
 from occlupose.methods.hupor.reasoning import draw_reasoner_input, maps_losses, reasoner_terms
 from occlupose.methods.hupor.recipe import HUPORRecipe
 from occlupose.methods.hupor.sampler import BottomUpSampler, fingerprint_parts
@@ -174,7 +174,13 @@ class HUPORTask(TrainingTask):
         weights.save(weights.TrainedHUPOR(network), path)
 
     def describe(self, network: nn.Module) -> dict[str, object]:
-        return {"task": TASK, **self.described, "pictures": len(self.samples), "people": self.people}
+        return {
+            "task": TASK,
+            **self.described,
+            **describe_start(network),
+            "pictures": len(self.samples),
+            "people": self.people,
+        }
 
 
 def train_hupor(

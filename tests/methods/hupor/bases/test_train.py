@@ -353,6 +353,28 @@ def test_stopped_and_resumed_is_as_if_nothing_had_happened(people, tmp_path, mon
         assert [{**row, "seconds": ""} for row in of_resumed] == [{**row, "seconds": ""} for row in of_whole]
 
 
+@pytest.mark.parametrize("name", ["pifpaf", "hupor", "movenet"])
+def test_other_bases_are_resumed_too(people, tmp_path, monkeypatch, name):
+    """With the detector's own maps as input, which images decide about."""
+    short = {"design.side": 64, "higherhrnet.epochs": 2, "higherhrnet.batch": 2, "epochs": 2, "batch": 2}
+    recipes = {"pifpaf": PIFPAF, "hupor": HUPOR, "movenet": changed(RECIPES["movenet"], short)}
+    recipe = replace(recipes[name], predicted_input_fraction=0.5)
+    whole = trained(people, tmp_path / "whole", recipe)
+    real = BottomUpSampler.draw
+    left = iter(range(4))
+
+    def dying(self, generator):
+        if next(left, None) is None:
+            raise Killed
+        return real(self, generator)
+
+    with monkeypatch.context() as killing:
+        killing.setattr(BottomUpSampler, "draw", dying)
+        with pytest.raises(Killed):
+            trained(people, tmp_path / "run", recipe)
+    assert trained(people, tmp_path / "run", recipe, resume=True).read_bytes() == whole.read_bytes()
+
+
 def test_a_run_is_not_overwritten(people, tmp_path):
     trained(people, tmp_path / "run")
     with pytest.raises(OccluposeError, match="already holds a training run; give --resume"):

@@ -12,9 +12,8 @@ from occlupose.datasets.augmentation import BottomUpAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.epochs import EpochRecipe
 from occlupose.methods.hupor.losses import WEIGHT
-from occlupose.methods.hupor.reasoning import ReasonerRecipe
+from occlupose.methods.hupor.reasoning import SMALL_REASONER, ReasonerRecipe
 from occlupose.networks.bottom_up import SIDES, BottomUpDesign, Family
-from occlupose.networks.mspn import StageSize
 from occlupose.training.loop import MaxNorm, Milestone
 
 
@@ -29,6 +28,8 @@ class HigherHRNetRecipe(EpochRecipe):
         field_weight: of the part affinity fields in the loss (HUPOR's).
         foreground_weight: weight of the cells of a map with a joint or limb (ours; 1 as published, with which small
             networks are slow to predict anything but 0).
+        pretrained_rate: learning rate of MoveNet's layers in a network that begins with them, as a factor; the first
+            blocks keep their weights (ours).
 
     Raises:
         OccluposeError: an impossible value.
@@ -42,6 +43,7 @@ class HigherHRNetRecipe(EpochRecipe):
     tag_weight: NonNegative = 1e-3
     field_weight: NonNegative = 0.5
     foreground_weight: Positive = 1.0
+    pretrained_rate: NonNegative = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class PifPafRecipe(EpochRecipe):
 
     Attributes:
         confidence_weight, offset_weight, scale_weight: of these parts of the composite fields' loss.
+        pretrained_rate: learning rate of MoveNet's layers in a network that begins with them, as a factor; the first
+            blocks keep their weights (ours).
 
     Raises:
         OccluposeError: an impossible value.
@@ -64,6 +68,7 @@ class PifPafRecipe(EpochRecipe):
     confidence_weight: NonNegative = 1.0
     offset_weight: NonNegative = 1.0
     scale_weight: NonNegative = 1.0
+    pretrained_rate: NonNegative = 0.05
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,6 @@ class HUPORDSEDRecipe(DSEDRecipe):
         return "hupor"
 
 
-SMALL_SIZE = StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64)
 SMALL_BASE: dict[str, Any] = {
     "epochs": 12,
     "batch": 8,
@@ -212,33 +216,33 @@ RECIPES: dict[str, DSEDRecipe] = {
     "published": HigherHRNetDSEDRecipe(),
     "small": HigherHRNetDSEDRecipe(
         name="dsed.small",
-        design=BottomUpDesign("higher_hrnet_small", side=SIDES["higher_hrnet_small"], reasoner_size=SMALL_SIZE),
+        design=BottomUpDesign("higher_hrnet_small", side=SIDES["higher_hrnet_small"], reasoner_size=SMALL_REASONER),
         higherhrnet=HigherHRNetRecipe(tag_weight=0.02, foreground_weight=10.0, **SMALL_BASE),
         **SMALL,
     ),
     "movenet": HigherHRNetDSEDRecipe(
         name="dsed.movenet",
-        design=BottomUpDesign("higher_hrnet_movenet", side=SIDES["higher_hrnet_movenet"], reasoner_size=SMALL_SIZE),
+        design=BottomUpDesign("higher_hrnet_movenet", side=SIDES["higher_hrnet_movenet"], reasoner_size=SMALL_REASONER),
         higherhrnet=HigherHRNetRecipe(tag_weight=0.02, foreground_weight=10.0, **SMALL_BASE),
         **SMALL,
     ),
     "pifpaf-published": PifPafDSEDRecipe(),
     "pifpaf-small": PifPafDSEDRecipe(
         name="dsed.pifpaf.small",
-        design=BottomUpDesign("pifpaf_small", side=SIDES["pifpaf_small"], reasoner_size=SMALL_SIZE),
+        design=BottomUpDesign("pifpaf_small", side=SIDES["pifpaf_small"], reasoner_size=SMALL_REASONER),
         pifpaf=PifPafRecipe(**SMALL_BASE),
         **SMALL,
     ),
     "pifpaf-movenet": PifPafDSEDRecipe(
         name="dsed.pifpaf.movenet",
-        design=BottomUpDesign("pifpaf_movenet", side=SIDES["pifpaf_movenet"], reasoner_size=SMALL_SIZE),
+        design=BottomUpDesign("pifpaf_movenet", side=SIDES["pifpaf_movenet"], reasoner_size=SMALL_REASONER),
         pifpaf=PifPafRecipe(**SMALL_BASE),
         **SMALL,
     ),
     "hupor-published": HUPORDSEDRecipe(),
     "hupor-small": HUPORDSEDRecipe(
         name="dsed.hupor.small",
-        design=BottomUpDesign("hupor_small", side=SIDES["hupor_small"], reasoner_size=SMALL_SIZE),
+        design=BottomUpDesign("hupor_small", side=SIDES["hupor_small"], reasoner_size=SMALL_REASONER),
         hupor=DetectorRecipe(foreground_weight=10.0, **SMALL_BASE),
         **SMALL,
     ),

@@ -29,7 +29,7 @@ from occlupose.methods.hupor.bases.losses import composite_loss, field_loss, hea
 from occlupose.methods.hupor.bases.recipe import DetectorRecipe, DSEDRecipe, HigherHRNetRecipe, PifPafRecipe
 from occlupose.methods.hupor.epochs import EpochRecipe
 from occlupose.methods.hupor.network import split_channels
-from occlupose.methods.hupor.pretraining import parameter_groups, start_from_movenet
+from occlupose.methods.hupor.pretraining import describe_start, parameter_groups, start_from_movenet
 from occlupose.methods.hupor.reasoning import draw_reasoner_input, maps_losses, reasoner_terms
 from occlupose.methods.hupor.sampler import BottomUpSampler
 from occlupose.networks import bottom_up
@@ -242,7 +242,8 @@ class DSEDTask(TrainingTask):
             batch = recipe.base_training.batch
             draw = self.sampler(batch, share=Process.current().share(batch), with_images=True).draw
             plan = recipe.base_training.optimisation(images)
-            groups = partial(parameter_groups, pretrained_rate=recipe.base_training.pretrained_rate)
+            rate = getattr(recipe.base_training, "pretrained_rate", 1.0)  # HUPOR's detector in 2D has no such layers
+            groups = partial(parameter_groups, pretrained_rate=rate)
             yield TrainingStage(base, draw, forward, plan, BASE, parameter_groups=groups)
         if network.reasoner is not None:
             plan = recipe.optimisation(images)
@@ -259,7 +260,7 @@ class DSEDTask(TrainingTask):
 
     def describe(self, network: nn.Module) -> dict[str, object]:
         task = f"image to the people in it, {self.annotations.skeleton.name}, pixels"
-        return {"task": task, "data": self.data(), **self.described}
+        return {"task": task, "data": self.data(), **self.described, **describe_start(network)}
 
 
 def train_dsed(
