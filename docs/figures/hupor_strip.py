@@ -1,8 +1,10 @@
-"""Draws the figure of docs/hupor.md: maps of HUPOR's networks for synthetic scenes, and the people in them.
+"""Draws the figures of docs/hupor.md: maps of HUPOR's networks, and the people, for synthetic scenes and for frames of
+the demonstration clip.
 
 python docs/figures/hupor_strip.py
 """
 
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
-from occlupose.media import RGB
+from occlupose.media import RGB, open_media
 from occlupose.methods.hupor.predict import HUPORPredictor, load
 from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
@@ -23,7 +26,7 @@ from occlupose.synth.generate import ImageSettings, generate_scenes
 from occlupose.synth.layout import SceneSettings, SceneSource
 from occlupose.viewer import overlay
 
-FIGURE = Path(__file__).parents[1] / "images" / "hupor_strip.png"
+IMAGES = Path(__file__).parents[1] / "images"
 COLUMNS = (
     "visible, by the detector",
     "occluded, by the reasoner",
@@ -35,18 +38,38 @@ COLUMNS = (
 
 
 def main(count: int = 5, seed: int = 42) -> None:
-    """Draws the first scenes, not selected."""
-    source = SceneSource.load(SceneSettings(seed=seed, people=(2, 4), width=320, height=200))
+    """Draws the first scenes, and frames at equal distances in the clip: neither is selected."""
     hupor = load()
-    figure, axes = plt.subplots(count, len(COLUMNS), figsize=(15, 1.75 * count), layout="constrained")
-    for row, sample in zip(
-        axes, islice(generate_scenes(source, images=ImageSettings(), workers=0), count), strict=True
-    ):
+    draw(IMAGES / "hupor_strip.png", scenes(count, seed), hupor)
+    draw(IMAGES / "hupor_photographs.png", frames(count), hupor)
+
+
+def scenes(count: int, seed: int) -> Iterator[tuple[RGB, Camera]]:
+    """Synthetic scenes with their cameras."""
+    source = SceneSource.load(SceneSettings(seed=seed, people=(2, 4), width=512, height=320))
+    for sample in islice(generate_scenes(source, images=ImageSettings(), workers=0), count):
         assert sample.image is not None
-        draw_scene(row, sample.image, Camera.from_matrix(sample.record.camera, *sample.image.shape[1::-1]), hupor)
+        yield sample.image, Camera.from_matrix(sample.record.camera, *sample.image.shape[1::-1])
+
+
+def frames(count: int) -> Iterator[tuple[RGB, Camera]]:
+    """Frames in the middle of equal parts of the clip, with an assumed camera."""
+    clip = open_media(demo_clip())
+    camera = Camera.from_fov(clip.width, clip.height, assumed=True)
+    images = [frame.image for frame in clip]
+    for part in range(count):
+        yield images[(2 * part + 1) * len(images) // (2 * count)], camera
+
+
+def draw(path: Path, images: Iterable[tuple[RGB, Camera]], hupor: HUPORPredictor) -> None:
+    """A row for each image."""
+    shown = list(images)
+    figure, axes = plt.subplots(len(shown), len(COLUMNS), figsize=(15, 1.75 * len(shown)), layout="constrained")
+    for row, (image, camera) in zip(axes, shown, strict=True):
+        draw_scene(row, image, camera, hupor)
     for axis, title in zip(axes[0], COLUMNS, strict=True):
         axis.set_title(title, fontsize=10)
-    figure.savefig(FIGURE, dpi=80)
+    figure.savefig(path, dpi=80)
 
 
 def draw_scene(row: np.ndarray, image: RGB, camera: Camera, hupor: HUPORPredictor) -> None:

@@ -7,7 +7,7 @@ Gaussians and fields, the last narrow ones.
 
 The authors' earlier code has heatmaps up to 255, fields up to 127, sums of Gaussians at the nearest cell, and limb
 depths in whole centimetres. Ours: peaks and vectors of length 1, the maximum of Gaussians, joints between cells, and
-depths in metres; `methods.hupor.losses` has the factors that make the losses equal.
+depths in metres; `methods.hupor.losses` has the factors that make the losses of the finest level equal.
 """
 
 from dataclasses import dataclass
