@@ -884,3 +884,21 @@ def test_written_image(tmp_path, name):
     write_image(tmp_path / name, corners(64, 48))
     assert_corners(read_image(tmp_path / name), RED, GREEN, BLUE, WHITE)
     assert [path.name for path in (tmp_path / name).parent.iterdir()] == [Path(name).name]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is Linux's")
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_memory_of_an_image_just_below_the_limit(tmp_path, mode):
+    """Three times its size at most, also with transparency, in a process of its own."""
+    path = tmp_path / "large.png"
+    Image.new(mode, (16_000, 9_999)).save(path)
+    code = """
+import resource, sys
+from occlupose.media import read_image
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+image = read_image(sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / image.nbytes)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert 1 < float(done.stdout) < 3

@@ -25,8 +25,11 @@ EXIF_ORIENTATION = 0x0112
 """EXIF tag of the orientation; from 5 on the image is rotated by a quarter turn."""
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "PPM")
 """Pillow's names of these formats, for `Image.open`; some others start programs (Ghostscript for an EPS)."""
+BAND = 512
+"""Rows of an image that are converted at a time, so that a large one needs little more memory than twice its own."""
+
 MAX_PIXELS = 160_000_000
-"""Of one image: 480 MB as RGB, and up to five times that during decoding. The largest cameras have 151 million."""
+"""Of one image: 480 MB as RGB, and up to three times that during decoding. The largest cameras have 151 million."""
 UNREADABLE = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(struct.error, SyntaxError, TypeError, ValueError, zlib.error),
@@ -159,10 +162,14 @@ def _rgb(where: object, image: Image.Image) -> RGB:
     upright = ImageOps.exif_transpose(image) if image.getexif().get(EXIF_ORIENTATION, 1) != 1 else image
     if upright.mode.startswith("I;16"):
         return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, axis=-1)
-    if upright.has_transparency_data:
-        white = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(white, upright.convert("RGBA"))
-    return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+    width, height = upright.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, BAND):
+        band = upright.crop((0, top, width, min(top + BAND, height)))
+        if upright.has_transparency_data:
+            band = Image.alpha_composite(Image.new("RGBA", band.size, "white"), band.convert("RGBA"))
+        pixels[top : top + BAND] = np.asarray(band.convert("RGB"))
+    return pixels
 
 
 def images_of_folder(folder: Path) -> list[Path]:

@@ -113,7 +113,7 @@ def _find_people(image: RGB, network: CropNetwork, detector: BoxDetector) -> Det
     (boxes,) = detector([image])
     people = estimate_in_boxes(network, Pyramid(image), boxes).to(COCO17)
     visible = people.score >= network.min_joint_confidence
-    side = box_sides(boxes.boxes).max(1, keepdims=True)
+    side = box_sides(boxes.boxes)[:, None]
     certain = np.isfinite(people.probability).all(2) & ~(people.spread > MAX_SPREAD * side)
     size = np.array(image.shape[1::-1])
     inside = ((people.xy >= -0.5) & (people.xy < size - 0.5)).all(2)
