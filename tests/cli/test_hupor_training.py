@@ -263,7 +263,7 @@ def test_images_of_muco_and_coco_make_up_half_of_each_batch(command, tmp_path):
         assert learnt.endswith(f" people in {total} images, {deep} with depth"), learnt
     card = json.loads((tmp_path / "both" / RUN[0]).read_text())
     assert (
-        card["data"] == ["3 images of muco", f"{len(samples['coco'])} images of coco"]
+        card["data"] == ["3 images of muco", f"{len(samples['coco'])} images of coco, COCO 2017 Dataset"]
         and card["recipe"]["no_depth_fraction"] == 0.5
     )
     assert card["people"] == sum(len(crowd) for each in samples.values() for crowd in each)

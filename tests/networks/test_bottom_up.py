@@ -160,7 +160,7 @@ def test_behind_pifpaf_maps_are_at_a_quarter():
     maps = network(images(2, 96, 64))
     assert isinstance(maps, ConnectedMaps)
     assert maps.visible.shape == maps.hidden.shape == (2, 17, 16, 24) and maps.fields.shape == (2, 19, 2, 16, 24)
-    assert maps.limbs.confidence.shape == (2, 19, 8, 12)
+    assert maps.composite.limbs.confidence.shape == (2, 19, 8, 12)
 
 
 def test_the_reasoner_s_maps_are_added_to_those_of_the_composite_fields():
@@ -208,7 +208,7 @@ def test_hupor_s_reasoner_gets_the_mean_of_the_finest_levels():
     output = network(images())
     hidden = network.hidden_maps(channels)
     torch.testing.assert_close(output.fields.flatten(1, 2), channels[:, 17:] + hidden[:, 17:])
-    assert torch.equal(output.visible, channels[:, :17]) and output.limbs is None
+    assert torch.equal(output.visible, channels[:, :17]) and output.composite is None
 
 
 def test_hupor_has_no_backbone_of_an_estimator(tmp_path):
