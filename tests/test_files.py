@@ -111,6 +111,17 @@ def test_leftovers_of_a_killed_process(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)
 
 
+def test_old_leftovers_of_any_name(tmp_path):
+    """Another process may be writing the newer ones."""
+    for name in (".000005.0123abcd.npz", ".000006.0123abcd.npz", "000007.npz", ".hidden"):
+        (tmp_path / name).touch()
+    for name in (".000005.0123abcd.npz", "000007.npz", ".hidden"):
+        os.utime(tmp_path / name, (0, 0))
+    assert [path.name for path in remove_leftovers(tmp_path, older_than=3600)] == [".000005.0123abcd.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".000006.0123abcd.npz", ".hidden", "000007.npz"]
+    assert remove_leftovers(tmp_path / "nowhere") == []
+
+
 def test_a_file_for_each_person(tmp_path):
     path = tmp_path / "a[1].b.trc"
     assert name_by_person(path, [7]) == [path]

@@ -1,9 +1,11 @@
 """Writing of files: atomic, tried beforehand, and one for each person; removal of what a killed process left."""
 
+import math
 import os
 import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -62,24 +64,37 @@ def _flush_names(folder: Path) -> None:
             os.close(opened)
 
 
-def remove_leftovers(folder: Path, stems: Sequence[str]) -> list[Path]:
+def remove_leftovers(folder: Path, stems: Sequence[str] | None = None, *, older_than: float = 0.0) -> list[Path]:
     """Removes temporary files that a killed process left in a folder.
 
-    Only for a folder that no other process writes to.
+    Only for a folder that no other process writes to, or for files that are older than the writing of one takes.
 
     Arguments:
-        stems: what the names of the files begin with; a word may follow after - or _, as of `name_by_person`.
+        stems: what the names of the files begin with; a word may follow after - or _, as of `name_by_person`. None: any
+            names.
+        older_than: seconds since a file was changed.
 
     Returns:
         What was removed.
     """
-    name = re.compile(rf"\.(?:{'|'.join(map(re.escape, stems))})(?:[-_][\w-]+)?\.[0-9a-f]{{8}}(?:\..*)?")
-    left = [path for path in folder.glob(".*") if name.fullmatch(path.name)]
+    known = r"[\w-]+" if stems is None else "|".join(map(re.escape, stems))
+    name = re.compile(rf"\.(?:{known})(?:[-_][\w-]+)?\.[0-9a-f]{{8}}(?:\..*)?")
+    before = time.time() - older_than
+    found = [path for path in folder.glob(".*") if name.fullmatch(path.name)]
+    left = [path for path in found if not older_than or _changed(path) < before]
     for path in left:
         with suppress(OSError):
             path.unlink()
         shutil.rmtree(path, ignore_errors=True)
     return left
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed, s; now if it is gone."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def try_to_write(folder: Path) -> None:

@@ -150,6 +150,22 @@ if __name__ == "__main__":
     assert not (folder / ".parts").exists()
 
 
+def test_what_a_killed_run_left_is_removed_by_a_later_one(tmp_path):
+    """Temporary files that are older than an hour."""
+    plan = DatasetPlan(tmp_path / "data", 3, images=None)
+    source = SceneSource.load(SceneSettings(seed=3, people=(1, 1), width=160, height=100))
+    writing = write_dataset(plan, source, workers=0)
+    next(writing)
+    writing.close()
+    (tmp_path / "data" / "scenes").mkdir(exist_ok=True)
+    left = [tmp_path / "data" / name for name in (".settings.0123abcd.json", "scenes/.000001.0123abcd.npz")]
+    for path in left:
+        path.touch()
+        os.utime(path, (0, 0))
+    assert sum(write_dataset(plan, source, workers=0)) == 3
+    assert not any(path.exists() for path in left)
+
+
 def test_a_finished_dataset_is_left_alone(dataset):
     before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}
     made(dataset, images=ImageSettings())

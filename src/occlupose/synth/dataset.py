@@ -22,7 +22,7 @@ import numpy as np
 
 from occlupose.datasets.formats.coco import SYNTH
 from occlupose.errors import OccluposeError, unreadable
-from occlupose.files import atomic
+from occlupose.files import atomic, remove_leftovers
 from occlupose.media import RGB
 from occlupose.synth.generate import ImageSettings, SceneGenerator, SceneSample, map_in_processes
 from occlupose.synth.layout import SceneSource
@@ -38,6 +38,10 @@ ANNOTATIONS = "annotations.json"
 MANIFEST = "manifest.json"
 PARTS = ".parts"
 SETTINGS = "settings.json"
+FOLDERS = ("images", "scenes", "shards")
+
+LEFT = 3600.0
+"""Age in seconds of temporary files that nobody is still writing."""
 
 VERSION = 1
 
@@ -89,6 +93,8 @@ def write_dataset(plan: DatasetPlan, source: SceneSource, *, workers: int | None
     settings = _describe(plan, source)
     _claim_folder(plan.folder, settings)
     parts = plan.folder / PARTS
+    for folder in (plan.folder, parts, *(plan.folder / name for name in FOLDERS)):
+        remove_leftovers(folder, older_than=LEFT)  # another run may be writing the same dataset
     if (plan.folder / MANIFEST).exists():
         shutil.rmtree(parts, ignore_errors=True)  # left by a run that was killed at its end
         _check(plan.folder)
