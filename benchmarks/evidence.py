@@ -13,14 +13,18 @@ need another folder for their rows (`--output`). A row is what an arm's network 
 unit: a person of the motion capture, or a hundredth of the images: a sum and what to divide it by. Units are shared by
 all arms, so arms are compared in pairs.
 
-`verdicts` writes results/evidence.csv: for each comparison of the protocols the difference with its 95 % interval, by a
-paired bootstrap over units and over seeds, and the verdict. What did not run reads "not run".
+results/evidence_runs.csv has a line for each run: the version of its protocol, commit, processor, precision and time.
+Runs of another version or precision are not continued.
+
+`verdicts` writes results/evidence.csv: for each comparison of the protocols the difference with its 95 % interval, of
+units by a paired bootstrap and of seeds, and the verdict once all seeds are there. What did not run reads "not run".
 """
 
 import csv
 import os
 import signal
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed, wait
@@ -37,19 +41,30 @@ import numpy as np
 import torch
 import tyro
 from jaxtyping import Float
-from results import describe, write
+from results import COMMIT, describe, installed, processor, write
 from rich.console import Console
+from scipy.stats import t
 
 from occlupose.files import atomic
+from occlupose.networks.precision import bf16_is_native
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("arm", "seed", "condition", "metric", "unit", "total", "count")
 RESAMPLES = 2000
+PROTOCOL = "2026-12-01"
+"""Version of docs/evidence.md that runs follow."""
+
+RUNS = "evidence_runs.csv"
+RUN_COLUMNS = ("claim", "arm", "seed", "protocol", "commit", "torch", "processor", "precision", "minutes")
 
 Size = Literal["small", "tiny", "published"]
 Claim = Literal["oanet", "ljof-head", "ljof", "dsed", "verdicts"]
+Kind = Literal["better", "within", "flat"]
 Row = tuple[str, int, str, str, str, float, float]
 """As COLUMNS."""
+
+SEEDS = {"oanet": 5, "ljof_head": 10, "ljof": 3, "dsed": 3}
+"""Of the arms of each claim."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,9 @@ class Comparison:
         better: -1 for errors, 1 for shares.
         margin: difference that matters, in the unit of the metric.
         main: whether its verdict is that of the claim.
+        kind: better: the arm is better; within: it differs by less than the margin; flat: it is not better by the
+            margin.
+        seeds: that the verdict needs.
     """
 
     claim: str
@@ -74,21 +92,29 @@ class Comparison:
     better: int
     margin: float
     main: bool = False
+    kind: Kind = "better"
+    seeds: int = 1
 
 
 def _oanet() -> Iterator[Comparison]:
     for detector in ("dark", "guessing"):
-        plain = f"{detector}, 3D TCN"
+        plain = "3D TCN"
         aware = f"{detector}, + occlusion-aware"
         for metric in ("all", "visible", "hidden"):
             text = f"2D TCN and dropped joints, {detector} detector"
             main = (detector, metric) == ("dark", "all")
-            yield Comparison("oanet", text, aware, plain, "filmed", metric, -1, 1.0, main)
+            yield Comparison("oanet", text, aware, plain, "filmed", metric, -1, 1.0, main, seeds=SEEDS["oanet"])
         for part, weights in (("all parts", "weights as printed"), ("all parts, 5 % shares", "5 % shares")):
             for condition in ("filmed", "between", "tilted"):
                 text = f"further parts, {weights}, {detector} detector"
                 main = (detector, part, condition) == ("dark", "all parts, 5 % shares", "between")
-                yield Comparison("oanet", text, f"{detector}, {part}", aware, condition, "all", -1, 1.0, main)
+                arm = f"{detector}, {part}"
+                yield Comparison("oanet", text, arm, aware, condition, "all", -1, 1.0, main, seeds=SEEDS["oanet"])
+    dark, guessing = (f"{detector}, + occlusion-aware" for detector in ("dark", "guessing"))
+    text = "a dark detector in place of a guessing one"
+    yield Comparison("oanet", text, dark, guessing, "filmed", "all", -1, 1.0, seeds=SEEDS["oanet"])
+    text = "2D TCN and dropped joints, guessing detector: no difference"
+    yield Comparison("oanet", text, guessing, "3D TCN", "filmed", "all", -1, 1.0, kind="within", seeds=SEEDS["oanet"])
 
 
 def _ljof(claim: str) -> Iterator[Comparison]:
@@ -96,14 +122,17 @@ def _ljof(claim: str) -> Iterator[Comparison]:
         for condition in ("isolated", "crowded"):
             for metric in ("visible", "hidden"):
                 main = (condition, metric) == ("crowded", "hidden")
-                yield Comparison(claim, f"{arm} against {control}", arm, control, condition, metric, 1, 0.5, main)
+                text = f"{arm} against {control}"
+                yield Comparison(claim, text, arm, control, condition, metric, 1, 0.5, main, seeds=SEEDS[claim])
 
 
 def _ljof_network() -> Iterator[Comparison]:
     yield from _ljof("ljof")
     for condition in ("isolated", "crowded"):
         flat = "HRNet's curve: all of the training against half"
-        yield Comparison("ljof", flat, "none", "none, half", condition, "visible", 1, 1.0)
+        yield Comparison(
+            "ljof", flat, "none", "none, half", condition, "visible", 1, 1.0, kind="flat", seeds=SEEDS["ljof"]
+        )
 
 
 def _dsed() -> Iterator[Comparison]:
@@ -111,11 +140,13 @@ def _dsed() -> Iterator[Comparison]:
         for condition in evidence_dsed.CONDITIONS:
             main = (arm, condition) == ("DSED", "10 % missing")
             text = f"{arm} against hourglass"
-            yield Comparison("dsed", text, arm, "hourglass", condition, "hidden found", 1, 1.0, main)
+            yield Comparison("dsed", text, arm, "hourglass", condition, "hidden F1", 1, 1.0, main, seeds=SEEDS["dsed"])
     for blocks in ("blocks 2-4", "blocks 3-4", "block 4", "blocks 1+4"):
         text = f"all blocks against {blocks}"
         main = blocks == "blocks 1+4"
-        yield Comparison("dsed", text, "DSED", f"DSED, {blocks}", "exact", "hidden found", 1, 1.0, main)
+        yield Comparison(
+            "dsed", text, "DSED", f"DSED, {blocks}", "exact", "hidden F1", 1, 1.0, main, seeds=SEEDS["dsed"]
+        )
 
 
 COMPARISONS = (*_oanet(), *_ljof("ljof_head"), *_ljof_network(), *_dsed())
@@ -168,6 +199,7 @@ def complete(
         SystemExit: runs failed.
     """
     path = output / f"evidence_{claim}.csv"
+    check_runs(output / RUNS, claim)
     done = {(arm, seed) for arm, seed, *_ in rows_of(path)}
     todo = [(arm, seed) for seed in range(seeds) for arm in arms if (arm, seed) not in done]
     console = Console(stderr=True)
@@ -176,11 +208,11 @@ def complete(
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
         if first is not None:  # what fails here fails again, and is told, in the runs of the arm
             wait([pool.submit(first, arm) for arm in dict.fromkeys(arm for arm, _ in todo)])
-        pending = {pool.submit(run, *key): key for key in todo}
+        pending = {pool.submit(_timed, run, *key): key for key in todo}
         for future in as_completed(pending):
             arm, seed = pending[future]
             try:
-                rows = future.result()
+                rows, minutes = future.result()
             except BrokenProcessPool:
                 raise
             except Exception as error:
@@ -188,9 +220,51 @@ def complete(
                 failed += 1
                 continue
             append(path, rows)
-            console.print(arm, seed, "done")
+            record_run(output / RUNS, (claim, arm, str(seed)), minutes)
+            console.print(arm, seed, f"done, {minutes:.0f} minutes")
     if failed:
         raise SystemExit(f"{claim}: {failed} runs failed")
+
+
+def _timed(run: Callable[[str, int], list[Row]], arm: str, seed: int) -> tuple[list[Row], float]:
+    """The rows of a run, and how many minutes it took."""
+    start = time.monotonic()
+    return run(arm, seed), (time.monotonic() - start) / 60
+
+
+def precision() -> str:
+    """In which networks are trained here."""
+    return "bf16" if bf16_is_native("cpu") else "float32"
+
+
+def check_runs(path: Path, claim: str) -> None:
+    """Refuses to add runs to those of another protocol or precision.
+
+    Raises:
+        SystemExit: there are such runs.
+    """
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        runs = [row for row in csv.DictReader(file) if row["claim"] == claim]
+    for row in runs:
+        for name, ours in (("protocol", PROTOCOL), ("precision", precision())):
+            if row[name] != ours:
+                raise SystemExit(f"{claim}: has runs of {name} {row[name]}, not {ours}; give another --output")
+
+
+def record_run(path: Path, key: tuple[str, str, str], minutes: float) -> None:
+    """Adds the line of a finished run.
+
+    Arguments:
+        key: claim, arm and seed.
+    """
+    before = path.read_text() if path.exists() else ",".join(RUN_COLUMNS) + "\n"
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        file.write(before)
+        torch_version = installed("torch")
+        line = (*key, PROTOCOL, COMMIT, torch_version, processor(), precision(), f"{minutes:.1f}")
+        csv.writer(file, lineterminator="\n").writerow(line)
 
 
 def _start_worker() -> None:
@@ -211,7 +285,7 @@ def _end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm minus its control: the mean over seeds, and a 95 % interval over units and seeds."""
+    """An arm minus its control: the mean over seeds, and a 95 % interval of units and seeds."""
 
     control: float
     value: float
@@ -224,29 +298,38 @@ class Difference:
 def difference(rows: list[Row], comparison: Comparison) -> Difference | None:
     """The difference of a comparison; None if no seed has both arms.
 
-    Units are drawn with replacement, the same for both arms and all seeds, and seeds too, in pairs.
+    The interval is the root of the squares of two. Of units: their standard error by a bootstrap that draws them with
+    replacement, the same for both arms and all seeds, times Student's t for that many units. Of seeds: the standard
+    error of the differences of the pairs, times t for that many; of one seed there is none.
     """
     table: dict[tuple[str, int], dict[str, tuple[float, float]]] = defaultdict(dict)
     for arm, seed, condition, metric, unit, total, count in rows:
         if (condition, metric) == (comparison.condition, comparison.metric):
             table[arm, seed][unit] = (total, count)
-    seeds = [seed for arm, seed in table if arm == comparison.arm and (comparison.control, seed) in table]
+    seeds = sorted(seed for arm, seed in table if arm == comparison.arm and (comparison.control, seed) in table)
     if not seeds:
         return None
-    units = sorted(table[comparison.arm, seeds[0]])
+    runs = [table[arm, seed] for arm in (comparison.arm, comparison.control) for seed in seeds]
+    units = sorted(set.intersection(*(set(run) for run in runs)))
     sums = np.array(
         [[[table[arm, seed][unit] for unit in units] for seed in seeds] for arm in (comparison.arm, comparison.control)]
     )  # arm, seed, unit, (total, count)
     random = np.random.default_rng(0)
-    drawn = [
-        _apart(
-            sums[:, random.integers(len(seeds), size=len(seeds))][:, :, random.integers(len(units), size=len(units))]
-        )
-        for _ in range(RESAMPLES)
-    ]
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    control = _ratios(sums)[1].mean()
-    return Difference(control, _apart(sums), low, high, len(seeds), len(units))
+    drawn = [_apart(sums[:, :, random.integers(len(units), size=len(units))]) for _ in range(RESAMPLES)]
+    arm_scores, control_scores = _ratios(sums)
+    half = float(np.hypot(_half(float(np.std(drawn)), len(units)), _half_of_seeds(arm_scores - control_scores)))
+    value = _apart(sums)
+    return Difference(float(control_scores.mean()), value, value - half, value + half, len(seeds), len(units))
+
+
+def _half(error: float, count: int) -> float:
+    """Half of a 95 % interval, by a standard error of this many."""
+    return error * float(t.ppf(0.975, count - 1)) if count > 1 else 0.0
+
+
+def _half_of_seeds(differences: Float[np.ndarray, " seed"]) -> float:
+    count = len(differences)
+    return _half(float(differences.std(ddof=1)) / count**0.5, count) if count > 1 else 0.0
 
 
 def _ratios(sums: Float[np.ndarray, "arm seed unit 2"]) -> Float[np.ndarray, "arm seed"]:
@@ -261,11 +344,21 @@ def _apart(sums: Float[np.ndarray, "arm seed unit 2"]) -> float:
 
 def verdict(found: Difference | None, comparison: Comparison) -> str:
     """By the rule of docs/evidence.md: holds if the interval is beyond the margin on the claimed side; holds in
-    direction if it is beyond 0; contradicted if it is beyond 0 on the other side; else not seen.
+    direction if it is beyond 0; contradicted if it is beyond 0 on the other side; else not seen. Of no difference:
+    holds if the interval is within the margin, contradicted if it is beyond. Of a curve: flat if the gain is below the
+    margin, else not converged.
     """
     if found is None:
         return "not run"
+    if found.seeds < comparison.seeds:
+        return f"running, {found.seeds} of {comparison.seeds} seeds"
     low, high = sorted((comparison.better * found.low, comparison.better * found.high))
+    margin = comparison.margin
+    if comparison.kind == "flat":
+        return "flat" if high < margin else "not converged"
+    if comparison.kind == "within":
+        inside = -margin < low and high < margin
+        return "holds" if inside else "contradicted" if low > margin or high < -margin else "not seen"
     if low > comparison.margin:
         return "holds"
     if low > 0:
@@ -352,18 +445,26 @@ def main(
         oanet = evidence_oanet.Bench(*given(mocap=mocap, runs=runs), size, device)
         oanet.make_data()
         table_1 = evidence_oanet.TABLE_1 if more else {}
-        complete("oanet", [*evidence_oanet.ARMS, *table_1], seeds or 5, oanet.run, output, workers, oanet.prepare)
+        complete(
+            "oanet",
+            [*evidence_oanet.ARMS, *table_1],
+            seeds or SEEDS["oanet"],
+            oanet.run,
+            output,
+            workers,
+            oanet.prepare,
+        )
     elif claim == "dsed":
         dsed = evidence_dsed.Bench(*given(train=train, test=test, runs=runs), size, device)
-        complete("dsed", evidence_dsed.ARMS, seeds or 3, dsed.run, output, workers)
+        complete("dsed", evidence_dsed.ARMS, seeds or SEEDS["dsed"], dsed.run, output, workers)
     else:
         folders = given(train=train, isolated=isolated, crowded=crowded, runs=runs)
         network: evidence_ljof.Network = "movenet_head" if claim == "ljof-head" else "hrnet_small"
         arms = evidence_ljof.HEAD_ARMS if claim == "ljof-head" else evidence_ljof.ARMS
         further = evidence_ljof.FURTHER | evidence_ljof.TABLE_7 if more else {}
         ljof = evidence_ljof.Bench(network, *folders, size, device)
-        default = 10 if claim == "ljof-head" else 2
-        complete(claim.replace("-", "_"), [*arms, *further], seeds or default, ljof.run, output, workers)
+        name = claim.replace("-", "_")
+        complete(name, [*arms, *further], seeds or SEEDS[name], ljof.run, output, workers)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from occlupose.training.card import commit
@@ -32,6 +32,14 @@ def processor() -> str:
         else []
     )
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def installed(package: str) -> str:
+    """Its version; - without it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "-"
 
 
 def write(
@@ -61,7 +69,7 @@ def describe(path: Path, *, seed: int | str = 0, grows: bool = False) -> None:
     details = {
         "command": ROW_OPTIONS.sub("", command) if grows else command,
         "machine": f"{os.cpu_count()} cores, {processor()}",
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: installed(name) for name in PACKAGES},
         "commit": ", ".join(dict.fromkeys([*before, COMMIT])),
         "seed": seed,
     }

@@ -83,7 +83,9 @@ class LJOFSampler:
         blocks = recipe.blocks
         indices = torch.randint(len(self.data.people), (recipe.batch,), generator=generator)[self.share].tolist()
         augmentation_numbers = self._uniform(TopDownAugmentation.random_numbers, generator)
-        block_numbers = self._uniform(0 if blocks is None else blocks.random_count(skeleton), generator)
+        seed = int(torch.randint(2**62, (), generator=generator))  # drawn also without blocks: the same people follow
+        of_blocks = Generator().manual_seed(seed)
+        block_numbers = self._uniform(0 if blocks is None else blocks.random_count(skeleton), of_blocks)
         people, pyramids = zip(*self._readable(indices), strict=True)
         crops = make_topdown_batch(people, pyramids, recipe.crop, skeleton, recipe.augmentation, augmentation_numbers)
         images = crops.images

@@ -44,6 +44,10 @@ whole limbs, several gaps and the probabilities are ours.
 """
 
 
+STAGES = ("stage_2d", "stage_3d", "end_to_end")
+"""Of the training, in order."""
+
+
 @dataclass(frozen=True)
 class OANetRecipe(Bounded):
     """Configuration of a training run of OANet's temporal networks. The defaults are the whole method at the size of
@@ -187,20 +191,17 @@ class OANetRecipe(Bounded):
 
         draw = share_batches(batch, self.batch)
 
-        def stage(name: str, module: nn.Module, loss: Callable[..., Terms], seed: int) -> TrainingStage:
-            return TrainingStage(
-                module, draw, loss=loss, optimisation=getattr(self, name), name=name, seed=3 * self.seed + seed
-            )
+        def stage(name: str, module: nn.Module, loss: Callable[..., Terms]) -> TrainingStage:
+            seed = len(STAGES) * self.seed + STAGES.index(name)  # the same batches with and without a 2D TCN
+            return TrainingStage(module, draw, loss=loss, optimisation=getattr(self, name), name=name, seed=seed)
 
-        if oanet.tcn_2d is None:
-            yield stage("stage_3d", adversarial, loss, 0)
-            yield stage("end_to_end", adversarial, partial(loss, end_to_end=True), 1)
-            return
-        yield stage("stage_2d", Refinement2D(oanet), partial(loss_2d, recipe=self), 0)
-        oanet.tcn_2d.requires_grad_(False)
-        yield stage("stage_3d", adversarial, loss, 1)
-        oanet.tcn_2d.requires_grad_(True)
-        yield stage("end_to_end", adversarial, partial(loss, end_to_end=True), 2)
+        if oanet.tcn_2d is not None:
+            yield stage("stage_2d", Refinement2D(oanet), partial(loss_2d, recipe=self))
+            oanet.tcn_2d.requires_grad_(False)
+        yield stage("stage_3d", adversarial, loss)
+        if oanet.tcn_2d is not None:
+            oanet.tcn_2d.requires_grad_(True)
+        yield stage("end_to_end", adversarial, partial(loss, end_to_end=True))
 
 
 def split_labelled(clips: list[MotionClip], fraction: float) -> tuple[list[MotionClip], list[MotionClip]]:
