@@ -110,7 +110,8 @@ def _oanet() -> Iterator[Comparison]:
                 main = (detector, part, condition) == ("dark", "all parts, 5 % shares", "between")
                 arm = f"{detector}, {part}"
                 yield Comparison("oanet", text, arm, aware, condition, "all", -1, 1.0, main, seeds=SEEDS["oanet"])
-    dark, guessing = (f"{detector}, + occlusion-aware" for detector in ("dark", "guessing"))
+    dark = "dark, + occlusion-aware"
+    guessing = "guessing, + occlusion-aware"
     text = "a dark detector in place of a guessing one"
     yield Comparison("oanet", text, dark, guessing, "filmed", "all", -1, 1.0, seeds=SEEDS["oanet"])
     text = "2D TCN and dropped joints, guessing detector: no difference"
