@@ -1,6 +1,6 @@
 """HUPOR's weights on photographs: people found, and AP by COCO's protocol.
 
-    python benchmarks/hupor_photographs.py --data COCO --weights WEIGHTS ...
+    python benchmarks/hupor_photographs.py --data COCO --split train --weights WEIGHTS ...
 
 COCO is a folder in COCO's format; in the committed table, 28 images of train2017 with 86 people. Nothing was trained or
 chosen on them. HUPOR predicts the joints of MPI15, of which COCO annotates twelve, those of the limbs: `found` is the
@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
 import tyro
@@ -109,16 +110,22 @@ def score(frontend: Timed, annotations: Path, images: Path) -> tuple[int, float,
     return scores.people, 100 * scores.values["AR50"], 100 * scores.values["AP"]
 
 
-def main(data: Path, weights: tuple[Path, ...], output: Path = RESULTS) -> None:
+def main(
+    data: Path,
+    weights: tuple[Path, ...],
+    split: Literal["test", "val", "train"] = "test",
+    output: Path = RESULTS,
+) -> None:
     """Score.
 
     Args:
         data: folder in COCO's format.
         weights: of train hupor and train refine.
+        split: of the data.
         output: .csv file.
     """
     torch.set_num_threads(1)
-    paths = find_dataset(data, "test")
+    paths = find_dataset(data, split)
     if len({path.stem for path in weights}) < len(weights):
         raise SystemExit("two files of one name: rename one")
     networks: dict[str, Frontend] = {path.stem: HUPORFrontend(load(path), path.stem) for path in weights}
