@@ -28,7 +28,7 @@ from occlupose.skeletons import MPI15
 
 PICTURE = ["poses.json", "poses.npz", "preview.png", "run.json"]
 VIDEO = ["overlay.mp4", *PICTURE]
-DEMONSTRATION = "occlupose: warning: the shipped weights of hupor are a demonstration, trained on synthetic people\n"
+DEMONSTRATION = "occlupose: warning: the shipped networks of hupor are small, less accurate than the default method\n"
 ASSUMED = "occlupose: note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right\n"
 LIFTER = Path(occlupose.__file__).parent / "weights" / "lifter.safetensors"
 

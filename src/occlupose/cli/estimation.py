@@ -110,7 +110,7 @@ class EstimatorOptions:
 
             estimator = HUPOR(self.weights, flip=self.flip, device=self.device)
             if self.weights is None:
-                say(console, "warning: the shipped weights of hupor are a demonstration, trained on synthetic people")
+                say(console, "warning: the shipped networks of hupor are small, less accurate than the default method")
             return estimator
         from occlupose.assets import BLAZEPOSE
         from occlupose.frontends import DEFAULT, check_detector, check_options

@@ -31,8 +31,8 @@ LIVE_HEIGHT_SECONDS = 1.5
 class HUPOR(PoseEstimator):
     """HUPOR (arXiv 2208.00090): bottom-up 3D poses of everybody in an image, with MPI15 joints.
 
-    Each frame is processed by itself; tracking only assigns ids. The shipped weights were trained on synthetic people
-    and are a demonstration.
+    Each frame is processed by itself; tracking only assigns ids. The shipped networks are small, and
+    less accurate than the default method.
 
     Arguments:
         weights: as `occlupose train hupor` writes them; by default the shipped ones.

@@ -28,7 +28,7 @@ from occlupose.pyramid import Pyramid
 MIN_JOINTS = 4
 """People with fewer joints are dropped (ours)."""
 
-SHIPPED = Path(__file__).parents[2] / "weights" / "hupor.synth.safetensors"
+SHIPPED = Path(__file__).parents[2] / "weights" / "hupor.movenet.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
