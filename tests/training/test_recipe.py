@@ -162,7 +162,7 @@ def test_some_fields_are_changed():
 
 @pytest.mark.parametrize(
     ("trainer", "weights", "field", "value"),
-    [("lifter", "lifter", "name", "lifter"), ("refine", "hupor.movenet", "epochs", 40)],
+    [("lifter", "lifter", "name", "lifter"), ("refine", "hupor.movenet", "epochs", 200)],
 )
 def test_the_cards_of_the_shipped_weights_are_recipes(trainer, weights, field, value):
     known = import_module(f"occlupose.methods.{RECIPES[trainer]}").RECIPES

@@ -93,7 +93,7 @@ def load(
                 raise OccluposeError(f"{path}: not the weights of {network}{holds}; {cure}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     except FileNotFoundError as error:
-        missing = "cannot be read, check its permissions" if path.exists() else "no such file"
+        missing = "no such file" if _is_missing(path) else "cannot be read, check its permissions"
         raise OccluposeError(f"{path}: {missing}; {cure}") from error
     except (SafetensorError, OSError, MemoryError) as error:
         raise OccluposeError(refusal) from error
@@ -110,6 +110,14 @@ def load(
     except (KeyError, ValueError, TypeError, OverflowError, MemoryError, OccluposeError) as error:
         raise OccluposeError(refusal) from error
     return built.eval(), header
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is no such file; not if its folder may not be looked into."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
 
 
 def _is_absurd(value: str) -> bool:

@@ -42,12 +42,12 @@ class HUPORDesign(Bounded):
 
     Attributes:
         width, height: of the input, px.
-        detector: its network: mspn; movenet, MoveNet MultiPose with other maps (ours, for small computers).
-        stages, size: of an mspn; without effect on the other.
+        stages, size: of the detector, if it is an mspn.
         reasoning: dsed; hourglass, the same without a teacher; none.
         reasoner_stages, reasoner_size: of the reasoner; None is the published size.
         reasoner_image: whether the reasoner sees the image too (supplement, table 6, where it does not help).
         detach: stop the gradient of the distillation at the teacher.
+        detector: its network: mspn; movenet, MoveNet MultiPose with other maps (ours, for small computers).
 
     Raises:
         OccluposeError: an impossible value.
@@ -55,7 +55,6 @@ class HUPORDesign(Bounded):
 
     width: Count = 832
     height: Count = 512
-    detector: DetectorKind = "mspn"
     stages: Count = 3
     size: StageSize = field(default_factory=StageSize)
     reasoning: Reasoning = "dsed"
@@ -63,6 +62,7 @@ class HUPORDesign(Bounded):
     reasoner_size: StageSize | None = None
     reasoner_image: bool = False
     detach: bool = False
+    detector: DetectorKind = "mspn"
 
     def __post_init__(self) -> None:
         super().__post_init__()
