@@ -2,11 +2,12 @@
 
     python benchmarks/hupor_photographs.py --data COCO --split train --weights WEIGHTS ...
 
-COCO is a folder in COCO's format; in the committed table, 28 images of train2017 with 86 people. Nothing was trained or
-chosen on them. HUPOR predicts the joints of MPI15, of which COCO annotates twelve, those of the limbs: `found` is the
-share of the annotated people who have a predicted one with an OKS of 0.5 or more by these twelve, `AP_limbs` is COCO's
-AP by them, and `AP` by COCO's 17, where the five joints of the face, which HUPOR does not have, are always wrong. Front
-ends of this package are rows for comparison. `ms` is the median time of an image on one thread.
+COCO is a folder in COCO's format; in the committed table, 28 images of train2017 with 86 people, of whom 84 have a
+joint of the limbs. Nothing was trained or chosen on them. HUPOR predicts the joints of MPI15, of which COCO annotates
+twelve, those of the limbs: `found` is the share of the annotated people who have a predicted one with an OKS of 0.5 or
+more by these twelve, `AP_limbs` is COCO's AP by them, and `AP` by COCO's 17, where the five joints of the face, which
+HUPOR does not have, are always wrong. Front ends of this package are rows for comparison. `ms` is the median time of an
+image on one thread.
 
 Writes results/hupor_photographs.csv.
 """

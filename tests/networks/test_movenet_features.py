@@ -4,8 +4,8 @@ from torch import nn
 
 from occlupose.networks import pretrained
 from occlupose.networks.estimators import normalise_images
-from occlupose.networks.movenet import MULTI_HEADS, FeaturePyramid
-from occlupose.networks.movenet_features import CONTEXT, FROZEN_BLOCKS, MoveNetBackbone, MoveNetDetector, scale_images
+from occlupose.networks.movenet import FROZEN_BLOCKS, MULTI_HEADS, FeaturePyramid
+from occlupose.networks.movenet_features import CONTEXT, MoveNetBackbone, MoveNetDetector, scale_images
 
 HEADS = {"flat": 5, "depths": 2}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from occlupose.cli.terminal import check_folder, say
+from occlupose.cli.terminal import check_folder, count, say
 from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:
@@ -141,7 +141,6 @@ def pseudo_label(
     """
     from rich.progress import track
 
-    from occlupose.cli.terminal import count
     from occlupose.frontends import DEFAULT, load_crop_network
     from occlupose.frontends.nanodet import NanoDetector
     from occlupose.media import files_of

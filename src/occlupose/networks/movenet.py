@@ -34,6 +34,9 @@ TAPS = (2, 5, 9)
 PYRAMID = (24, 32, 64)
 """Channels of the feature pyramid at these strides; it is as wide at stride 32 as at 16."""
 
+FROZEN_BLOCKS = 6
+"""Blocks of the backbone, those up to stride 8, that are not trained in networks that begin with it (ours)."""
+
 HEAD_WIDTH = 96
 """Channels of the hidden layer before each map."""
 

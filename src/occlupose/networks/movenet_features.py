@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
 from occlupose.networks.estimators import MEAN, STD
-from occlupose.networks.movenet import HEAD_WIDTH, MULTI_HEADS, SCALE, FeaturePyramid, MobileNetV2, MultiPose, head
+from occlupose.networks.movenet import (
+    FROZEN_BLOCKS,
+    HEAD_WIDTH,
+    MULTI_HEADS,
+    SCALE,
+    FeaturePyramid,
+    MobileNetV2,
+    MultiPose,
+    head,
+)
 from occlupose.networks.mspn import Heads, conv_block, initialise_maps
 
 CONTEXT = (64, 64, 64)
@@ -27,9 +36,6 @@ WIDTH = 32
 
 CELLS = 4
 """Cells at stride 4, across and down, of one at stride 16."""
-
-FROZEN_BLOCKS = 6
-"""Blocks of the backbone whose weights remain MultiPose's: those up to stride 8."""
 
 
 class MoveNetFeatures(nn.Module):

@@ -52,9 +52,6 @@ FLOOR = 0.02
 FEATURES = 5
 """Numbers that the probability of a visible joint depends on."""
 
-FROZEN_BLOCKS = 6
-"""Blocks of the backbone whose weights remain Thunder's: those up to stride 8."""
-
 
 class Keypoints(NamedTuple):
     """What the network says of the person in the middle of each crop. Positions are px from the edge of the crop.

@@ -33,7 +33,7 @@ from occlupose.methods.hupor.reasoning import TEACHER_KERNEL, target_maps
 from occlupose.methods.hupor.sampler import BottomUpSampler
 from occlupose.methods.hupor.train import HUPORTraining, detection_loss, train_hupor
 from occlupose.networks import pretrained
-from occlupose.networks.movenet_features import FROZEN_BLOCKS
+from occlupose.networks.movenet import FROZEN_BLOCKS
 from occlupose.skeletons import MPI15
 from occlupose.training import loop
 from occlupose.training.run import TrainingRun

@@ -18,8 +18,8 @@ from occlupose.methods.movenet.losses import heat_loss, make_targets, offset_los
 from occlupose.methods.movenet.recipe import MoveNetRecipe
 from occlupose.methods.movenet.samples import CELLS, CropSampler, People, Sample, draw_samples
 from occlupose.networks import pretrained
-from occlupose.networks.movenet import Thunder
-from occlupose.networks.occlusion_movenet import FROZEN_BLOCKS, OcclusionMoveNet
+from occlupose.networks.movenet import FROZEN_BLOCKS, Thunder
+from occlupose.networks.occlusion_movenet import OcclusionMoveNet
 from occlupose.networks.weights import half_precision
 from occlupose.networks.weights import save as save_weights
 from occlupose.skeletons import COCO21
