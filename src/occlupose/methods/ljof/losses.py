@@ -83,8 +83,9 @@ class StructureAwareLoss(nn.Module):
     """The structure loss of Ke et al. 2018 ("Multi-Scale Structure-Aware Network"): the heatmap loss of a joint's map
     concatenated with its neighbours' maps, head and trunk included.
 
-    This equals the heatmap loss with each joint counted once for itself and once for each neighbour. Unannotated joints
-    are left out as in `StructureLoss` (ours).
+    This equals the heatmap loss with each joint counted once for itself and once for each neighbour. It is our reading:
+    of the finest maps alone, with the schedule's weight in place of that paper's alpha, and without its masked
+    keypoints. Unannotated joints are left out as in `StructureLoss` (ours).
     """
 
     graph: Float[Tensor, "joint joint"]

@@ -125,7 +125,7 @@ class AdversarialOANet(nn.Module):
         """OANet's output, and the logits of every discriminator where real poses are given.
 
         Arguments:
-            real: of the same population as the input: the same kinds of views, in the same numbers.
+            real: in the same kinds of views as the input and in the same numbers, of clips with 3D.
         """
         output = self.oanet(inputs)
         if real is None:
