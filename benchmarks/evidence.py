@@ -14,7 +14,8 @@ unit: a person of the motion capture, or a hundredth of the images: a sum and wh
 all arms, so arms are compared in pairs.
 
 results/evidence_runs.csv has a line for each run: the version of its protocol, commit, processor, precision and time.
-Runs of another version or precision are not continued.
+Runs of another version are not continued. All arms of a seed have one precision: seeds that were begun in another are
+left out.
 
 `verdicts` writes results/evidence.csv: for each comparison of the protocols the difference with its 95 % interval, of
 units by a paired bootstrap and of seeds, and the verdict once all seeds are there. What did not run reads "not run".
@@ -65,6 +66,9 @@ Row = tuple[str, int, str, str, str, float, float]
 
 SEEDS = {"oanet": 5, "ljof_head": 10, "ljof": 3, "dsed": 3}
 """Of the arms of each claim."""
+
+IN_FLOAT32 = ("oanet", "dsed")
+"""Claims whose networks are trained in float32 everywhere."""
 
 
 @dataclass(frozen=True)
@@ -200,11 +204,13 @@ def complete(
         SystemExit: runs failed.
     """
     path = output / f"evidence_{claim}.csv"
-    check_runs(output / RUNS, claim)
+    others = seeds_of_other_precision(output / RUNS, claim)
     done = {(arm, seed) for arm, seed, *_ in rows_of(path)}
-    todo = [(arm, seed) for seed in range(seeds) for arm in arms if (arm, seed) not in done]
+    missing = [(arm, seed) for seed in range(seeds) for arm in arms if (arm, seed) not in done]
+    todo = [(arm, seed) for arm, seed in missing if seed not in others]
     console = Console(stderr=True)
-    console.print(f"{claim}: {len(todo)} runs, {len(done)} done before")
+    left_out = f", {len(missing) - len(todo)} left out, not {precision(claim)}" if len(todo) < len(missing) else ""
+    console.print(f"{claim}: {len(todo)} runs, {len(done)} done before{left_out}")
     failed = 0
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
         if first is not None:  # what fails here fails again, and is told, in the runs of the arm
@@ -233,25 +239,25 @@ def _timed(run: Callable[[str, int], list[Row]], arm: str, seed: int) -> tuple[l
     return run(arm, seed), (time.monotonic() - start) / 60
 
 
-def precision() -> str:
-    """In which networks are trained here."""
-    return "bf16" if bf16_is_native("cpu") else "float32"
+def precision(claim: str) -> str:
+    """In which a claim's networks are trained here."""
+    return "bf16" if claim not in IN_FLOAT32 and bf16_is_native("cpu") else "float32"
 
 
-def check_runs(path: Path, claim: str) -> None:
-    """Refuses to add runs to those of another protocol or precision.
+def seeds_of_other_precision(path: Path, claim: str) -> set[int]:
+    """Seeds that have runs of another precision than this processor's.
 
     Raises:
-        SystemExit: there are such runs.
+        SystemExit: there are runs of another protocol.
     """
     if not path.exists():
-        return
+        return set()
     with path.open(newline="") as file:
         runs = [row for row in csv.DictReader(file) if row["claim"] == claim]
     for row in runs:
-        for name, ours in (("protocol", PROTOCOL), ("precision", precision())):
-            if row[name] != ours:
-                raise SystemExit(f"{claim}: has runs of {name} {row[name]}, not {ours}; give another --output")
+        if row["protocol"] != PROTOCOL:
+            raise SystemExit(f"{claim}: has runs of protocol {row['protocol']}, not {PROTOCOL}; give another --output")
+    return {int(row["seed"]) for row in runs if row["precision"] != precision(claim)}
 
 
 def record_run(path: Path, key: tuple[str, str, str], minutes: float) -> None:
@@ -264,7 +270,7 @@ def record_run(path: Path, key: tuple[str, str, str], minutes: float) -> None:
     with atomic(path) as temporary, temporary.open("w", newline="") as file:
         file.write(before)
         torch_version = installed("torch")
-        line = (*key, PROTOCOL, COMMIT, torch_version, processor(), precision(), f"{minutes:.1f}")
+        line = (*key, PROTOCOL, COMMIT, torch_version, processor(), precision(key[0]), f"{minutes:.1f}")
         csv.writer(file, lineterminator="\n").writerow(line)
 
 

@@ -52,7 +52,7 @@ UNITS = 100
 CONDITIONS: dict[str, float | None] = {"exact": None, "none missing": 0.0, "10 % missing": 0.1, "25 % missing": 0.25}
 """Share of the visible joints that a detector misses; exact are the true maps, not degraded at all."""
 
-BASE = replace(SMALL, train_detector=False, predicted_input_fraction=0.0, batch=4)
+BASE = replace(SMALL, train_detector=False, predicted_input_fraction=0.0, batch=4, precision="32-true")
 SIZES: dict[Size, HUPORRecipe] = {
     "small": BASE,
     "tiny": BASE,

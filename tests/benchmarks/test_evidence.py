@@ -130,6 +130,21 @@ def test_runs_of_another_protocol_are_not_continued(evidence, tmp_path, monkeypa
         evidence.complete("dsed", ["works"], 2, run, tmp_path, 1)
 
 
+def test_all_arms_of_a_seed_have_one_precision(evidence, tmp_path, monkeypatch, capsys):
+    """A seed that was begun in bf16 is left out where there is none, and the others run."""
+    monkeypatch.setattr(evidence, "bf16_is_native", lambda device: True)
+    evidence.record_run(tmp_path / "evidence_runs.csv", ("ljof", "works", "0"), 1.0)
+    evidence.record_run(tmp_path / "evidence_runs.csv", ("dsed", "works", "0"), 1.0)
+    monkeypatch.setattr(evidence, "bf16_is_native", lambda device: False)
+    evidence.complete("ljof", ["works", "works too"], 2, run, tmp_path, 1)
+    assert "ljof: 2 runs, 0 done before, 2 left out, not float32" in capsys.readouterr().err
+    assert {row[1] for row in evidence.rows_of(tmp_path / "evidence_ljof.csv")} == {1}
+    evidence.complete("dsed", ["works"], 1, run, tmp_path, 1)
+    assert "dsed: 1 runs, 0 done before" in capsys.readouterr().err
+    with (tmp_path / "evidence_runs.csv").open(newline="") as file:
+        assert [row["precision"] for row in csv.DictReader(file)] == ["bf16", *["float32"] * 4]
+
+
 def test_what_did_not_run_reads_so(evidence, tmp_path):
     assert evidence.difference([], evidence.COMPARISONS[0]) is None
     rows, _ = rows_with_difference(evidence, -2.0)

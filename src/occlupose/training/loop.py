@@ -48,6 +48,7 @@ Decay = Annotated[float, Interval(ge=0, lt=1)]
 MaxNorm = Annotated[float, Interval(gt=0)]
 Milestone = Annotated[float, Interval(gt=0)]
 DropFactor = Annotated[float, Interval(gt=0, le=1)]
+Precision = Literal["auto", "32-true", "bf16-mixed"]
 
 STEPS = "steps"
 """Key of the log's sums for the number of their steps."""
@@ -78,7 +79,7 @@ class Optimisation(Bounded):
     """How the learning rate falls to 0 without milestones."""
     save_every: Count = 500
     log_every: Count = 100
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    precision: Precision = "auto"
     """bf16 halves the time of a step on processors that support it, and takes ten times as long on others; auto is the
     faster one.
     """

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from occlupose.bounds import Bounded, Count, NonNegative
-from occlupose.training.loop import Decay, MaxNorm, Milestone, Optimisation
+from occlupose.training.loop import Decay, MaxNorm, Milestone, Optimisation, Precision
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class EpochRecipe(Bounded):
             to 0.
         max_grad_norm: gradients are clipped to this norm.
         ema_decay: decay of the moving average of the weights at each step; 0 keeps the last weights.
+        precision: as in `Optimisation`; 32-true makes runs on different processors comparable.
 
     Raises:
         OccluposeError: an impossible value.
@@ -31,6 +32,7 @@ class EpochRecipe(Bounded):
     milestones: tuple[Milestone, ...] = ()
     max_grad_norm: MaxNorm = float("inf")
     ema_decay: Decay = 0.0
+    precision: Precision = "auto"
 
     def optimisation(self, images: int) -> Optimisation:
         """The optimisation for this many images."""
@@ -44,6 +46,7 @@ class EpochRecipe(Bounded):
             max_grad_norm=self.max_grad_norm,
             ema_decay=self.ema_decay,
             lr_schedule="linear",
+            precision=self.precision,
             save_every=min(500, max(1, steps // 10)),
             log_every=min(50, max(1, steps // 10)),
         )
