@@ -10,7 +10,7 @@ from time import monotonic, sleep
 import pytest
 
 from commands import ENVIRONMENT
-from occlupose.cli.lock import LOCK
+from occlupose.folder_lock import LOCK
 
 
 def rows(root):

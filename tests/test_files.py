@@ -6,7 +6,7 @@ import os
 import pytest
 
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic, find_by_person, name_by_person, remove_leftovers
+from occlupose.files import atomic, find_by_person, name_by_person, parse_json, remove_leftovers
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -131,3 +131,10 @@ def test_a_file_for_each_person(tmp_path):
         file.touch()
     assert find_by_person(path) == sorted([path, *several])
     assert find_by_person(tmp_path / "none" / "a.trc") == []
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, b"{", '{"a": 1'])
+def test_what_is_no_json_is_a_value_error(text):
+    with pytest.raises(ValueError, match=r"nested too deeply|Expecting|Unterminated|property name"):
+        parse_json(text)
+    assert parse_json('{"a": [1, null]}') == {"a": [1, None]}

@@ -1,6 +1,5 @@
 """The pinhole camera: x right, y down, z forward, metres; pixel centres at integers."""
 
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from occlupose.bounds import brief
 from occlupose.errors import OccluposeError, unreadable
+from occlupose.files import parse_json
 
 FIELD_OF_VIEW = 55.0
 """Field of view on the long side, degrees, that is assumed for an unknown camera. Ours."""
@@ -98,14 +98,14 @@ class Camera:
             OccluposeError: the file cannot be read or has other fields; names the file.
         """
         try:
-            return _CameraFile.model_validate(json.loads(Path(path).read_text(encoding="utf-8"))).camera()
+            return _CameraFile.model_validate(parse_json(Path(path).read_text(encoding="utf-8"))).camera()
         except OSError as error:
             raise unreadable(path, error, "give a camera's .json file") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "camera"
             raise OccluposeError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}; {_HINT}") from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise OccluposeError(f"{path}: not JSON; {_HINT}") from error
         except OccluposeError as error:
             raise OccluposeError(f"{path}: {error}") from error

@@ -1,5 +1,8 @@
-"""Writing of files: atomic, tried beforehand, and one for each person; removal of what a killed process left."""
+"""Writing of files: atomic, tried beforehand, and one for each person; removal of what a killed process left. Reading
+of JSON.
+"""
 
+import json
 import math
 import os
 import re
@@ -10,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from occlupose.errors import OccluposeError, reason
 
@@ -118,3 +122,15 @@ def find_by_person(path: Path) -> list[Path]:
     """The files with names of `name_by_person` that exist, whoever is in them."""
     name = re.compile(rf"{re.escape(path.stem)}(_-?\d+)?{re.escape(path.suffix)}")
     return sorted(file for file in path.parent.glob("*") if name.fullmatch(file.name) and file.is_file())
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The content of a JSON document.
+
+    Raises:
+        ValueError: it is none, or is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

@@ -44,7 +44,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from occlupose.body_parts import BEARING, BONES, SEGMENTS, SHAPE
 from occlupose.cameras import MAX_SIDE, Camera
 from occlupose.errors import OccluposeError, unreadable
-from occlupose.files import atomic
+from occlupose.files import atomic, parse_json
 from occlupose.npz import NpzArrays, open_npz, write_array
 from occlupose.poses import (
     ABSENT,
@@ -562,8 +562,8 @@ def shortest(values: np.ndarray) -> np.ndarray:
 
 def _read_json(path: Path) -> Poses:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        document = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise OccluposeError(f"not JSON ({error}); write it with Poses.save") from error
     for name in ("people", "skeleton", "fps"):
         if not isinstance(document, dict) or name not in document:

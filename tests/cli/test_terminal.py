@@ -1,9 +1,13 @@
 """Signals that stop a command."""
 
 import signal
+import threading
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
+from occlupose import cli
 from occlupose.cli import terminal
 
 
@@ -34,3 +38,35 @@ def test_who_takes_sigterm_keeps_it():
     with terminal.sigterm_as_ctrl_c(), terminal.Interrupt() as interrupt:
         signal.raise_signal(signal.SIGTERM)
     assert not interrupt.asked and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("default")
+def test_every_command_ends_at_sigterm_as_at_ctrl_c(command, monkeypatch):
+    def doctor() -> None:
+        """Waits for somebody to end it."""
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setitem(cli.COMMANDS, "doctor", doctor)
+    outcome = command("doctor")
+    assert (outcome.code, outcome.err) == (130, "occlupose: interrupted\n")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_stage_without_a_count_is_reported_while_it_lasts(monkeypatch):
+    monkeypatch.setattr(terminal, "REPEAT_SECONDS", 0.01)
+    monkeypatch.setattr(terminal, "STATUS_SECONDS", 0.0)
+    printed = StringIO()
+    console = Console(file=printed)
+    report = terminal.Stages(terminal.progress(console), console, "walk.mp4")
+    told = threading.Event()
+
+    def tell() -> None:
+        report(terminal.LIFTING, 0, None)
+        told.set()
+
+    with terminal.repeated(tell):
+        assert told.wait(20)
+    count = threading.active_count()
+    report(terminal.LIFTING, 1, 1)
+    assert set(printed.getvalue().splitlines()) == {"occlupose: lifting and writing"}
+    assert threading.active_count() == count

@@ -195,7 +195,7 @@ def test_a_run_that_was_killed_at_its_very_end_is_finished(tmp_path):
     assert not (tmp_path / "set" / ".parts").exists()
 
 
-@pytest.mark.parametrize("content", ["[]", "{", "7"])
+@pytest.mark.parametrize("content", ["[]", "{", "7", "[" * 100_000])
 def test_settings_without_effect_are_named(tmp_path, content):
     made(tmp_path, 1)
     (tmp_path / "settings.json").write_text(content)

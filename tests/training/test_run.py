@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from dataclasses import dataclass, replace
 from math import inf
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from occlupose import __version__
+from occlupose import __version__, folder_lock
 from occlupose.errors import OccluposeError
 from occlupose.training.loop import Optimisation
 from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, UnreadableImages, forward
@@ -136,6 +137,23 @@ def test_a_folder_that_holds_a_run_is_refused_at_once(tmp_path):
     run(tmp_path).fit(Sum())
     with pytest.raises(OccluposeError, match="already holds a training run; give --resume"):
         run(tmp_path)
+
+
+def test_two_runs_never_share_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
+    run = TrainingRun(tmp_path / "run", progress=False)
+    cure = "wait for it, or give another folder with -o"
+    with folder_lock.locked(tmp_path / "run"), pytest.raises(OccluposeError) as error:
+        run.fit(Sum())
+    assert str(error.value) == f"{tmp_path / 'run'}: another process ({os.getpid()}) is writing into it; {cure}"
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    (tmp_path / ".tiny.01234567.safetensors").write_bytes(b"half")
+    (tmp_path / ".last.01234567.pt").write_bytes(b"half")
+    TrainingRun(tmp_path, progress=False).fit(Sum())
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_name_with_a_folder_is_refused_before_the_training(tmp_path):

@@ -13,7 +13,7 @@
 COMMAND --help shows options and examples of a command.
 
 Exit codes: 0 done; 1 some of several inputs failed, or a check of doctor; 2 invalid input or option, explained in one
-line; 130 ended by Ctrl-C.
+line; 130 ended by Ctrl-C or SIGTERM.
 """
 
 import os
@@ -31,7 +31,7 @@ from occlupose.cli.page import view
 from occlupose.cli.parser import Command, parse
 from occlupose.cli.people import demo, lift, run
 from occlupose.cli.synth import synth
-from occlupose.cli.terminal import BROKEN_PIPE, INTERRUPTED
+from occlupose.cli.terminal import BROKEN_PIPE, INTERRUPTED, sigterm_as_ctrl_c
 from occlupose.cli.training import TRAIN
 from occlupose.errors import OccluposeError
 
@@ -93,7 +93,8 @@ def main() -> None:
         if arguments == ["--version"]:
             print(f"occlupose {__version__}")
         else:
-            parse_arguments(arguments)()
+            with sigterm_as_ctrl_c():
+                parse_arguments(arguments)()
         sys.stdout.flush()
     except OccluposeError as error:
         print(f"occlupose: {error}", file=sys.stderr)

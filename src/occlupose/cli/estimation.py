@@ -15,7 +15,7 @@ from occlupose.cli.fingerprint import settings
 from occlupose.cli.options import UNKNOWN_CAMERA, Boxes, CameraOptions, Detector, use_threads
 from occlupose.cli.output import OVERLAY, PAGE, PAGE_FILES, POSES, PREVIEW, STEM, OutputFolder
 from occlupose.cli.page import measure
-from occlupose.cli.terminal import LIFTING, Report, Stoppable, announce, count, find_notes, say
+from occlupose.cli.terminal import LIFTING, Report, Stoppable, announce, count, find_notes, repeated, say
 from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --help is quick
@@ -263,8 +263,9 @@ def estimate(
         left_out = " and ".join((OVERLAY, PAGE) if files.page else (OVERLAY,))
         keep_early(f"interrupted; writing the poses so far, without {left_out} (Ctrl-C again ends at once)")
     report(LIFTING, 0, None)
-    lifted = estimator.finish(tracks, options.calibration.height)
-    poses, floorless = stand(lifted, up=options.calibration.up, keep_lifted=options.keep_lifted)
+    with repeated(partial(report, LIFTING, 0, None)):
+        lifted = estimator.finish(tracks, options.calibration.height)
+        poses, floorless = stand(lifted, up=options.calibration.up, keep_lifted=options.keep_lifted)
     if interrupt.asked and keep_early is None:
         raise KeyboardInterrupt
     notes = []

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlupose.cli.fingerprint import digest, stamp
-from occlupose.cli.lock import locked
 from occlupose.cli.terminal import check_folder
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic, find_by_person, remove_leftovers
+from occlupose.files import atomic, find_by_person, parse_json, remove_leftovers
+from occlupose.folder_lock import locked
 
 if TYPE_CHECKING:
     from occlupose.media import Source
@@ -122,9 +122,14 @@ class OutputFolder:
             formats.remove(self.path, STEM)
         self._write({"occlupose": __version__, "input": self.input, **details, "finished": False})
 
-    def finish(self, **details: Any) -> None:
-        """Writes that all files are there, with more values for JSON; comes last."""
-        self._write(read_record(self.path) | details | {"finished": True})
+    def finish(self, written: Sequence[str], **details: Any) -> None:
+        """Writes that all files are there; comes last.
+
+        Arguments:
+            written: their names.
+            details: more values for JSON.
+        """
+        self._write(read_record(self.path) | {"files": list(written)} | details | {"finished": True})
 
     def find_finished(self, files: Sequence[Path], settings: dict[str, Any]) -> dict[str, Any] | None:
         """What an earlier run wrote about itself, if it finished this input with these settings; else None.
@@ -160,9 +165,11 @@ class OutputFolder:
         return record
 
     def _finished_record(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """What a run wrote about itself; empty unless it finished files with these settings."""
+        """What a run wrote about itself; empty unless it finished files with these settings, and they are all there."""
         record = read_record(self.path)
-        is_whole = record.get("finished") is True and (self.path / POSES[0]).exists()
+        files = record.get("files")
+        names = [POSES[0], *(files if isinstance(files, list) else [])]
+        is_whole = record.get("finished") is True and all((self.path / str(name)).exists() for name in names)
         is_same = record.get("settings") == settings and isinstance(record.get("content"), dict)
         return record if is_whole and is_same else {}
 
@@ -180,7 +187,7 @@ class OutputFolder:
 def read_record(folder: Path) -> dict[str, Any]:
     """What a run wrote about itself in a folder; empty where that is not known."""
     try:
-        content = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        content = parse_json((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

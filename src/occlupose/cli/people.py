@@ -42,7 +42,6 @@ from occlupose.cli.terminal import (
     print_notes,
     progress,
     say,
-    sigterm_as_ctrl_c,
     summary,
 )
 from occlupose.errors import OccluposeError, naming
@@ -162,17 +161,19 @@ def run(
     if export:
         check_formats(export)
     _silence_ffmpeg()
-    with sigterm_as_ctrl_c():
-        archive = Archive.find(inputs, list_file, manifest, output or Path("out"), options)
-        if archive is not None:
-            if code := archive.run(workers, log, ray=ray, longest=longest, overwrite=overwrite, quiet=quiet):
-                sys.exit(code)
-            return
-        if ray is not None:
-            raise OccluposeError(f"--ray: shares the inputs of an archive; give a folder or a list for {inputs[0]}")
-        with options.open(inputs[0]) as source, EventLog(log) as events:
-            folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
-            _run(source, folder, options, events, quiet=quiet)
+    archive = Archive.find(inputs, list_file, manifest, output or Path("out"), options)
+    if archive is not None:
+        if code := archive.run(workers, log, ray=ray, longest=longest, overwrite=overwrite, quiet=quiet):
+            sys.exit(code)
+        return
+    if ray is not None:
+        from occlupose.media.camera import without_password
+
+        shown = without_password(inputs[0])
+        raise OccluposeError(f"--ray: shares the inputs of an archive; give a folder or a list for {shown}")
+    with options.open(inputs[0]) as source, EventLog(log) as events:
+        folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
+        _run(source, folder, options, events, quiet=quiet)
 
 
 def demo(
@@ -197,7 +198,7 @@ def demo(
     path = output or Path("out") / "demo"
     check_output(path)
     announce(Console(stderr=True), DEMO_CLIP)
-    with sigterm_as_ctrl_c(), open_media(demo_clip()) as source, EventLog(None) as events:
+    with open_media(demo_clip()) as source, EventLog(None) as events:
         folder = OutputFolder.of(path, source, overwrite=overwrite)
         _run(source, folder, RunOptions(files=Files(video=video)), events)
 
@@ -255,7 +256,7 @@ def _estimate(source: "Source", folder: OutputFolder, options: RunOptions, *, qu
         print(f"{folder.path}: {', '.join(done.written)}")
     if not done.is_whole:
         sys.exit(INTERRUPTED)
-    folder.finish(result={"seconds": round(seconds, 2), **done.figures()})
+    folder.finish(done.written, result={"seconds": round(seconds, 2), **done.figures()})
     return done.figures()
 
 

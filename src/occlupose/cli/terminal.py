@@ -1,9 +1,10 @@
 """Terminal output of the commands, checks of what they write, and their interruption."""
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -34,6 +35,9 @@ NAME_WIDTH = 20
 
 STATUS_SECONDS = 10.0
 """Time between two lines of progress if the output is not a terminal."""
+
+REPEAT_SECONDS = 1.0
+"""Time between two reports of a stage that counts nothing."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM, as in shells after Ctrl-C."""
@@ -245,8 +249,7 @@ class Stages:
             title = stage if self._tasks else f"{stage} {self._name}"
             self._tasks[stage] = self._bars.add_task(title, total=total, people="")
         self._bars.update(self._tasks[stage], completed=done, total=total, people=people)
-        if done and stage != LIFTING:
-            self._status.update(stage, done, total, people)
+        self._status.update(stage, stage, done, total, people)
 
 
 class StatusLines:
@@ -256,13 +259,33 @@ class StatusLines:
         self._console = console
         self._last = monotonic()
 
-    def update(self, task: str, done: int, total: int | None, people: str = "") -> None:
-        """Prints the line if it is due."""
-        if self._console.is_terminal or monotonic() - self._last < STATUS_SECONDS:
+    def update(self, task: str, stage: str, done: int, total: int | None, people: str = "") -> None:
+        """Prints the line of a task if it is due; the other arguments are those of `Report`."""
+        is_counted = stage != LIFTING
+        if self._console.is_terminal or monotonic() - self._last < STATUS_SECONDS or bool(done) != is_counted:
             return
         self._last = monotonic()
         of_total = "" if total is None else f" of {total}"
-        say(self._console, f"{task}: {done}{of_total} frames{people and f', {people}'}")
+        frames = f": {done}{of_total} frames{people and f', {people}'}" if is_counted else ""
+        say(self._console, f"{task}{frames}")
+
+
+@contextmanager
+def repeated(report: Callable[[], object]) -> Iterator[None]:
+    """Calls a function every `REPEAT_SECONDS`, in a thread of its own, while the block runs."""
+    ended = Event()
+
+    def call() -> None:
+        while not ended.wait(REPEAT_SECONDS):
+            report()
+
+    thread = Thread(target=call, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def check_folder(folder: Path, *, files: Iterable[str] = ()) -> None:

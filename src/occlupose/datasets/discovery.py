@@ -35,6 +35,7 @@ from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import TRIED, first_with_images
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError, naming, unreadable
+from occlupose.files import parse_json
 
 Split = Literal["train", "val", "test"]
 
@@ -315,8 +316,8 @@ def _parse_object(path: Path) -> dict[str, Any] | None:
     if not _starts_object(path):
         return None
     try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        content = parse_json(path.read_bytes())
+    except ValueError:
         return None
     return content if isinstance(content, dict) else None
 

@@ -4,12 +4,12 @@
 are (track, 2, node, frame), or those that the attribute `dims` of a dataset lists (sleap-io).
 """
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from occlupose.errors import OccluposeError
+from occlupose.files import parse_json
 from occlupose.formats.content import Content
 from occlupose.formats.hdf5 import read_dataset, to_text, to_texts
 from occlupose.formats.recording import Recording
@@ -49,7 +49,7 @@ def _read(file: "h5py.File", name: str, axes: tuple[str, ...]) -> np.ndarray:
     """An array with these axes."""
     array = read_dataset(file, name).astype(np.float64)
     named = file[name].attrs.get("dims")
-    order = axes if named is None else tuple(json.loads(to_text(named)))
+    order = axes if named is None else tuple(parse_json(to_text(named)))
     if sorted(order) != sorted(axes) or array.ndim != len(axes):
         raise OccluposeError(f"{file.filename}: {name} of shape {array.shape}; its axes must be {', '.join(axes)}")
     return array.transpose([order.index(axis) for axis in axes])

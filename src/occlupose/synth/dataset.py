@@ -22,7 +22,7 @@ import numpy as np
 
 from occlupose.datasets.formats.coco import SYNTH
 from occlupose.errors import OccluposeError, unreadable
-from occlupose.files import atomic, remove_leftovers
+from occlupose.files import atomic, parse_json, remove_leftovers
 from occlupose.media import RGB
 from occlupose.synth.generate import ImageSettings, SceneGenerator, SceneSample, map_in_processes
 from occlupose.synth.layout import SceneSource
@@ -122,7 +122,7 @@ def _claim_folder(folder: Path, settings: dict[str, Any]) -> None:
         _write_json(path, settings)
         return
     try:
-        existing = json.loads(path.read_text(encoding="utf-8"))
+        existing = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise unreadable(path, error, "choose another folder with -o") from error
     if not isinstance(existing, dict):
@@ -212,7 +212,7 @@ def _write_file(folder: Path, name: str, content: bytes) -> dict[str, Any]:
 def _is_finished(folder: Path, part: Path) -> bool:
     """Whether a chunk exists with all its files."""
     try:
-        files = json.loads(part.read_text(encoding="utf-8"))["files"]
+        files = parse_json(part.read_text(encoding="utf-8"))["files"]
         return all(_has_size(folder / file["name"], file["bytes"]) for file in files)
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -221,7 +221,7 @@ def _is_finished(folder: Path, part: Path) -> bool:
 def _check(folder: Path) -> None:
     """Check that a finished dataset has all its files."""
     try:
-        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        files = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         missing = [file["name"] for file in files if not _has_size(folder / file["name"], file["bytes"])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise unreadable(folder / MANIFEST, error, "delete it, and make the dataset again") from error
@@ -238,7 +238,7 @@ def _has_size(path: Path, size: int) -> bool:
 def _merge(plan: DatasetPlan, settings: dict[str, Any]) -> None:
     """Merge the parts into the annotations and the manifest."""
     paths = [plan.folder / PARTS / f"{number:06}.json" for number in range(len(plan.chunks))]
-    parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    parts = [parse_json(path.read_text(encoding="utf-8")) for path in paths]
     people = [annotation for part in parts for annotation in part["annotations"]]
     coco = {
         "info": {"description": SYNTH, "settings": settings},

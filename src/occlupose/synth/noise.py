@@ -18,7 +18,7 @@ from scipy.signal import savgol_coeffs, savgol_filter
 from torch import Generator, Tensor
 
 from occlupose.errors import OccluposeError, reason
-from occlupose.files import atomic
+from occlupose.files import atomic, parse_json
 from occlupose.skeletons import BODY22, COCO17
 
 SHIPPED = Path(str(files("occlupose") / "weights" / "movenet_noise.json"))
@@ -90,11 +90,11 @@ class NoiseModel:
         """
         path = path or SHIPPED
         try:
-            values = json.loads(path.read_text())
+            values = parse_json(path.read_text())
             model = cls(**{**values, "jitter": tuple(values["jitter"])})
         except OSError as error:
             raise OccluposeError(f"{path}: {reason(error)}; give a file that NoiseModel.save wrote") from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise OccluposeError(f"{path}: not a noise model; give a file that NoiseModel.save wrote") from None
         if len(model.jitter) != len(BODY22):
             raise OccluposeError(f"{path}: jitter of {len(model.jitter)} joints; {len(BODY22)} are expected")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from occlupose.bounds import alternatives, brief, hints
 from occlupose.errors import OccluposeError, unreadable
-from occlupose.files import atomic
+from occlupose.files import atomic, parse_json
 
 R = TypeVar("R")
 
@@ -45,8 +45,8 @@ def read(path: Path, known: Mapping[str, R]) -> R:
         OccluposeError: not a JSON file; an unknown base or field; a value of a wrong type or out of bounds.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise unreadable(path, error, "give a recipe in JSON, or a card") from error
     if isinstance(content, dict) and isinstance(content.get("recipe"), dict):
         content = content["recipe"]

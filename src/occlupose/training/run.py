@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ import torch
 from torch import Generator, nn
 
 from occlupose.errors import OccluposeError
+from occlupose.files import remove_leftovers
+from occlupose.folder_lock import locked
 from occlupose.training import card, recipe
 from occlupose.training.distributed import Process, gather
 from occlupose.training.loop import Optimisation, Terms, all_parameters, claim_run_folder, train
@@ -169,18 +172,21 @@ class TrainingRun:
         """Trains a task; returns its weights file, which has a card beside it.
 
         Raises:
-            OccluposeError: a name with a folder; initial weights that do not fit; as `training.loop.train`.
+            OccluposeError: a name with a folder; initial weights that do not fit; another process trains in the folder;
+                as `training.loop.train`.
         """
         if Path(task.name).name != task.name:
             raise OccluposeError(f"name {task.name}: not possible for the weights file; give one without a folder")
-        network, origin = self._train(task)
         path = self.folder / f"{task.name}.safetensors"
-        if Process.current().is_main:
-            task.save(network, path)
-            places = {**self.places, self.folder: "FOLDER", self.init_from: "WEIGHTS"}
-            parameters = sum(value.numel() for value in network.parameters())
-            entries = {"name": task.name, "parameters": parameters, "metrics": {}} | task.describe(network)
-            card.write(path, places, **entries | {"recipe": recipe.to_json(task.recipe)} | origin)
+        with self._taken():
+            network, origin = self._train(task)
+            if Process.current().is_main:
+                remove_leftovers(self.folder, [task.name])
+                task.save(network, path)
+                places = {**self.places, self.folder: "FOLDER", self.init_from: "WEIGHTS"}
+                parameters = sum(value.numel() for value in network.parameters())
+                entries = {"name": task.name, "parameters": parameters, "metrics": {}} | task.describe(network)
+                card.write(path, places, **entries | {"recipe": recipe.to_json(task.recipe)} | origin)
         self.images.reasons = gather(self.images.reasons)
         for line in self.images.lines():
             self.say(line)
@@ -192,7 +198,12 @@ class TrainingRun:
         Raises:
             OccluposeError: as `fit`.
         """
-        return self._train(task)[0]
+        with self._taken():
+            return self._train(task)[0]
+
+    def _taken(self) -> AbstractContextManager[None]:
+        """Keeps other runs out of the folder, in the main process."""
+        return locked(self.folder) if Process.current().is_main else nullcontext()
 
     def _train(self, task: TrainingTask) -> tuple[nn.Module, dict[str, str]]:
         """The trained network, and where its initial weights come from."""

@@ -14,7 +14,8 @@ from archives import hidden_files, is_alive, is_in_work, poses_of, rows, start, 
 from commands import assert_refused, names
 from hupor_detections import write_hupor
 from media_files import make_video
-from occlupose.cli import lock
+from occlupose import folder_lock
+from occlupose.cli.estimation import EstimatorOptions
 from occlupose.cli.output import read_record
 from occlupose.media import write_image
 from occlupose.poses import Poses
@@ -90,6 +91,22 @@ def test_every_video_has_a_folder_and_a_row_and_is_done_once(run, archive, tmp_p
     assert rows(root)["b/clip.mp4"]["frames"] == "4"
 
 
+def test_networks_are_loaded_once(run, archive, tmp_path, monkeypatch):
+    built = []
+    build = EstimatorOptions.build
+    monkeypatch.setattr(EstimatorOptions, "build", lambda *options: built.append(1) or build(*options))
+    assert run(archive / "b", "-o", tmp_path / "results", "--no-video", "--no-preview").code == 0
+    assert len(built) == 1 and len(rows(tmp_path / "results")) == 3
+
+
+def test_a_record_that_is_nested_too_deeply_is_none(run, archive, tmp_path):
+    assert run(archive / "b", "-o", tmp_path, "--no-video", "--no-preview").code == 0
+    (tmp_path / "clip.mp4" / "run.json").write_text("[" * 100_000)
+    outcome = run(archive / "b", "-o", tmp_path, "--no-video", "--no-preview")
+    assert outcome.code == 1 and "2 already finished, 1 failed" in outcome.out
+    assert "holds poses of an unknown input; give another folder with -o, or --overwrite" in outcome.err
+
+
 def test_results_are_those_of_single_runs(run, archive, tmp_path):
     assert run(archive / "a" / "clip.mp4", archive / "b", "-o", tmp_path / "results").code == 0
     for place in ("a/clip.mp4", "b/short.mov"):
@@ -116,8 +133,9 @@ def test_what_has_changed_is_done_again(run, archive, tmp_path):
     assert names(root / "a" / "clip.mp4") == ["poses.npz", "run.json"]
     assert states("--every", "2", "--no-json", "--overwrite") == ["finished", "finished"]
     assert states() == ["finished", "finished"]
-    (root / "a" / "clip.mp4" / "poses.npz").unlink()
-    assert states() == ["finished", "skipped"]
+    for name in ("poses.npz", "poses.json"):
+        (root / "a" / "clip.mp4" / name).unlink()
+        assert states() == ["finished", "skipped"]
     make_video(videos[0], 2)
     assert states() == ["finished", "skipped"]
     os.utime(videos[1], (1, 1))  # copied, say
@@ -222,9 +240,9 @@ def test_people_have_shares_of_states(command, tmp_path):
 
 
 def test_another_process_is_not_disturbed(run, archive, tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
     videos = (archive / "a" / "clip.mp4", archive / "b" / "clip.mp4")
-    with lock.locked(tmp_path / "results" / "a" / "clip.mp4"):
+    with folder_lock.locked(tmp_path / "results" / "a" / "clip.mp4"):
         assert run(*videos, "-o", tmp_path / "results", "--no-video").code == 1
         message = f"a/clip.mp4: another process ({os.getpid()}) is writing into it; wait for it"
         assert message in rows(tmp_path / "results")["a/clip.mp4"]["error"]
@@ -256,7 +274,7 @@ def test_a_killed_run_goes_on_where_it_was(run, network, long_archive, tmp_path)
     wait_for(is_in_work(root, "2.mp4"), process)
     process.kill()
     process.communicate()
-    assert names(root / "2.mp4") == [lock.LOCK]
+    assert names(root / "2.mp4") == [folder_lock.LOCK]
     left = root / "2.mp4" / ".poses.0123abcd.npz"
     left.write_bytes(b"half")
     finished = (root / "1.mp4" / "run.json").stat().st_mtime_ns
@@ -300,7 +318,7 @@ def test_several_processes_give_the_results_of_one_and_outlive_one_of_them(
     root = tmp_path / "results"
     inputs = (long_archive / "2.mp4", archive / "b", archive / "a")
     process = start(*inputs, "-o", root, "--no-video", "--workers", 2, *network)
-    victim = root / "long" / "2.mp4" / lock.LOCK
+    victim = root / "long" / "2.mp4" / folder_lock.LOCK
     wait_for(lambda: victim.exists() and victim.read_text().endswith("\n"), process)
     assert int(victim.read_text()) != process.pid
     os.kill(int(victim.read_text()), signal.SIGKILL)
@@ -320,7 +338,7 @@ def test_killed_processes_go_on_where_they_were(network, long_archive, tmp_path)
     arguments = (long_archive, "-o", root, "--no-video", "--workers", 2, *network)
     process = start(*arguments)
     wait_for(lambda: is_in_work(root, "2.mp4")() and is_in_work(root, "3.mp4")(), process)
-    workers = [int((root / name / lock.LOCK).read_text() or 0) for name in ("2.mp4", "3.mp4")]
+    workers = [int((root / name / folder_lock.LOCK).read_text() or 0) for name in ("2.mp4", "3.mp4")]
     process.kill()
     process.communicate()
     deadline = monotonic() + 30

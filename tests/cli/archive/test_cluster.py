@@ -14,7 +14,7 @@ from archives import hidden_files, is_alive, poses_of, rows, start, statuses, wa
 from commands import assert_refused, subprocess_of
 from hupor_detections import write_hupor
 from media_files import make_video
-from occlupose.cli.lock import LOCK
+from occlupose.folder_lock import LOCK
 
 ray = pytest.importorskip("ray", reason="needs the extra ray (make ray)")
 from ray.cluster_utils import Cluster  # noqa: E402, Ray may be missing

@@ -5,6 +5,7 @@ from collections import Counter
 from importlib import import_module
 from io import StringIO
 from types import ModuleType, SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 from rich.console import Console
@@ -44,6 +45,8 @@ class Ray(ModuleType):
         self.exceptions.RayError = type("RayError", (Exception,), {})
         self.exceptions.RayTaskError = type("RayTaskError", (self.exceptions.RayError,), {})
         self.calls = Counter()
+        self.open = 0
+        self.most_open = 0
         self.machines = [{"CPU": 2.0}]
 
     def remote(self, **_):
@@ -60,7 +63,11 @@ class Ray(ModuleType):
         def remote(*arguments):
             number = arguments[2] if name == "detect" else None
             self.calls[name, number] += 1
-            return Reference(*self.answers(name, number))
+            reference = Reference(*self.answers(name, number))
+            reference.is_work = name in ("do", "detect", "join")
+            self.open += reference.is_work
+            self.most_open = max(self.most_open, self.open)
+            return reference
 
         return SimpleNamespace(remote=remote, options=lambda **_: SimpleNamespace(remote=remote))
 
@@ -75,6 +82,7 @@ class Ray(ModuleType):
         return [each for each in references if each.is_ready()], []
 
     def get(self, reference):
+        self.open -= reference.is_work
         if isinstance(reference.answer, Exception):
             raise reference.answer
         return reference.answer
@@ -101,18 +109,19 @@ def ray(monkeypatch):
 
 @pytest.fixture
 def run(ray, tmp_path):
-    """Does one long video in two parts; returns the result of the table and what was printed."""
+    """Does one long video in two parts, or more videos; returns the result of the table and what was printed."""
 
-    def run(**options):
+    def run(count=1, **options):
         module = import_module(CLUSTER)
-        job = Job("in/long.mp4", "long.mp4", tmp_path / "long.mp4", RunOptions())
+        names = ["long.mp4", *(f"{number}.mp4" for number in range(1, count))]
+        jobs = [Job(f"in/{name}", name, tmp_path / name, RunOptions()) for name in names]
         printed = StringIO()
         console = Console(file=printed, width=200)
-        summary = Summary(tmp_path / "summary.csv", [job])
-        ledger = Ledger([job], summary, EventLog(None), console, console)
+        summary = Summary(tmp_path / "summary.csv", jobs)
+        ledger = Ledger(jobs, summary, EventLog(None), console, console)
         plan = module.Plan("local", 2, 5, EstimatorOptions(**options), False)
         with ledger:
-            module._Cluster([job], plan, ledger).run(SimpleNamespace(asked=False))
+            module._Cluster(jobs, plan, ledger).run(SimpleNamespace(asked=False))
         return ledger.last_line().partition(": ")[2], printed.getvalue()
 
     return run
@@ -134,6 +143,13 @@ def test_a_part_that_goes_on_after_another_has_failed(ray, run):
     said, printed = run()
     assert said == "1 failed" and "3 workers have ended at it (killed); it may be damaged" in printed
     assert ray.calls["detect", 0] == 3 and ray.calls["progress", None] > 3
+
+
+def test_no_worker_gets_an_input_before_it_has_ended_its_last(ray, run):
+    """However many there are, two workers have two at most."""
+    ray.work = lambda name, number: (FINISHED, 3)
+    assert run(count=40) == ("40 finished", ANY)
+    assert ray.most_open == 2 and ray.calls["do", None] == 40
 
 
 def test_a_part_of_a_video_that_is_done_undivided_is_not_repeated(ray, run):

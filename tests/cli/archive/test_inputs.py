@@ -134,10 +134,12 @@ def test_a_missing_input_among_others_is_left_to_fail_by_itself(tree):
     assert jobs("v/1.mp4", "v/nope.mp4") == {"v/1.mp4": "out/1.mp4", "v/nope.mp4": "out/nope.mp4"}
 
 
-@pytest.mark.parametrize("camera", ["0", "rtsp://door/1"])
-def test_a_camera_is_no_part_of_an_archive(tree, camera):
+@pytest.mark.parametrize(
+    ("camera", "shown"), [("0", "0"), ("rtsp://door/1", "rtsp://door/1"), ("rtsp://me:secret@door/1", "rtsp://door/1")]
+)
+def test_a_camera_is_no_part_of_an_archive(tree, camera, shown):
     tree("a.mp4")
-    assert refusal("a.mp4", camera) == f"{camera}: a camera has no end; run it by itself, not in an archive"
+    assert refusal("a.mp4", camera) == f"{shown}: a camera has no end; run it by itself, not in an archive"
 
 
 # -------------------------------------------------------------------------------- lists and manifests

@@ -60,6 +60,7 @@ def test_lines(ledger, jobs, monkeypatch):
     assert messages.getvalue().splitlines() == [
         "occlupose: 4 inputs, 1 already finished",
         "occlupose: 1 of 4 inputs; detecting a/1.mp4: 5 of 9 frames, 1 person",
+        "occlupose: 1 of 4 inputs; lifting and writing a/1.mp4",
         "occlupose: note: in/a/1.mp4: so",
         f"occlupose: {terminal.ASSUMED_CAMERA}",
         "occlupose: a/1.mp4: 9 frames, 1 person, 2.5 s",

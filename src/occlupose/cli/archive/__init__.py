@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from occlupose.cli.estimation import RunOptions
-from occlupose.cli.lock import was_cut_short
 from occlupose.cli.log import EventLog
 from occlupose.cli.terminal import INTERRUPTED, Interrupt, check_folder
 from occlupose.errors import OccluposeError
 from occlupose.files import remove_leftovers
+from occlupose.folder_lock import was_cut_short
 
 if TYPE_CHECKING:  # opening of media is imported where it is used, so that --help is quick
     from occlupose.cli.archive.inputs import Job

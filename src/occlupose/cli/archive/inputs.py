@@ -12,6 +12,7 @@ from occlupose.cli.estimation import RunOptions
 from occlupose.cli.output import OVERLAY, PAGE_FILES, RUN
 from occlupose.errors import OccluposeError
 from occlupose.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from occlupose.media.camera import without_password
 from occlupose.media.images import natural_order
 
 OUR_VIDEOS = (OVERLAY, *PAGE_FILES)
@@ -122,7 +123,7 @@ def find_jobs(requests: Sequence[Request], found: Sequence[Found], root: Path) -
 def check_not_live(input: str) -> None:
     """Refuses a camera, which has no end. Raises OccluposeError."""
     if "://" in input or (input.isdecimal() and not Path(input).exists()):
-        raise OccluposeError(f"{input}: a camera has no end; run it by itself, not in an archive")
+        raise OccluposeError(f"{without_password(input)}: a camera has no end; run it by itself, not in an archive")
 
 
 def _find_by_pattern(text: str, pattern: Path) -> Found:

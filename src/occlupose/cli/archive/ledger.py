@@ -13,7 +13,7 @@ from occlupose.cli.archive.inputs import Job
 from occlupose.cli.archive.summary import Summary
 from occlupose.cli.archive.worker import Result
 from occlupose.cli.log import EventLog
-from occlupose.cli.terminal import ASSUMED_CAMERA, LIFTING, StatusLines, count, progress, say, short
+from occlupose.cli.terminal import ASSUMED_CAMERA, StatusLines, count, progress, say, short
 
 WORDS = {"finished": "finished", "skipped": "already finished", "failed": "failed", "interrupted": "interrupted"}
 """What the last line calls each status."""
@@ -82,9 +82,8 @@ class Ledger:
             self._bars.remove_task(self._tasks[job])
             self._tasks[job] = self._bars.add_task(f"{stage} {short(job.name)}", total=total, people="")
         self._bars.update(self._tasks[job], completed=done, total=total, people=people)
-        if done and stage != LIFTING:
-            ended = sum(self._counts.values())
-            self._status.update(f"{ended} of {self._total}; {stage} {job.name}", done, total, people)
+        ended = sum(self._counts.values())
+        self._status.update(f"{ended} of {self._total}; {stage} {job.name}", stage, done, total, people)
 
     def say(self, text: str) -> None:
         """A message that has nothing to do with a single input, once."""

@@ -149,12 +149,11 @@ class Worker:
                 done = estimate_with(estimator=Joined(self._estimator, known) if known else self._estimator)
             except DifferentFramesError:
                 done = estimate_with(estimator=self._estimator)
-            for _ in export_all(done.poses, folder.path, job.options.files.export):
-                pass
+            done.written += export_all(done.poses, folder.path, job.options.files.export)
             if not done.is_whole:
                 raise KeyboardInterrupt
             figures = {"seconds": round(monotonic() - begin, 2), **done.figures()}
-            folder.finish(result=figures)
+            folder.finish(done.written, result=figures)
         return Result("finished", figures=figures, notes=done.notes)
 
 
