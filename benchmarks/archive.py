@@ -14,8 +14,8 @@ ray local: the same with `--ray local`
 two nodes: the same with two nodes of a Ray cluster on this machine, half of the processors each
 
 The time is from the first video that is started to the last that is finished, by `--log`; loading of networks and, with
-Ray, the start of the cluster come before, and are `start_s`. Needs Ray (occlupose[ray]) and an idle machine. What Ray
-adds to an input is the time of `--nothings` files that are no videos, with and without it.
+Ray, the start of the cluster come before, and are `start_s`. Needs Ray (pip install '.[ray]') and an idle machine. What
+Ray adds to an input is the time of `--nothings` files that are no videos, with and without it.
 
 archive.csv: videos an hour, median, least and largest of all rounds, and the median ratios in the same round.
 archive_projection.csv: what Ray adds to an input, and how long 50,000 videos would take on 100 workers. That is

@@ -1164,7 +1164,7 @@ def test_by_default_nothing_is_fetched_and_no_extra_is_needed(command, monkeypat
     outcome = command("run", video, "--no-video")
     assert outcome.code == 0 and "fetching" not in outcome.err
     assert not (tmp_path / "cache").exists()
-    assert_refused(command("run", video, "--frontend", "blazepose"), "pip install 'occlupose[blazepose]'")
+    assert_refused(command("run", video, "--frontend", "blazepose"), "pip install '.[blazepose]'")
 
 
 def test_what_must_be_fetched_is_announced(command, monkeypatch, tmp_path):

@@ -28,6 +28,12 @@ from media_files import corners, make_video
 from mocap_files import asf, swinging, write_joints
 from occlupose import Poses, formats
 from occlupose.cameras import Camera
+from occlupose.cli.archive.inputs import find, find_jobs
+from occlupose.cli.archive.requests import read_requests
+from occlupose.cli.archive.worker import skipped
+from occlupose.cli.estimation import RunOptions
+from occlupose.cli.fingerprint import stamp
+from occlupose.cli.output import OutputFolder
 from occlupose.datasets import discovery
 from occlupose.datasets.formats import (
     cmu,
@@ -479,7 +485,46 @@ NETWORKS = (
     Target("noise", lambda folder: with_text(folder / "a.json", SHIPPED.read_bytes()), change_json, NoiseModel.load),
 )
 
-ALL = {target.name: target for target in (*POSES, *IMAGES, *DATASETS, *NETWORKS)}
+
+# ---------------------------------------------------------------------------------------------- archives
+
+
+def finished_run(folder: Path) -> Path:
+    """What a run wrote about itself, beside its poses."""
+    video = with_text(folder / "a.mp4", "a video")
+    output = OutputFolder(folder, str(video))
+    output.prepare(["poses.npz"], settings={"every": 1}, content=stamp([video]))
+    record(frames=2).save(folder / "poses.npz")
+    output.finish(["poses.npz"], result={"seconds": 1.5, "frames": 2})
+    return folder / "run.json"
+
+
+def read_run(path: Path) -> None:
+    """Looks whether a run is finished, and whose poses there are."""
+    video = path.with_name("a.mp4")
+    output = OutputFolder(path.parent, str(video))
+    found = output.find_finished([video], {"every": 1}) or output.recognise_finished([video], {"every": 1})
+    if found is not None:
+        skipped(found)
+    output.check_owner()
+
+
+def inputs_of(path: Path) -> None:
+    """The inputs that a list or a manifest names."""
+    named = {"manifest": path} if path.suffix == ".csv" else {"list_file": path}
+    requests = read_requests([], named.get("list_file"), named.get("manifest"), RunOptions())
+    find_jobs(requests, [find(request.text) for request in requests], path.parent / "out")
+
+
+MANIFEST = 'input,output,start,end,height,fov,up\nv/a.mp4,a,0:10,1:20.5,1.75,60,"0,-1,0"\nv/b c.mp4,b,,,1.8,,\n'
+
+ARCHIVES = (
+    Target("run", finished_run, change_json, read_run),
+    Target("manifest", lambda folder: with_text(folder / "a.csv", MANIFEST), change_text, inputs_of),
+    Target("list", lambda folder: with_text(folder / "a.txt", "v/a.mp4\nv/b c.mp4\n"), change_text, inputs_of, 0.5),
+)
+
+ALL = {target.name: target for target in (*POSES, *IMAGES, *DATASETS, *NETWORKS, *ARCHIVES)}
 
 
 def choose(count: int, *, names: Iterable[str] = ()) -> list[str]:

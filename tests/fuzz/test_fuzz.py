@@ -66,6 +66,12 @@ def test_readers_that_never_end_are_ended(tmp_path, monkeypatch, name, about):
     assert (outcome.kind, outcome.about) == ("hang", about)
 
 
+def test_the_folder_of_an_earlier_call(tmp_path):
+    for _ in range(2):
+        (outcome,) = run([("list", 1)], tmp_path)
+        assert outcome.kind in ("read", "refused")
+
+
 def test_inputs_are_spread_by_shares():
     names = Counter(targets.choose(1000))
     assert names.keys() == targets.ALL.keys()

@@ -215,7 +215,10 @@ def run(
         module: whose `ALL` has the targets by name.
     """
     waiting = iter(inputs)
-    pool = [Worker(module, folder / f"worker{number}") for number in range(workers)]
+    folders = [folder / f"worker{number}" for number in range(workers)]
+    for path in folders:  # of an earlier call
+        shutil.rmtree(path, ignore_errors=True)
+    pool = [Worker(module, path) for path in folders]
     busy: dict[Connection, Worker] = {}
 
     def begin(worker: Worker) -> None:

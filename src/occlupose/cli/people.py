@@ -131,7 +131,7 @@ def run(
         threads: Processor threads of each network.
         workers: Processes that share the inputs of an archive, each with its own networks.
         ray: Ray cluster whose machines share the inputs of an archive, such as 10.0.0.1:6379; local: a cluster of this
-            machine alone. Needs occlupose[ray]; docs/archive.md has more.
+            machine alone. Needs the extra ray; docs/archive.md has more.
         longest: With --ray: in parts of so many frames of a longer video, people are detected by several workers.
         log: File that gets a line of JSON when an input is started, finished, skipped, failed or interrupted.
         quiet: Print errors and the last line only.

@@ -70,7 +70,8 @@ def check_installed() -> None:
     try:
         import ai_edge_litert.interpreter  # noqa: F401
     except ImportError as error:
-        raise OccluposeError("blazepose: needs ai-edge-litert; pip install 'occlupose[blazepose]'") from error
+        cure = "pip install '.[blazepose]' in a clone of occlupose"
+        raise OccluposeError(f"blazepose: needs ai-edge-litert; {cure}") from error
 
 
 def _load(weights: Path, threads: int) -> Any:

@@ -205,7 +205,7 @@ def test_options_that_are_wrong_for_every_input_are_refused_once(run, archive, t
 def test_ray_is_asked_for_where_it_is_missing(run, archive, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     outcome = run(archive, "-o", tmp_path / "results", "--ray", "local")
-    assert_refused(outcome, "--ray: needs ray; pip install 'occlupose[ray]'")
+    assert_refused(outcome, "--ray: needs ray; pip install '.[ray]' in a clone of occlupose")
     assert_refused(run(archive, "--ray", "local", "--longest", "0"), "longest 0: a part needs a frame")
     assert_refused(run(archive / "a" / "clip.mp4", "--ray", "local"), "--ray: shares the inputs of an archive")
     assert not (tmp_path / "results").exists()

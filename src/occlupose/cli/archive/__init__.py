@@ -152,4 +152,4 @@ def check_ray() -> None:
     try:
         import ray  # noqa: F401
     except ImportError as error:
-        raise OccluposeError("--ray: needs ray; pip install 'occlupose[ray]'") from error
+        raise OccluposeError("--ray: needs ray; pip install '.[ray]' in a clone of occlupose") from error
