@@ -110,6 +110,14 @@ def test_a_limb_that_is_longer_than_that_person_s_counts_less():
     assert together(both, fields, np.array([np.nan]))[0, NECK] == 0  # nobody knows, and the first is as good
 
 
+def test_a_low_peak_on_the_way_to_a_joint_is_not_taken_for_it():
+    fields = field(neck__pelvis=(0, 1))
+    both = found(pelvis=[(20.0, 36.0)], neck=[(20.0, 30.0), (20.0, 25.0)])
+    assert together(both, fields, np.array([1.0]))[0, NECK] == 0
+    both[NECK].score[0] = 0.4
+    assert together(both, fields, np.array([1.0]))[0, NECK] == 1
+
+
 def test_depth_along_a_limb_is_the_mean_without_extremes():
     fields = np.zeros((14, 3, *MAPS.shape))
     fields[1, 2] = 0.2

@@ -4,7 +4,8 @@ heatmaps to people.
 Each pelvis is a person. Limb by limb, from the nearest person to the farthest, each person takes the joint that the
 field leads to and that is a possible limb length away at that depth. Nearer people come first because they are occluded
 least. Nearly the whole field must agree with a limb, which rejects limbs where others of their kind cross: the field
-there is the mean of both.
+there is the mean of both. Limbs to peaks lower than half have lower scores, as false peaks on the way to a joint agree
+with the field as well as the joint does (ours).
 
 Coordinates are cells of the maps.
 """
@@ -172,7 +173,8 @@ def assign_peaks(
         lengths = step.lengths.take(start, 0)
         scores = step.scores.take(start, 0)
         penalty = np.fmin(longest[:, None] / lengths - 1, 0)
-        _assign_nearest_first(assignment, people, step.end, np.where(scores > 0, scores + penalty / 3, -1))
+        weighted = scores * np.sqrt((2 * peaks[step.end].score).clip(max=1))
+        _assign_nearest_first(assignment, people, step.end, np.where(scores > 0, weighted + penalty / 3, -1))
     return assignment
 
 
