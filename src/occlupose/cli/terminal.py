@@ -261,7 +261,7 @@ class StatusLines:
 
     def update(self, task: str, stage: str, done: int, total: int | None, people: str = "") -> None:
         """Prints the line of a task if it is due; the other arguments are those of `Report`."""
-        is_counted = stage != LIFTING
+        is_counted = stage != LIFTING  # has begun when something is done; lifting is over then
         if self._console.is_terminal or monotonic() - self._last < STATUS_SECONDS or bool(done) != is_counted:
             return
         self._last = monotonic()
