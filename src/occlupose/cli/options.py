@@ -25,7 +25,7 @@ def seconds(text: str) -> float:
         raise ValueError(f"{text}: not a time")
     if len(parts) == 2 and int(parts[1]) >= 60:
         raise ValueError(f"{text}: not a time")
-    return float(last) + sum(60**power * int(part) for power, part in enumerate(reversed(parts), 1))
+    return float(last) + sum(60**power * float(part) for power, part in enumerate(reversed(parts), 1))
 
 
 Seconds = Annotated[

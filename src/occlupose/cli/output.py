@@ -169,7 +169,8 @@ class OutputFolder:
         record = read_record(self.path)
         files = record.get("files")
         names = [POSES[0], *(files if isinstance(files, list) else [])]
-        is_whole = record.get("finished") is True and all((self.path / str(name)).exists() for name in names)
+        present = [path.name for path in self.path.iterdir()] if record else []
+        is_whole = record.get("finished") is True and all(name in present for name in names)
         is_same = record.get("settings") == settings and isinstance(record.get("content"), dict)
         return record if is_whole and is_same else {}
 
