@@ -111,6 +111,14 @@ def test_leftovers_of_a_killed_process(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)
 
 
+def test_leftovers_of_a_long_name(tmp_path):
+    with atomic(tmp_path / f"{'a' * 60}.npz") as temporary:
+        temporary.touch()
+        left = tmp_path / temporary.name
+        assert remove_leftovers(tmp_path, ["a" * 60]) == [left]
+        temporary.touch()
+
+
 def test_old_leftovers_of_any_name(tmp_path):
     """Another process may be writing the newer ones."""
     for name in (".000005.0123abcd.npz", ".000006.0123abcd.npz", "000007.npz", ".hidden"):

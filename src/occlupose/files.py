@@ -17,6 +17,12 @@ from typing import Any
 
 from occlupose.errors import OccluposeError, reason
 
+_MOST_OF_STEM = 50
+"""Characters of a file's name in that of a temporary one: names have at most 255 bytes."""
+
+LEFT = 3600.0
+"""Age in seconds of temporary files that nobody is still writing."""
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -31,8 +37,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         OccluposeError: the disk is full, the folder is not writable, and so on; names `path`.
     """
     path = Path(path)
-    # shortened: file names have at most 255 bytes
-    temporary = path.with_name(f".{path.stem[:50]}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:_MOST_OF_STEM]}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -81,7 +86,7 @@ def remove_leftovers(folder: Path, stems: Sequence[str] | None = None, *, older_
     Returns:
         What was removed.
     """
-    known = r"[\w-]+" if stems is None else "|".join(map(re.escape, stems))
+    known = r"[\w-]+" if stems is None else "|".join(re.escape(stem[:_MOST_OF_STEM]) for stem in stems)
     name = re.compile(rf"\.(?:{known})(?:[-_][\w-]+)?\.[0-9a-f]{{8}}(?:\..*)?")
     before = time.time() - older_than
     found = [path for path in folder.glob(".*") if name.fullmatch(path.name)]

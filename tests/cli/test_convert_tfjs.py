@@ -120,7 +120,7 @@ def test_the_output_is_checked_before_anything_is_written(command, tmp_path, nan
 
 def test_a_folder_that_cannot_be_written(command, tmp_path, nanodet):
     (tmp_path / "here" / "file").write_text("")
-    assert_refused(convert(command, nanodet, output="file/out.safetensors"), "could not be written")
+    assert_refused(convert(command, nanodet, output="file/out.safetensors"), "cannot be written to")
     assert names(tmp_path / "here") == ["file"]
 
 

@@ -1,5 +1,6 @@
-"""Signals that stop a command."""
+"""Signals that stop a command, and checks of what it will write."""
 
+import os
 import signal
 import threading
 from io import StringIO
@@ -70,3 +71,15 @@ def test_a_stage_without_a_count_is_reported_while_it_lasts(monkeypatch):
     report(terminal.LIFTING, 1, 1)
     assert set(printed.getvalue().splitlines()) == {"occlupose: lifting and writing"}
     assert threading.active_count() == count
+
+
+def test_what_a_killed_run_left_of_a_file_is_removed(tmp_path):
+    """Of that file only, and only after an hour: another process may be writing it."""
+    old = [tmp_path / name for name in (".a.0123abcd.csv", ".b.0123abcd.csv")]
+    new = tmp_path / ".a.abcd0123.csv"
+    for path in (*old, new):
+        path.touch()
+    for path in old:
+        os.utime(path, (0, 0))
+    terminal.check_file(tmp_path / "a.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.abcd0123.csv", ".b.0123abcd.csv"]

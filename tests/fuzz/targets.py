@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 import coco_files
 import image_dataset_files
@@ -63,7 +64,7 @@ from occlupose.networks import checkpoints
 from occlupose.skeletons import BODY25, COCO17, COCO18
 from occlupose.synth.noise import SHIPPED, NoiseModel
 from occlupose.training import recipe
-from occlupose.training.loop import Optimisation
+from occlupose.training.loop import Optimisation, train
 from onnx_networks import constant
 from pose_dataset_files import cameras_json
 from pose_records import fitted, record, uncertain
@@ -289,11 +290,13 @@ IMAGES = (
     Target("png", picture(".png"), change_png, read_image),
     Target("jpg", picture(".jpg"), change_bytes, read_image),
     Target("webp", picture(".webp"), change_bytes, read_image, 0.5),
+    Target("avif", picture(".avif"), change_bytes, read_image, 0.5),
     Target("tif", picture(".tif"), change_bytes, read_image),
     Target("bmp", picture(".bmp"), change_bytes, read_image, 0.5),
     Target("ppm", picture(".ppm"), change_bytes, read_image, 0.5),
     Target("mp4", clip(".mp4", "libx264"), change_bytes, read_media, 0.7),
     Target("avi", clip(".avi", "mpeg4"), change_bytes, read_media, 0.7),
+    Target("mkv", clip(".mkv", "libx264"), change_bytes, read_media, 0.7),
     Target("tar", shard, change_tar, read_shard),
 )
 
@@ -443,6 +446,25 @@ def checkpoint(folder: Path) -> Path:
     return folder / "a.pth"
 
 
+def training_run(folder: Path) -> Path:
+    """The checkpoint of a run that is finished, beside its log."""
+    resume(folder / "last.pt")
+    return folder / "last.pt"
+
+
+def resume(path: Path) -> None:
+    """Continues a run of two steps, or begins it."""
+    train(
+        nn.Linear(2, 1),
+        lambda generator: torch.rand(1, 2, generator=generator),
+        lambda network, batch: {"loss": network(batch).square().mean()},
+        Optimisation(steps=2, save_every=1, log_every=1),
+        path.parent,
+        resume=True,
+        progress=False,
+    )
+
+
 def onnx_network(folder: Path) -> Path:
     """A network that gives heatmaps, with its card."""
     json_file(folder / "a.json", CARD)
@@ -468,6 +490,8 @@ PIPELINE = {
 NETWORKS = (
     Target("safetensors", lifter_weights, change_safetensors, lifter.load),
     Target("pth", checkpoint, change_archive, checkpoints.read),
+    Target("training", training_run, change_archive, resume, 0.5),
+    Target("training-log", lambda folder: training_run(folder).with_name("log.csv"), change_text, resume, 0.5),
     Target("card", document(lambda: CARD), change_json, load_card),
     Target(
         "mmdeploy",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from occlupose.cli.terminal import check_file
+
 if TYPE_CHECKING:
     from occlupose.skeletons import Skeleton
 
@@ -22,6 +24,7 @@ def convert_smpl(
     """
     from occlupose.bodies import smpl
 
+    check_file(output)
     smpl.convert_smpl(input, output)
     print(f"{output}: SMPL written")
 
@@ -37,6 +40,7 @@ def convert_anny(output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]) -
     from occlupose.bodies import anny
     from occlupose.training import card
 
+    check_file(output)
     anny.export_anny(output)
     card.write(
         output,
@@ -207,6 +211,7 @@ def _check_output(output: Path, inputs: list[Path], written: list[Path]) -> None
     for path in written:
         if path.exists() and any(part.exists() and path.samefile(part) for part in inputs):
             raise OccluposeError(f"{path}: is the input, which is not overwritten; give another file with -o")
+        check_file(path)
 
 
 CONVERT: dict[str, Callable[..., None]] = {

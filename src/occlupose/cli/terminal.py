@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from occlupose.errors import OccluposeError, reason
-from occlupose.files import try_to_write
+from occlupose.files import LEFT, remove_leftovers, try_to_write
 
 if TYPE_CHECKING:
     from occlupose.assets import Asset
@@ -310,16 +310,20 @@ def check_folder(folder: Path, *, files: Iterable[str] = ()) -> None:
 
 
 def check_file(path: Path, option: str = "-o") -> None:
-    """Refuses a file that could not be written; writes nothing. Raises OccluposeError.
+    """Refuses a file that could not be written; writes nothing, and removes what a killed run left of it an hour ago.
+
+    Raises OccluposeError.
 
     Arguments:
         option: that the file was given with, for the message.
     """
     if path.is_dir():
         raise OccluposeError(f"{path}: is a folder; give the name of a file with {option}")
+    folder = path.absolute().parent
     try:
-        try_to_write(path.absolute().parent)
+        try_to_write(folder)
     except OSError as error:
         raise OccluposeError(
             f"{path}: cannot be written to ({reason(error)}); give another file with {option}"
         ) from error
+    remove_leftovers(folder, [path.stem], older_than=LEFT)

@@ -22,7 +22,7 @@ import numpy as np
 
 from occlupose.datasets.formats.coco import SYNTH
 from occlupose.errors import OccluposeError, unreadable
-from occlupose.files import atomic, parse_json, remove_leftovers
+from occlupose.files import LEFT, atomic, parse_json, remove_leftovers
 from occlupose.media import RGB
 from occlupose.synth.generate import ImageSettings, SceneGenerator, SceneSample, map_in_processes
 from occlupose.synth.layout import SceneSource
@@ -39,9 +39,6 @@ MANIFEST = "manifest.json"
 PARTS = ".parts"
 SETTINGS = "settings.json"
 FOLDERS = ("images", "scenes", "shards")
-
-LEFT = 3600.0
-"""Age in seconds of temporary files that nobody is still writing."""
 
 VERSION = 1
 

@@ -5,14 +5,13 @@ generator, dropout from torch's global state; the checkpoint has both. Started b
 network together (`training.distributed`).
 """
 
-import csv
 import logging
 import time
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -335,11 +334,10 @@ class _Log:
         self.writes = writes
         if not writes:
             return
-        rows = list(csv.reader(path.read_text().splitlines())) if step and path.exists() else []
-        complete = [row for row in rows if len(row) == len(rows[0])]
-        kept = [row for row in complete if not row[0].isdigit() or int(row[0]) <= step]
+        lines = path.read_text(errors="replace").splitlines() if step and path.exists() else []
+        kept = [line for line in lines[1:] if line.count(",") == lines[0].count(",") and _step_of(line) <= step]
         with atomic(path) as temporary:
-            temporary.write_text("".join(",".join(row) + "\n" for row in kept))
+            temporary.write_text("".join(f"{line}\n" for line in [*lines[:1], *kept]))
 
     def add(self, values: dict[str, float]) -> dict[str, float]:
         for name, value in values.items():
@@ -360,3 +358,9 @@ class _Log:
             row = [str(step), *(f"{value:.6g}" for value in means.values()), f"{seconds:.1f}"]
             file.write(",".join(row) + "\n")
         return means
+
+
+def _step_of(line: str) -> float:
+    """The step of a row of a log; infinity if it is no row."""
+    step = line.partition(",")[0]
+    return int(step) if step.isdecimal() and len(step) < 20 else inf
