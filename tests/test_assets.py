@@ -1,4 +1,5 @@
 import hashlib
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,6 +7,7 @@ import pytest
 
 from occlupose.assets import ASSETS, BLAZEPOSE, Asset, blazepose_weights, cache_folder, demo_clip, fetch
 from occlupose.errors import OccluposeError
+from other_user import without_rights
 
 
 @pytest.fixture
@@ -49,6 +51,19 @@ def test_a_damaged_file_is_fetched_again(asset):
     path.write_bytes(b"harmed")
     assert not asset.present
     assert fetch(asset)["data.bin"].read_bytes() == b"wanted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of Unix")
+def test_a_cache_that_is_closed_holds_nothing(asset, monkeypatch, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OCCLUPOSE_CACHE", "closed/cache")
+    with without_rights():
+        assert not asset.present
+        with pytest.raises(OccluposeError, match=r"the cache cannot be written to .*OCCLUPOSE_CACHE"):
+            fetch(asset)
+    (tmp_path / "closed").chmod(0o755)
 
 
 def test_a_cache_that_cannot_be_read_holds_nothing(asset, monkeypatch, tmp_path):

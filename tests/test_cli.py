@@ -37,6 +37,7 @@ from occlupose.occlusion import labels
 from occlupose.occlusion.cylinders import PAPER
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
+from other_user import without_rights
 from pose_dataset_files import walking, write_h36m
 from walking_people import circle, make_poses, stand
 
@@ -198,13 +199,8 @@ def test_output_folder_without_permission(command, tmp_path, monkeypatch, folder
     (tmp_path / "locked").mkdir(mode=0o555)
     monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o755)
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)  # the administrator may write everywhere
-    try:
+    with without_rights():
         outcome = command("run", "a.mp4", "-o", folder)
-    finally:
-        os.seteuid(user)
     assert_refused(outcome, folder, "permission denied")
     assert names(tmp_path / "locked") == []
 

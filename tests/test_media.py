@@ -34,6 +34,7 @@ from occlupose.media import (
     write_image,
 )
 from occlupose.media.camera import without_password
+from other_user import without_rights
 
 RED = (200, 30, 30)
 GREEN = (30, 200, 30)
@@ -457,35 +458,25 @@ def test_unreadable_file(tmp_path, monkeypatch, name):
     (tmp_path / name).chmod(0)
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)  # the administrator may read everything
-    try:
-        with pytest.raises(OccluposeError) as error:
-            open_media(name)
-    finally:
-        os.seteuid(user)
+    with without_rights(), pytest.raises(OccluposeError) as error:
+        open_media(name)
     assert_one_line(error, name, "Permission denied")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of Unix")
-def test_file_in_a_folder_that_is_closed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["closed/a.mp4", "closed/*.png"])
+def test_file_in_a_folder_that_is_closed(tmp_path, monkeypatch, name):
     closed = tmp_path / "closed"
     closed.mkdir()
-    (closed / "a.mp4").write_bytes(b"secret")
+    for file in ("a.mp4", "a.png"):
+        (closed / file).write_bytes(b"secret")
     closed.chmod(0)
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        with pytest.raises(OccluposeError) as error:
-            open_media("closed/a.mp4")
-    finally:
-        os.seteuid(user)
-        closed.chmod(0o755)
-    assert_one_line(error, "closed/a.mp4", "Permission denied")
+    with without_rights(), pytest.raises(OccluposeError) as error:
+        open_media(name)
+    closed.chmod(0o755)
+    assert_one_line(error, name, "Permission denied")
 
 
 @pytest.mark.parametrize("name", ["", "a" * 300, "9" * 300, "~no-such-user/a.mp4", "a\0.mp4"])

@@ -17,6 +17,7 @@ from interrupted_runs import kill_after, run_to_the_end
 from occlupose.media import read_image, write_image
 from occlupose.networks.estimators import build, load
 from occlupose.skeletons import COCO17, H36M17
+from other_user import without_rights
 
 TINY = ["--recipe", str(Path(__file__).with_name("tiny_ljof.json"))]
 RUN = ["hrnet_small.json", "hrnet_small.safetensors", "last.pt", "log.csv"]
@@ -595,13 +596,8 @@ def test_output_without_permission(command, tmp_path, weights, monkeypatch, what
         "train": ["train", "ljof", "--data", "data", "-o", "locked/run", "--recipe", recipe],
         "eval": ["eval", "coco", "--data", "data", "--frontend", weights, "-o", "locked/scores.csv"],
     }[what]
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)  # the administrator may write everywhere
-    try:
+    with without_rights():
         outcome = command(*call)
-    finally:
-        os.seteuid(user)
     assert_refused(outcome, "locked", "permission denied", "-o")
     assert names(tmp_path / "locked") == []
 
