@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import pytest
 
 import occlupose
 from occlupose import cli
+from occlupose.cli import terminal
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(occlupose.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
 
@@ -25,11 +27,12 @@ class Outcome(NamedTuple):
 
 
 def caller(monkeypatch: pytest.MonkeyPatch, capture: Callable[[], tuple[str, str]]) -> Callable[..., Outcome]:
-    """Runs `occlupose ...` in this process.
+    """Runs `occlupose ...` in this process, without lines of progress now and then, however long it takes.
 
     Arguments:
         capture: takes what was printed since it was called last: out and err.
     """
+    monkeypatch.setattr(terminal, "STATUS_SECONDS", inf)
 
     def call(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["occlupose", *map(str, arguments)])

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_it_needs_neither_network_nor_cache(doctor, monkeypatch, tmp_path):
     assert not (tmp_path / "cache").exists()
     for words in (
         f"occlupose {occlupose.__version__}",
-        f"torch {torch.__version__}",
+        f"torch {version('torch')}",
         "torchvision",
         "onnxruntime",
         "moderngl",
