@@ -408,7 +408,7 @@ def test_a_backbone_alone_starts_a_training_and_finds_nothing(command, tmp_path)
         (
             lambda folder: checkpoint(folder / "a.pth"),
             ["-o", "../a.pth/out.safetensors"],
-            ["out.safetensors", "could not be written"],
+            ["out.safetensors", "cannot be written to"],
         ),
         (lambda folder: folder / "nope.pth", [], ["nope.pth", "no such file"]),
         (lambda folder: files.write_json(folder / "a.pth", {}), [], ["a.pth", "not readable as a checkpoint"]),
