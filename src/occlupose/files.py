@@ -20,7 +20,7 @@ from occlupose.errors import OccluposeError, reason
 _MOST_OF_STEM = 50
 """Characters of a file's name in that of a temporary one: names have at most 255 bytes."""
 
-LEFT = 3600.0
+LEFTOVER_AGE = 3600.0
 """Age in seconds of temporary files that nobody is still writing."""
 
 

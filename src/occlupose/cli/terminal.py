@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from occlupose.errors import OccluposeError, reason
-from occlupose.files import LEFT, remove_leftovers, try_to_write
+from occlupose.files import LEFTOVER_AGE, remove_leftovers, try_to_write
 
 if TYPE_CHECKING:
     from occlupose.assets import Asset
@@ -326,4 +326,4 @@ def check_file(path: Path, option: str = "-o") -> None:
         raise OccluposeError(
             f"{path}: cannot be written to ({reason(error)}); give another file with {option}"
         ) from error
-    remove_leftovers(folder, [path.stem], older_than=LEFT)
+    remove_leftovers(folder, [path.stem], older_than=LEFTOVER_AGE)

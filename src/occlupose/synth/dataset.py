@@ -22,7 +22,7 @@ import numpy as np
 
 from occlupose.datasets.formats.coco import SYNTH
 from occlupose.errors import OccluposeError, unreadable
-from occlupose.files import LEFT, atomic, parse_json, remove_leftovers
+from occlupose.files import LEFTOVER_AGE, atomic, parse_json, remove_leftovers
 from occlupose.media import RGB
 from occlupose.synth.generate import ImageSettings, SceneGenerator, SceneSample, map_in_processes
 from occlupose.synth.layout import SceneSource
@@ -91,7 +91,7 @@ def write_dataset(plan: DatasetPlan, source: SceneSource, *, workers: int | None
     _claim_folder(plan.folder, settings)
     parts = plan.folder / PARTS
     for folder in (plan.folder, parts, *(plan.folder / name for name in FOLDERS)):
-        remove_leftovers(folder, older_than=LEFT)  # another run may be writing the same dataset
+        remove_leftovers(folder, older_than=LEFTOVER_AGE)  # another run may be writing the same dataset
     if (plan.folder / MANIFEST).exists():
         shutil.rmtree(parts, ignore_errors=True)  # left by a run that was killed at its end
         _check(plan.folder)

@@ -14,7 +14,7 @@ import numpy as np
 
 from occlupose.detections import Detections, box_sides
 from occlupose.errors import OccluposeError
-from occlupose.files import LEFT, atomic, remove_leftovers
+from occlupose.files import LEFTOVER_AGE, atomic, remove_leftovers
 from occlupose.frontends.crops import CropNetwork, estimate_in_boxes
 from occlupose.frontends.detector import BoxDetector
 from occlupose.media import RGB, read_image
@@ -76,8 +76,8 @@ def pseudo_label(
         raise OccluposeError(f"{output}: its images are the photographs themselves; give another folder with -o")
     if (output / ANNOTATIONS).exists():
         raise OccluposeError(f"{output / ANNOTATIONS}: is there already; give another folder with -o")
-    remove_leftovers(output, [Path(ANNOTATIONS).stem], older_than=LEFT)
-    remove_leftovers(images, older_than=LEFT)
+    remove_leftovers(output, [Path(ANNOTATIONS).stem], older_than=LEFTOVER_AGE)
+    remove_leftovers(images, older_than=LEFTOVER_AGE)
     document: dict[str, Any] = {
         "info": {"description": about},
         "images": [],

@@ -17,7 +17,7 @@ from occlupose.datasets.formats.cmu import read_clip
 from occlupose.datasets.motion import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
-from occlupose.files import LEFT, remove_leftovers
+from occlupose.files import LEFTOVER_AGE, remove_leftovers
 from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules
 from occlupose.occlusion.labels import label_poses, positions
 from occlupose.poses import VISIBLE, Poses
@@ -188,7 +188,7 @@ def write_labels(
                 raise OccluposeError(f"{path}: not overwritten; {reason}")
             taken[path.resolve()] = "another input has the same name; label the two into different folders"
             labelled = poses.to(skeleton or (H36M17 if poses.skeleton == BODY22 else poses.skeleton))
-            remove_leftovers(path.parent, [path.stem], older_than=LEFT)
+            remove_leftovers(path.parent, [path.stem], older_than=LEFTOVER_AGE)
             labelled.save(path)
             yield path, labelled
 
